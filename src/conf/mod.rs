@@ -1,0 +1,18 @@
+//! The nginx configuration language: tokens, tree, values, directive tables, errors with file and line.
+//!
+//! A file is read in three passes. [`tree`] turns the text (and what it includes) into nodes; [`table::check`]
+//! holds every node against the directive tables of all blocks; then [`table::apply`] calls the setters of one
+//! block's table, block by block, and each setter fills a plain typed struct. Nothing here knows what a
+//! directive is for.
+
+pub mod error;
+pub mod loader;
+pub mod table;
+pub mod template;
+pub mod tree;
+pub mod value;
+
+pub use error::{Error, Place, Result};
+pub use loader::Loader;
+pub use table::{Arity, Call, Contexts, Directive, Row};
+pub use tree::{Node, Word};

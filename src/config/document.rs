@@ -1,0 +1,1 @@
+//! `docs/directives.md`, made from the tables.

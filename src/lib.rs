@@ -1,0 +1,25 @@
+//! weir: a reverse proxy that runs existing nginx configurations.
+//!
+//! The rooms of the house, top to bottom; a room uses only the rooms below it (`docs/architecture.md`).
+
+pub mod process;
+
+pub mod worker;
+
+pub mod config;
+
+pub mod tcp;
+
+pub mod relay;
+
+pub mod upstream;
+
+pub mod log;
+
+pub mod net;
+
+pub mod event;
+
+pub mod conf;
+
+pub mod shm;

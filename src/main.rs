@@ -1,0 +1,3 @@
+//! The command line: start, test (-t), signal (-s).
+
+fn main() {}

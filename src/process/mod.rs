@@ -1,0 +1,1 @@
+//! Master, workers, signals, pid file, daemon, privileges, reload, binary upgrade.

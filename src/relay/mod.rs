@@ -1,0 +1,1 @@
+//! The two-way byte pump between two connections.

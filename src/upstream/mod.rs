@@ -1,0 +1,46 @@
+//! Groups of servers: configuration, balancing, failures, and what workers share about them.
+//!
+//! [`Group`] is the configuration, immutable; [`Balancer`] is what one worker knows about a group's peers at run time;
+//! [`shared::Busy`] counts open sessions a peer across workers.
+
+pub mod balancer;
+pub mod directives;
+pub mod shared;
+
+use std::time::Duration;
+
+use crate::net::Address;
+
+pub use balancer::{Balancer, Tried};
+
+/// One address of one `server` line.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where to connect.
+    pub address: Address,
+    /// Its name in logs: the address as nginx prints it (`127.0.0.1:80`, `[::1]:80`, `unix:/path`).
+    pub name: String,
+    /// Its share, 1 or more.
+    pub weight: u32,
+    /// Failures within `fail_timeout` after which it is left alone; 0: never.
+    pub max_fails: u32,
+    /// The window of `max_fails` and how long the peer is left alone then.
+    pub fail_timeout: Duration,
+    /// Open sessions, of all workers, beyond which it is passed over; `None`: no limit.
+    pub max_busy: Option<u32>,
+    /// Used only when no primary is usable.
+    pub backup: bool,
+    /// Never used.
+    pub down: bool,
+}
+
+/// A group of servers: an `upstream {}` block, or the addresses of a `proxy_pass host:port`.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The name given in the configuration, or `host:port`.
+    pub name: String,
+    /// Primaries in configuration order, then backups in configuration order.
+    pub peers: Vec<Peer>,
+    /// How many of `peers` are primaries.
+    pub primaries: usize,
+}
