@@ -178,7 +178,7 @@ impl Relay {
         ends: Ends<'_>,
         reactor: &mut Reactor,
         buffers: &mut Buffers,
-        report: &mut dyn FnMut(&Fault),
+        mut report: impl FnMut(&Fault),
     ) -> bool {
         let mut budget = TURN;
         for from in [event, event.other()] {
@@ -187,19 +187,10 @@ impl Relay {
                 self.broken(from, &fault, ends, reactor, buffers);
             }
         }
-        if self.flows.iter().all(|flow| !flow.ended) {
-            return true;
-        }
-        // One side has ended. What the other has sent up to now still belongs to the session.
-        for from in [Side::Client, Side::Upstream] {
-            if let Err(fault) = self.pump(event, from, ends, reactor, buffers, &mut budget) {
-                report(&fault);
-                self.broken(from, &fault, ends, reactor, buffers);
-            }
-        }
-        !self.over(ends, reactor)
+        self.flows.iter().all(|flow| !flow.ended) || !self.over(ends, reactor)
     }
 
+    /// One side has ended, all that was read is delivered, and what the other side has sent up to now is read as well.
     fn over(&self, ends: Ends<'_>, reactor: &Reactor) -> bool {
         [Side::Client, Side::Upstream].into_iter().all(|from| {
             let flow = &self.flows[from as usize];
@@ -231,13 +222,12 @@ impl Relay {
                     kept.advance(count);
                     flow.sent += count as u64;
                     self.active[to as usize] = now;
-                    self.stalled = self.stalled.filter(|_| to == Side::Client).or_else(|| (to == Side::Upstream).then_some(now));
                 }
                 if kept.is_empty() {
                     buffers.put(flow.kept.take());
-                    if to == Side::Upstream {
-                        self.stalled = None;
-                    }
+                }
+                if to == Side::Upstream && count > 0 {
+                    self.stalled = flow.kept.is_some().then_some(now);
                 }
                 continue;
             }
@@ -289,7 +279,9 @@ impl Relay {
                 self.stalled = None;
             }
             if !self.flows[fault.side as usize].ended {
-                reactor.expect_end(ends.of(fault.side).source());
+                let source = ends.of(fault.side).source();
+                reactor.expect_end(source);
+                reactor.again(source);
             }
         }
     }
