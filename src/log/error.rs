@@ -96,12 +96,14 @@ pub struct Record<'a> {
     /// What was being done and for whom, printed after the message: ` while connecting to upstream, client: ...`.
     /// As in nginx, lines of level `debug` go without it.
     pub context: Option<&'a dyn fmt::Display>,
+    /// Written whatever the sinks' levels: the session of a client that `debug_connection` names.
+    pub debug_connection: bool,
 }
 
 impl Record<'_> {
     /// A line with nothing but a level.
     pub const fn new(level: Level) -> Self {
-        Record { level, connection: None, error: None, context: None }
+        Record { level, connection: None, error: None, context: None, debug_connection: false }
     }
 }
 
