@@ -1,13 +1,17 @@
 //! The whole configuration: what the main context and `events {}` say, and the blocks; the list of all tables.
 
+mod affinity;
+pub mod defaults;
 pub mod document;
 pub mod events;
 pub mod main_context;
+pub mod main_table;
 
-use crate::conf::{self, Row};
+use crate::conf::{self, Error, Loader, Row};
 use crate::log::access::AccessLogs;
 use crate::net::ListenOptions;
 use crate::tcp;
+use crate::upstream;
 
 pub use events::Events;
 pub use main_context::Main;
@@ -26,12 +30,44 @@ pub struct Config {
     pub listens: Vec<ListenOptions>,
 }
 
+/// The configuration while setters run: what each block has said so far.
+#[derive(Default)]
+pub struct Builder {
+    main: main_context::Settings,
+    events: Events,
+    events_seen: bool,
+}
+
+impl Builder {
+    /// Settles defaults and checks what only shows when everything has been read.
+    fn build(self, source: &Source, loader: &mut Loader) -> conf::Result<Config> {
+        if !self.events_seen {
+            return Err(Error::general("no \"events\" section in configuration"));
+        }
+        let main = self.main.settle(source, loader)?;
+        let (tcp, access_logs, listens) = (tcp::Config::default(), AccessLogs::default(), Vec::<ListenOptions>::new());
+        // nginx: every listening socket takes a connection, and one must be left for a client.
+        if self.events.worker_connections < listens.len() + 1 {
+            return Err(Error::general(format!(
+                "{} worker_connections are not enough for {} listening sockets",
+                self.events.worker_connections,
+                listens.len()
+            )));
+        }
+        Ok(Config { main, events: self.events, tcp, access_logs, listens })
+    }
+}
+
 /// The rows of all tables, in the order of the documentation.
 pub fn rows() -> Vec<&'static Row> {
-    todo!()
+    let main = main_table::TABLE.iter().map(|directive| &directive.row);
+    let events = events::TABLE.iter().map(|directive| &directive.row);
+    let upstream = upstream::directives::TABLE.iter().map(|directive| &directive.row);
+    main.chain(events).chain(upstream).collect()
 }
 
 /// What the command line says about the configuration.
+#[derive(Clone, Debug)]
 pub struct Source {
     /// `-p`, absolute, or the default.
     pub prefix: std::path::PathBuf,
@@ -54,6 +90,11 @@ pub struct Loaded {
 }
 
 /// Reads and checks a configuration. Opens nothing but the files it reads; asks the resolver for host names.
-pub fn load(_source: &Source) -> Loaded {
-    todo!()
+pub fn load(source: &Source) -> Loaded {
+    let mut loader = Loader::new(&source.prefix, &source.file);
+    let mut builder = Builder::default();
+    let config = loader
+        .load(&source.file, &source.directives, &rows(), main_table::TABLE, &mut builder)
+        .and_then(|()| builder.build(source, &mut loader));
+    Loaded { config, warnings: loader.warnings, files: loader.files }
 }
