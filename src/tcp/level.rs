@@ -65,7 +65,7 @@ pub struct Builder {
 /// What [`Builder::build`] gives.
 pub struct Built {
     /// The blocks as the worker needs them.
-    pub config: Config,
+    pub config: Rc<Config>,
     /// The ends of servers that have neither `proxy_pass` nor `return`, for a warning.
     pub idle: Vec<Place>,
 }
@@ -92,7 +92,7 @@ impl Builder {
             }
         }
         let config = Config { listens: listen::build(&servers)?, groups: assembly.groups };
-        Ok(Built { config, idle: assembly.idle })
+        Ok(Built { config: Rc::new(config), idle: assembly.idle })
     }
 }
 
@@ -158,8 +158,8 @@ impl Assembly<'_> {
         if let Some(found) = by_name(&self.groups[named.end..], target) {
             return Ok(named.end + found);
         }
-        let addresses = address::resolve(target, DEFAULT_PORT)
-            .map_err(|why| fault(format!("{why} in upstream \"{target}\"")))?;
+        let addresses =
+            address::resolve(target, DEFAULT_PORT).map_err(|why| fault(format!("{why} in upstream \"{target}\"")))?;
         let peers: Vec<Peer> = addresses.into_iter().map(Peer::new).collect();
         self.groups.push(Rc::new(Group { name: target.clone(), primaries: peers.len(), peers }));
         Ok(self.groups.len() - 1)

@@ -202,8 +202,7 @@ impl Session {
             (Content::Proxy(_), Some(balancer)) => self.connect(cx, balancer),
             (Content::Return(template), _) => {
                 let local = self.client.local_address().unwrap_or(Address::Unix(Default::default()));
-                let values =
-                    Values { connection: self.arrival.number, remote: &self.arrival.client, local: &local };
+                let values = Values { connection: self.arrival.number, remote: &self.arrival.client, local: &local };
                 self.phase = Phase::Sending { text: template.fill(&values), sent: 0 };
                 cx.reactor.set_timer(self.timer, cx.reactor.now() + server.timeouts.client);
                 Verdict::GoesOn
