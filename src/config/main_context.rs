@@ -8,9 +8,9 @@ use std::time::Duration;
 use nix::unistd::{Group, Uid};
 
 use crate::conf::loader::Warning;
+use crate::conf::value::number;
 use crate::conf::{Call, Error, Loader, Result};
-use crate::log::Level;
-use crate::log::error::{Sink, Target};
+use crate::log::error::{Sink, Target, parse_sink};
 
 use super::{Builder, Source, affinity, defaults};
 
@@ -90,12 +90,7 @@ impl Settings {
             }
             user => user,
         };
-        let error_logs = if self.error_logs.is_empty() {
-            let path = source.error_log.as_deref().unwrap_or(defaults::ERROR_LOG_PATH);
-            vec![sink(path, &source.prefix, Level::Error)]
-        } else {
-            self.error_logs
-        };
+        let error_logs = if self.error_logs.is_empty() { vec![source.error_log()] } else { self.error_logs };
         Ok(Main {
             daemon: self.daemon.unwrap_or(true),
             master_process: self.master_process.unwrap_or(true),
@@ -114,17 +109,34 @@ impl Settings {
     }
 }
 
-/// An error log named in the configuration, on the command line, or by default.
-pub(super) fn sink(path: &str, prefix: &Path, level: Level) -> Sink {
-    let target = if path == "stderr" { Target::Stderr } else { Target::File(prefix.join(path)) };
-    Sink { target, level }
+/// The sink of an `error_log`, its file taken against the prefix. nginx's debug masks (`debug_event`, ...) mean `debug`.
+pub(super) fn sink(words: &[&str], prefix: &Path) -> std::result::Result<Sink, String> {
+    // `debug_tcp` comes from the tcp module's patch.
+    const MASKS: [&str; 8] = [
+        "debug_core",
+        "debug_alloc",
+        "debug_mutex",
+        "debug_event",
+        "debug_http",
+        "debug_mail",
+        "debug_stream",
+        "debug_tcp",
+    ];
+    let mut words: Vec<&str> =
+        words.iter().enumerate().map(|(i, word)| if i > 0 && MASKS.contains(word) { "debug" } else { word }).collect();
+    words.dedup_by(|next, word| *next == "debug" && *word == "debug");
+    let mut sink = parse_sink(&words)?;
+    if let Target::File(path) = &mut sink.target {
+        *path = prefix.join(&path);
+    }
+    Ok(sink)
 }
 
 pub(super) fn worker_processes(builder: &mut Builder, call: &mut Call) -> Result<()> {
     builder.main.worker_processes = Some(match call.text(1)? {
         // The CPUs this process may use: fewer than the machine has inside a container.
         "auto" => std::thread::available_parallelism().map_or(1, |n| n.get()),
-        text => digits(text).ok_or_else(|| call.invalid())?,
+        text => number(text).ok_or_else(|| call.invalid())?,
     });
     Ok(())
 }
@@ -136,11 +148,11 @@ pub(super) fn worker_cpu_affinity(builder: &mut Builder, call: &mut Call) -> Res
 
 pub(super) fn worker_priority(builder: &mut Builder, call: &mut Call) -> Result<()> {
     let text = call.text(1)?;
-    let (negative, number) = match text.strip_prefix('-') {
-        Some(number) => (true, number),
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    let value = digits(number).and_then(|n| i32::try_from(n).ok());
+    let value = number(digits).and_then(|n| i32::try_from(n).ok());
     let value = value.ok_or_else(|| call.error("\"worker_priority\" directive invalid number"))?;
     builder.main.priority = if negative { -value } else { value };
     Ok(())
@@ -179,55 +191,9 @@ fn account(name: &str, group: Option<&str>) -> std::result::Result<User, String>
 }
 
 pub(super) fn error_log(builder: &mut Builder, call: &mut Call) -> Result<()> {
-    let words = call.texts()?;
-    let (path, levels) = words.split_first().ok_or_else(|| call.invalid())?;
-    if path.starts_with("syslog:") || path.starts_with("memory:") {
-        return Err(call.error(format!("\"{path}\" is not supported in \"error_log\", use a file or \"stderr\"")));
-    }
-    let level = level(levels).map_err(|message| call.error(message))?;
-    builder.main.error_logs.push(sink(path, &call.loader.prefix, level));
+    let sink = sink(&call.texts()?, &call.loader.prefix).map_err(|message| call.error(message))?;
+    builder.main.error_logs.push(sink);
     Ok(())
-}
-
-/// nginx's levels; its debug masks (`debug_event`, ...) may be combined with each other, a level stands alone.
-fn level(words: &[&str]) -> std::result::Result<Level, String> {
-    const LEVELS: [(&str, Level); 8] = [
-        ("emerg", Level::Emerg),
-        ("alert", Level::Alert),
-        ("crit", Level::Crit),
-        ("error", Level::Error),
-        ("warn", Level::Warn),
-        ("notice", Level::Notice),
-        ("info", Level::Info),
-        ("debug", Level::Debug),
-    ];
-    // `debug_tcp` comes from the tcp module's patch.
-    const MASKS: [&str; 8] = [
-        "debug_core",
-        "debug_alloc",
-        "debug_mutex",
-        "debug_event",
-        "debug_http",
-        "debug_mail",
-        "debug_stream",
-        "debug_tcp",
-    ];
-    let mut chosen = None;
-    let mut masked = false;
-    for &word in words {
-        if let Some((_, level)) = LEVELS.iter().find(|(name, _)| *name == word) {
-            if chosen.is_some() {
-                return Err(format!("duplicate log level \"{word}\""));
-            }
-            chosen = Some(*level);
-        } else if MASKS.contains(&word) && (masked || chosen.is_none()) {
-            masked = true;
-            chosen = Some(Level::Debug);
-        } else {
-            return Err(format!("invalid log level \"{word}\""));
-        }
-    }
-    Ok(chosen.unwrap_or(Level::Error))
 }
 
 pub(super) fn env(builder: &mut Builder, call: &mut Call) -> Result<()> {
@@ -244,7 +210,7 @@ pub(super) fn thread_pool(_: &mut Builder, call: &mut Call) -> Result<()> {
         for name in ["threads", "max_queue"] {
             let value = word.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
             let least = usize::from(name == "threads");
-            if value.is_some_and(|value| digits(value).is_none_or(|n| n < least)) {
+            if value.is_some_and(|value| number(value).is_none_or(|n| n < least)) {
                 return Err(call.error(format!("invalid {name} value \"{word}\"")));
             }
         }
@@ -260,33 +226,22 @@ pub(super) fn debug_points(_: &mut Builder, call: &mut Call) -> Result<()> {
     }
 }
 
-/// A number of digits only: no sign.
-fn digits(text: &str) -> Option<usize> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Level;
 
     #[test]
-    fn levels_and_masks() {
-        assert_eq!(level(&[]), Ok(Level::Error));
-        assert_eq!(level(&["info"]), Ok(Level::Info));
-        assert_eq!(level(&["debug_core", "debug_tcp"]), Ok(Level::Debug));
-        assert_eq!(level(&["warn", "info"]), Err("duplicate log level \"info\"".to_owned()));
-        assert_eq!(level(&["debug_core", "info"]), Err("duplicate log level \"info\"".to_owned()));
-        assert_eq!(level(&["info", "debug_core"]), Err("invalid log level \"debug_core\"".to_owned()));
-        assert_eq!(level(&["Info"]), Err("invalid log level \"Info\"".to_owned()));
-    }
-
-    #[test]
-    fn digits_have_no_sign() {
-        assert_eq!(digits("12"), Some(12));
-        assert_eq!(digits("+12"), None);
-        assert_eq!(digits("-1"), None);
-        assert_eq!(digits(""), None);
-        assert_eq!(digits("99999999999999999999999"), None);
+    fn error_logs_under_the_prefix_with_masks() {
+        let sink = |words: &[&str]| sink(words, Path::new("/p"));
+        let file = |path: &str, level| Ok(Sink { target: Target::File(path.into()), level });
+        assert_eq!(sink(&["logs/x"]), file("/p/logs/x", Level::Error));
+        assert_eq!(sink(&["/x", "info"]), file("/x", Level::Info));
+        assert_eq!(sink(&["/x", "debug_core", "debug_tcp"]), file("/x", Level::Debug));
+        assert_eq!(sink(&["debug_core"]), file("/p/debug_core", Level::Error));
+        assert_eq!(sink(&["stderr", "warn"]), Ok(Sink { target: Target::Stderr, level: Level::Warn }));
+        assert_eq!(sink(&["x", "debug_core", "info"]), Err("duplicate log level \"info\"".to_owned()));
+        assert_eq!(sink(&["x", "Info"]), Err("invalid log level \"Info\"".to_owned()));
     }
 
     #[test]

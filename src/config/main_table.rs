@@ -4,6 +4,7 @@ use crate::conf::{Arity, Contexts, Directive, Row};
 
 use super::main_context as set;
 use super::{Builder, events};
+use crate::tcp;
 
 const fn row(name: &'static str, syntax: &'static str, default: &'static str, help: &'static str) -> Row {
     Row { name, contexts: Contexts::MAIN, arity: Arity::Exactly(1), block: None, repeat: false, syntax, default, help }
@@ -21,6 +22,15 @@ pub static TABLE: &[Directive<Builder>] = &[
             builder.events_seen = true;
             call.apply(events::TABLE, &mut builder.events)
         },
+    },
+    Directive {
+        row: Row {
+            arity: Arity::Exactly(0),
+            block: Some(Contexts::TCP),
+            repeat: true,
+            ..row("tcp", "{ ... }", "-", "What is served over plain TCP; several blocks have upstreams of their own.")
+        },
+        set: |builder, call| tcp::directives::tcp_block(&mut builder.tcp, call),
     },
     Directive {
         row: Row {

@@ -7,8 +7,10 @@ pub mod events;
 pub mod main_context;
 pub mod main_table;
 
+use crate::conf::loader::Warning;
 use crate::conf::{self, Error, Loader, Row};
 use crate::log::access::AccessLogs;
+use crate::log::error::{Level, Sink, Target};
 use crate::net::ListenOptions;
 use crate::tcp;
 use crate::upstream;
@@ -36,6 +38,7 @@ pub struct Builder {
     main: main_context::Settings,
     events: Events,
     events_seen: bool,
+    tcp: tcp::Builder,
 }
 
 impl Builder {
@@ -45,7 +48,13 @@ impl Builder {
             return Err(Error::general("no \"events\" section in configuration"));
         }
         let main = self.main.settle(source, loader)?;
-        let (tcp, access_logs, listens) = (tcp::Config::default(), AccessLogs::default(), Vec::<ListenOptions>::new());
+        let mut access_logs = AccessLogs::default();
+        let tcp = self.tcp.build(source.prefix.join(defaults::TCP_ACCESS_LOG_PATH), &mut access_logs)?;
+        for place in tcp.idle {
+            let message = "no \"proxy_pass\" or \"return\" is defined for server".to_owned();
+            loader.warnings.push(Warning { message, place: Some(place) });
+        }
+        let listens: Vec<ListenOptions> = tcp.config.listens.iter().map(|listen| listen.options.clone()).collect();
         // nginx: every listening socket takes a connection, and one must be left for a client.
         if self.events.worker_connections < listens.len() + 1 {
             return Err(Error::general(format!(
@@ -54,7 +63,7 @@ impl Builder {
                 listens.len()
             )));
         }
-        Ok(Config { main, events: self.events, tcp, access_logs, listens })
+        Ok(Config { main, events: self.events, tcp: tcp.config, access_logs, listens })
     }
 }
 
@@ -63,7 +72,7 @@ pub fn rows() -> Vec<&'static Row> {
     let main = main_table::TABLE.iter().map(|directive| &directive.row);
     let events = events::TABLE.iter().map(|directive| &directive.row);
     let upstream = upstream::directives::TABLE.iter().map(|directive| &directive.row);
-    main.chain(events).chain(upstream).collect()
+    main.chain(events).chain(tcp::directives::rows()).chain(upstream).collect()
 }
 
 /// What the command line says about the configuration.
@@ -77,6 +86,17 @@ pub struct Source {
     pub directives: String,
     /// `-e`: the error log when the configuration names none.
     pub error_log: Option<String>,
+}
+
+impl Source {
+    /// The error log while no configuration names one: `-e`, or the default.
+    pub fn error_log(&self) -> Sink {
+        let target = match self.error_log.as_deref().unwrap_or(defaults::ERROR_LOG_PATH) {
+            "stderr" => Target::Stderr,
+            path => Target::File(self.prefix.join(path)),
+        };
+        Sink { target, level: Level::Error }
+    }
 }
 
 /// What reading a configuration gave.

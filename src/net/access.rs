@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn the_first_match_decides() {
-        let rules = [rule(false, "10.0.0.1"), rule(true, "10.0.0.0/8"), rule(true, "2001:db8::/32"), rule(false, "all")];
+        let rules =
+            [rule(false, "10.0.0.1"), rule(true, "10.0.0.0/8"), rule(true, "2001:db8::/32"), rule(false, "all")];
         assert!(!allows(&rules, &inet("10.0.0.1:5")));
         assert!(allows(&rules, &inet("10.9.0.1:5")));
         assert!(allows(&rules, &inet("[2001:db8::7]:5")));

@@ -30,11 +30,7 @@ impl Connection {
     ///
     /// # Errors
     /// The call that failed (`socket()`, `connect()`, ...) and why; a refusal may come at once.
-    pub fn connect(
-        address: &Address,
-        reactor: &mut Reactor,
-        owner: Owner,
-    ) -> Result<Self, (&'static str, io::Error)> {
+    pub fn connect(address: &Address, reactor: &mut Reactor, owner: Owner) -> Result<Self, (&'static str, io::Error)> {
         let at = |call| move |error| (call, error);
         let socket = Socket::new(address.domain(), Type::STREAM.nonblocking(), None).map_err(at("socket()"))?;
         let peer = address.to_sockaddr().map_err(at("connect()"))?;

@@ -158,12 +158,7 @@ impl Listener {
             // asks; a negative result leaves through the error.
             let accepted = unsafe {
                 SockAddr::try_init(|storage, length| {
-                    let fd = libc::accept4(
-                        self.fd(),
-                        storage.cast(),
-                        length,
-                        libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
-                    );
+                    let fd = libc::accept4(self.fd(), storage.cast(), length, libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
                     if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(fd) }
                 })
             };

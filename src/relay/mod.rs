@@ -212,9 +212,8 @@ impl Relay {
         let (source, destination) = (ends.of(from), ends.of(to));
         let now = reactor.now();
         let flow = &mut self.flows[from as usize];
-        let failed = |side, call, sending| {
-            move |error| Fault { side, call, action: action(event, from, sending), error }
-        };
+        let failed =
+            |side, call, sending| move |error| Fault { side, call, action: action(event, from, sending), error };
         while reactor.writable(destination.source()) {
             if let Some(kept) = &mut flow.kept {
                 let count = destination.send(reactor, kept).map_err(failed(to, "send()", true))?;

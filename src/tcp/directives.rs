@@ -44,11 +44,25 @@ const fn repeated(row: Row) -> Row {
 /// The table of `tcp {}` and `server {}`.
 pub static TABLE: &[Directive<Level>] = &[
     Directive {
-        row: block_row("upstream", M, Arity::Exactly(1), Contexts::TCP_UPSTREAM, "name { ... }", "A group of servers for `proxy_pass`."),
+        row: block_row(
+            "upstream",
+            M,
+            Arity::Exactly(1),
+            Contexts::TCP_UPSTREAM,
+            "name { ... }",
+            "A group of servers for `proxy_pass`.",
+        ),
         set: set_upstream,
     },
     Directive {
-        row: block_row("server", M, Arity::Exactly(0), S, "{ ... }", "What is served on the addresses of its `listen` directives."),
+        row: block_row(
+            "server",
+            M,
+            Arity::Exactly(0),
+            S,
+            "{ ... }",
+            "What is served on the addresses of its `listen` directives.",
+        ),
         set: |level, call| {
             let mut server = Level::default();
             call.apply(TABLE, &mut server)?;
@@ -72,31 +86,80 @@ pub static TABLE: &[Directive<Level>] = &[
         },
     },
     Directive {
-        row: row("protocol", S, Arity::Exactly(1), "tcp_generic", "tcp_generic", "What the sessions speak: `tcp_generic` passes bytes on as they come."),
+        row: row(
+            "protocol",
+            S,
+            Arity::Exactly(1),
+            "tcp_generic",
+            "tcp_generic",
+            "What the sessions speak: `tcp_generic` passes bytes on as they come.",
+        ),
         set: set_protocol,
     },
     Directive {
-        row: row("server_name", MS, Arity::Exactly(1), "name", "-", "The server's name. Accepted; plain tcp sessions carry no name to choose by."),
+        row: row(
+            "server_name",
+            MS,
+            Arity::Exactly(1),
+            "name",
+            "-",
+            "The server's name. Accepted; plain tcp sessions carry no name to choose by.",
+        ),
         set: accept,
     },
     Directive {
-        row: repeated(row("server_names", S, Arity::AtLeast(1), "name ...", "-", "More names of the server. Accepted as `server_name` is.")),
+        row: repeated(row(
+            "server_names",
+            S,
+            Arity::AtLeast(1),
+            "name ...",
+            "-",
+            "More names of the server. Accepted as `server_name` is.",
+        )),
         set: accept,
     },
     Directive {
-        row: block_row("location", S, Arity::Exactly(1), Contexts::TCP_LOCATION, "path { }", "Accepted for compatibility; it holds nothing and means nothing."),
+        row: block_row(
+            "location",
+            S,
+            Arity::Exactly(1),
+            Contexts::TCP_LOCATION,
+            "path { }",
+            "Accepted for compatibility; it holds nothing and means nothing.",
+        ),
         set: accept,
     },
     Directive {
-        row: row("so_keepalive", MS, Arity::Exactly(1), "on | off", "off", "Whether the kernel probes idle client connections (`SO_KEEPALIVE`)."),
+        row: row(
+            "so_keepalive",
+            MS,
+            Arity::Exactly(1),
+            "on | off",
+            "off",
+            "Whether the kernel probes idle client connections (`SO_KEEPALIVE`).",
+        ),
         set: |level, call| Ok(level.keepalive = Some(call.flag()?)),
     },
     Directive {
-        row: row("tcp_nodelay", MS, Arity::Exactly(1), "on | off", "on", "Whether small packets are sent at once on both connections (`TCP_NODELAY`)."),
+        row: row(
+            "tcp_nodelay",
+            MS,
+            Arity::Exactly(1),
+            "on | off",
+            "on",
+            "Whether small packets are sent at once on both connections (`TCP_NODELAY`).",
+        ),
         set: |level, call| Ok(level.nodelay = Some(call.flag()?)),
     },
     Directive {
-        row: row("timeout", MS, Arity::Exactly(1), "time", "60s", "Ends a session when no byte has moved to or from the client for so long."),
+        row: row(
+            "timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "60s",
+            "Ends a session when no byte has moved to or from the client for so long.",
+        ),
         set: |level, call| Ok(level.timeout = Some(call.time()?)),
     },
     Directive {
@@ -111,23 +174,58 @@ pub static TABLE: &[Directive<Level>] = &[
         set: set_resolver,
     },
     Directive {
-        row: row("resolver_timeout", MS, Arity::Exactly(1), "time", "30s", "How long a name server may take. Checked and accepted, see `resolver`."),
+        row: row(
+            "resolver_timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "30s",
+            "How long a name server may take. Checked and accepted, see `resolver`.",
+        ),
         set: |_, call| call.time().map(drop),
     },
     Directive {
-        row: repeated(row("allow", MS, Arity::Exactly(1), "address | CIDR | unix: | all", "-", "Lets clients in. The first of the `allow` and `deny` rules that matches decides; without a match a client is let in. Rules of a server replace those of `tcp {}`.")),
+        row: repeated(row(
+            "allow",
+            MS,
+            Arity::Exactly(1),
+            "address | CIDR | unix: | all",
+            "-",
+            "Lets clients in. The first of the `allow` and `deny` rules that matches decides; without a match a client is let in. Rules of a server replace those of `tcp {}`.",
+        )),
         set: |level, call| add_rule(level, call, true),
     },
     Directive {
-        row: repeated(row("deny", MS, Arity::Exactly(1), "address | CIDR | unix: | all", "-", "Turns clients away, see `allow`.")),
+        row: repeated(row(
+            "deny",
+            MS,
+            Arity::Exactly(1),
+            "address | CIDR | unix: | all",
+            "-",
+            "Turns clients away, see `allow`.",
+        )),
         set: |level, call| add_rule(level, call, false),
     },
     Directive {
-        row: repeated(row("access_log", MS, Arity::Between(1, 2), "path [buffer=size] | off", "logs/tcp_access.log", "A line for each session when it ends.")),
+        row: repeated(row(
+            "access_log",
+            MS,
+            Arity::Between(1, 2),
+            "path [buffer=size] | off",
+            "logs/tcp_access.log",
+            "A line for each session when it ends.",
+        )),
         set: set_access_log,
     },
     Directive {
-        row: row("proxy_pass", MS, Arity::Exactly(1), "host[:port] | upstream | unix:path", "-", "Where sessions go. The port is 80 when none is given; a host name stands for all its addresses."),
+        row: row(
+            "proxy_pass",
+            MS,
+            Arity::Exactly(1),
+            "host[:port] | upstream | unix:path",
+            "-",
+            "Where sessions go. The port is 80 when none is given; a host name stands for all its addresses.",
+        ),
         set: |level, call| {
             let target = call.text(1)?.to_owned();
             level.proxy_pass = Some(Pass { target, place: call.node.place.clone() });
@@ -135,7 +233,14 @@ pub static TABLE: &[Directive<Level>] = &[
         },
     },
     Directive {
-        row: row("proxy_buffer", MS, Arity::Exactly(1), "size", "4k|8k", "How much is read at once while the other side is slow: the memory a stalled direction of a session keeps. A direction that flows freely is read in larger pieces. One page by default."),
+        row: row(
+            "proxy_buffer",
+            MS,
+            Arity::Exactly(1),
+            "size",
+            "4k|8k",
+            "How much is read at once while the other side is slow: the memory a stalled direction of a session keeps. A direction that flows freely is read in larger pieces. One page by default.",
+        ),
         set: |level, call| {
             let size = call.size()?;
             if size == 0 {
@@ -146,15 +251,36 @@ pub static TABLE: &[Directive<Level>] = &[
         },
     },
     Directive {
-        row: row("proxy_connect_timeout", MS, Arity::Exactly(1), "time", "60s", "How long a server may take to accept a connection before the next one is tried."),
+        row: row(
+            "proxy_connect_timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "60s",
+            "How long a server may take to accept a connection before the next one is tried.",
+        ),
         set: |level, call| Ok(level.connect_timeout = Some(call.time()?)),
     },
     Directive {
-        row: row("proxy_read_timeout", MS, Arity::Exactly(1), "time", "60s", "Ends a session when no byte has moved to or from the server for so long."),
+        row: row(
+            "proxy_read_timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "60s",
+            "Ends a session when no byte has moved to or from the server for so long.",
+        ),
         set: |level, call| Ok(level.read_timeout = Some(call.time()?)),
     },
     Directive {
-        row: row("proxy_send_timeout", MS, Arity::Exactly(1), "time", "60s", "Ends a session when bytes wait for the server and it has taken none for so long."),
+        row: row(
+            "proxy_send_timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "60s",
+            "Ends a session when bytes wait for the server and it has taken none for so long.",
+        ),
         set: |level, call| Ok(level.send_timeout = Some(call.time()?)),
     },
     Directive {
@@ -238,8 +364,7 @@ fn set_resolver(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
 
 fn add_rule(level: &mut Level, call: &mut Call<'_>, allow: bool) -> Result<()> {
     let text = call.text(1)?;
-    let (matches, host_bits) =
-        Match::parse(text).ok_or_else(|| call.error(format!("invalid parameter \"{text}\"")))?;
+    let (matches, host_bits) = Match::parse(text).ok_or_else(|| call.error(format!("invalid parameter \"{text}\"")))?;
     if host_bits {
         call.warn(format!("low address bits of {text} are meaningless"));
     }

@@ -158,8 +158,8 @@ impl Assembly<'_> {
         if let Some(found) = by_name(&self.groups[named.end..], target) {
             return Ok(named.end + found);
         }
-        let addresses = address::resolve(target, DEFAULT_PORT)
-            .map_err(|why| fault(format!("{why} in upstream \"{target}\"")))?;
+        let addresses =
+            address::resolve(target, DEFAULT_PORT).map_err(|why| fault(format!("{why} in upstream \"{target}\"")))?;
         let peers: Vec<Peer> = addresses.into_iter().map(Peer::new).collect();
         self.groups.push(Rc::new(Group { name: target.clone(), primaries: peers.len(), peers }));
         Ok(self.groups.len() - 1)
