@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::event::Reactor;
 use crate::log::access::AccessLogs;
+use crate::net::access::Match;
 use crate::relay::Buffers;
 use crate::shm::Shared;
 
@@ -18,6 +19,8 @@ pub struct Context {
     pub logs: Logs,
     /// Connection numbers and their limit.
     pub connections: Connections,
+    /// `debug_connection`: clients whose sessions are logged at `debug`.
+    pub debugged: Vec<Match>,
 }
 
 /// The number of a configuration in this worker. Without a master a reload brings a second one while sessions of the first go on.

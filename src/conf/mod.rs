@@ -17,6 +17,9 @@ mod tokens;
 pub mod tree;
 pub mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::{Error, Place, Result};
 pub use loader::Loader;
 pub use table::{Arity, Call, Contexts, Directive, Row};

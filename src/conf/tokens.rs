@@ -205,3 +205,159 @@ fn unescape(raw: &[u8]) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The words and mark of the first directive.
+    fn first(text: &[u8]) -> Result<(Vec<Vec<u8>>, Mark), String> {
+        let (words, mark) = Tokens::of_file(text).next().map_err(|fault| fault.message)?;
+        Ok((words.into_iter().map(|word| word.bytes).collect(), mark))
+    }
+
+    /// The words of the first directive, ended by `;`.
+    fn words(text: &str) -> Vec<String> {
+        let (words, mark) = first(text.as_bytes()).unwrap();
+        assert_eq!(mark, Mark::Semicolon);
+        words.into_iter().map(|word| String::from_utf8(word).unwrap()).collect()
+    }
+
+    /// The first fault and its line.
+    fn fault(text: &str) -> (String, u32) {
+        let mut tokens = Tokens::of_file(text.as_bytes());
+        loop {
+            match tokens.next() {
+                Ok((_, mark)) => assert_ne!(mark, Mark::End, "no fault in {text}"),
+                Err(fault) => return (fault.message, fault.line),
+            }
+        }
+    }
+
+    const ENDED: &str = r#"unexpected end of file, expecting ";" or "}""#;
+
+    #[test]
+    fn words_end_at_blanks_and_marks() {
+        assert_eq!(words("a b\tc\r\nd\n;"), ["a", "b", "c", "d"]);
+        assert_eq!(words(" \r\n a;b;"), ["a"]);
+        assert_eq!(first(b"a{"), Ok((vec![b"a".to_vec()], Mark::Open)));
+        assert_eq!(first(b" }"), Ok((vec![], Mark::Close)));
+        assert_eq!(first(b""), Ok((vec![], Mark::End)));
+        assert_eq!(first(b" # only a comment"), Ok((vec![], Mark::End)));
+    }
+
+    #[test]
+    fn marks_inside_of_words() {
+        assert_eq!(words("a}b #c\n d#e f\"g\" h'i;"), ["a}b", "d#e", "f\"g\"", "h'i"]);
+        assert_eq!(words("a) (b);"), ["a)", "(b)"]);
+    }
+
+    #[test]
+    fn braces_of_variables() {
+        assert_eq!(words("${a}b c${d} $e;"), ["${a}b", "c${d}", "$e"]);
+        assert_eq!(words("a${{b $;"), ["a${{b", "$"]);
+        assert_eq!(first(b"a$b{"), Ok((vec![b"a$b".to_vec()], Mark::Open)));
+        assert_eq!(first(b"a\\${"), Ok((vec![b"a\\$".to_vec()], Mark::Open)));
+    }
+
+    #[test]
+    fn quotes() {
+        assert_eq!(words(r#""a b" 'c;{}#' "it's" '"' "" '';"#), ["a b", "c;{}#", "it's", "\"", "", ""]);
+        assert_eq!(words("'a\r\nb' \"${c}\";"), ["a\r\nb", "${c}"]);
+        assert_eq!(words("if (a = \"b\") c;"), ["if", "(a", "=", "b", ")", "c"]);
+        let (words, _) = Tokens::of_file(b"a 'b' \"c\";").next().unwrap();
+        assert_eq!(words.iter().map(|word| word.quoted).collect::<Vec<_>>(), [false, true, true]);
+    }
+
+    #[test]
+    fn behind_a_closing_quote() {
+        assert_eq!(first(b"'a'{"), Ok((vec![b"a".to_vec()], Mark::Open)));
+        for (text, character) in
+            [("'a'b;", 'b'), ("\"a\"\"b\";", '"'), ("'a'}", '}'), ("'a'#", '#'), ("'a'\u{e9}", 'é')]
+        {
+            assert_eq!(fault(text), (format!("unexpected \"{character}\""), 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn escapes() {
+        assert_eq!(words(r#"\"a\' b\\c \t\r\n;"#), ["\"a'", "b\\c", "\t\r\n"]);
+        assert_eq!(words(r#""\"\'\\\t\r\n" '\'\x\$\0';"#), ["\"'\\\t\r\n", "'\\x\\$\\0"]);
+        // A protected byte does not end the word; the backslash stays.
+        assert_eq!(words(r"a\ b \;c \{ \} \#d;"), ["a\\ b", "\\;c", "\\{", "\\}", "\\#d"]);
+        assert_eq!(words("a\\\nb;"), ["a\\\nb"]);
+        assert_eq!(words(r"\\t \\\n;"), ["\\t", "\\\n"]);
+    }
+
+    #[test]
+    fn any_bytes() {
+        assert_eq!(words("grüß 世界;"), ["grüß", "世界"]);
+        assert_eq!(first(b"\xff\x00 '\xfe';"), Ok((vec![b"\xff\x00".to_vec(), b"\xfe".to_vec()], Mark::Semicolon)));
+        assert_eq!(words("\u{feff}a;"), ["a"]);
+        assert_eq!(words("a \u{feff}b;"), ["a", "\u{feff}b"]);
+    }
+
+    #[test]
+    fn unexpected_marks() {
+        assert_eq!(fault("a;\n;"), ("unexpected \";\"".into(), 2));
+        assert_eq!(fault("\n{"), ("unexpected \"{\"".into(), 2));
+        assert_eq!(fault("a\n}"), ("unexpected \"}\"".into(), 2));
+        let fault = Tokens::of_file(b"// x }").next().unwrap_err();
+        assert_eq!(fault.words.iter().map(|word| &word.bytes[..]).collect::<Vec<_>>(), [&b"//"[..], b"x"]);
+    }
+
+    #[test]
+    fn texts_that_end_inside_of_a_directive() {
+        for text in ["a", "a ", "a b", "'a", "'a'", "\"a;\\\"", "a\\", "$", "a #;"] {
+            assert_eq!(fault(text), (ENDED.into(), 1), "{text}");
+        }
+        assert_eq!(fault("a 'b\n\n"), (ENDED.into(), 3));
+        let fault = Tokens::of_parameter(b"a").next().unwrap_err();
+        assert_eq!(fault.message, r#"unexpected end of parameter, expecting ";""#);
+    }
+
+    #[test]
+    fn lines_are_those_of_the_marks() {
+        let mut tokens = Tokens::of_file(b"# 1\r\na 'x\ny' b\\\nc\n;d{\n\n}");
+        let mut lines = Vec::new();
+        while tokens.next().unwrap().1 != Mark::End {
+            lines.push(tokens.line());
+        }
+        assert_eq!(lines, [5, 5, 7]);
+    }
+
+    #[test]
+    fn words_that_do_not_fit_the_buffer() {
+        let long = "a".repeat(WORD_MAX);
+        let fits = &long[1..];
+        assert_eq!(words(&format!("{fits};")), [fits]);
+        assert_eq!(words(&format!("'{fits}';")), [fits]);
+        assert_eq!(fault(&format!("\n{long};")), ("too long parameter \"aaaaaaaaaa...\" started".into(), 2));
+        assert_eq!(fault(&format!("{long}b")).0, "too long parameter \"aaaaaaaaaa...\" started");
+        assert_eq!(fault(&long).0, ENDED);
+        let unclosed = "too long parameter, probably missing terminating \"'\" character";
+        assert_eq!(fault(&format!("\n'\n{long}")), (unclosed.into(), 2));
+        assert_eq!(fault(&format!("'{long}';")), (unclosed.into(), 1));
+        assert_eq!(fault(&format!("'{long}")).0, ENDED);
+        // nginx minds long comments too, by mistake.
+        assert_eq!(words(&format!("#{long}\na;")), ["a"]);
+        let text = format!("{long}b;");
+        assert!(Tokens::of_parameter(text.as_bytes()).next().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_to_an_end(text in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b" \n;{}#\"'\\$)a".to_vec())], 0..200)) {
+            let mut tokens = Tokens::of_file(&text);
+            let mut marks = 0;
+            while tokens.next().is_ok_and(|(_, mark)| mark != Mark::End) {
+                marks += 1;
+            }
+            prop_assert!(marks <= text.len());
+            let lines = 1 + text.iter().filter(|byte| **byte == b'\n').count();
+            prop_assert!(tokens.line() as usize <= lines);
+        }
+    }
+}

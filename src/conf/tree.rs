@@ -5,8 +5,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use glob::MatchOptions;
-
 use super::error::{Error, Place};
 use super::loader::Loader;
 use super::tokens::{Mark, Tokens};
@@ -180,7 +178,7 @@ impl Reader<'_> {
 }
 
 /// The files an `include` names: the path itself or, with `*`, `?` or `[` in it, what matches, by name, as glob(3)
-/// finds it.
+/// finds it; file names that are not UTF-8 match no pattern.
 fn matches(path: &Path) -> Vec<PathBuf> {
     if !path.as_os_str().as_bytes().iter().any(|byte| b"*?[".contains(byte)) {
         return vec![path.to_owned()];
@@ -191,16 +189,23 @@ fn matches(path: &Path) -> Vec<PathBuf> {
         while pattern.contains("**") {
             pattern = pattern.replace("**", "*");
         }
-        let hidden_by_name_only = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
-        glob::glob_with(&pattern, hidden_by_name_only).ok()
+        glob::glob(&pattern).ok()
     });
     match found {
         Some(found) => {
-            let mut paths: Vec<PathBuf> = found.filter_map(|path| path.ok()).collect();
+            let mut paths: Vec<PathBuf> =
+                found.filter_map(|found| found.ok()).filter(|found| !hidden_from(path, found)).collect();
             paths.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
             paths
         }
         // What is no pattern, like a bracket left open, can only be a name.
         None => Some(path.to_owned()).filter(|path| path.exists()).into_iter().collect(),
     }
+}
+
+/// Whether a name with a leading dot was matched by something else than a dot. The glob crate can leave these out
+/// itself, but it then finds none at all, and panics at names that are not UTF-8.
+fn hidden_from(pattern: &Path, found: &Path) -> bool {
+    let dot = |name: &OsStr| name.as_bytes().starts_with(b".");
+    pattern.iter().zip(found.iter()).any(|(pattern, name)| dot(name) && !dot(pattern))
 }

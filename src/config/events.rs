@@ -1,12 +1,10 @@
 //! `events {}`.
 
-use std::net::IpAddr;
 use std::time::Duration;
-
-use ipnet::IpNet;
 
 use crate::conf::{Arity, Call, Contexts, Directive, Result, Row};
 use crate::net::Address;
+use crate::net::access::Match;
 use crate::net::address;
 
 /// What `events {}` says.
@@ -19,9 +17,7 @@ pub struct Events {
     /// How long accepting pauses when descriptors run out (nginx uses the same value, 500 ms).
     pub accept_mutex_delay: Duration,
     /// Clients whose sessions are logged at `debug`.
-    pub debug_connections: Vec<IpNet>,
-    /// Whether sessions of clients that come through Unix sockets are logged at `debug`.
-    pub debug_unix: bool,
+    pub debug_connections: Vec<Match>,
 }
 
 impl Default for Events {
@@ -31,20 +27,6 @@ impl Default for Events {
             multi_accept: false,
             accept_mutex_delay: Duration::from_millis(500),
             debug_connections: Vec::new(),
-            debug_unix: false,
-        }
-    }
-}
-
-impl Events {
-    /// Whether a `debug_connection` names this client. An IPv4 client of an IPv6 socket is held against the IPv4 rules.
-    pub fn debugs(&self, client: &Address) -> bool {
-        match client {
-            Address::Unix(_) => self.debug_unix,
-            Address::Inet(address) => {
-                let ip = address.ip().to_canonical();
-                self.debug_connections.iter().any(|network| network.contains(&ip))
-            }
         }
     }
 }
@@ -146,47 +128,25 @@ pub static TABLE: &[Directive<Events>] = &[
 
 fn debug_connection(events: &mut Events, call: &mut Call) -> Result<()> {
     let text = call.text(1)?;
-    if text == "unix:" {
-        events.debug_unix = true;
-        return Ok(());
-    }
-    if let Ok(network) = text.parse::<IpNet>() {
-        if network != network.trunc() {
-            call.warn(format!("low address bits of {text} are meaningless"));
-        }
-        events.debug_connections.push(network.trunc());
-        return Ok(());
-    }
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        events.debug_connections.push(ip.into());
-        return Ok(());
-    }
     let not_found = || call.error(format!("host not found in debug_connection \"{text}\""));
+    match Match::parse(text) {
+        Some((Match::All, _)) => return Err(not_found()),
+        Some((clients, host_bits)) => {
+            if host_bits {
+                call.warn(format!("low address bits of {text} are meaningless"));
+            }
+            events.debug_connections.push(clients);
+            return Ok(());
+        }
+        None => {}
+    }
     if text.starts_with("unix:") || text.contains('/') {
         return Err(not_found());
     }
     for address in address::resolve(text, 0).map_err(|_| not_found())? {
         if let Address::Inet(address) = address {
-            events.debug_connections.push(address.ip().into());
+            events.debug_connections.push(Match::Net(address.ip().into()));
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn debugs_mapped_and_unix_clients() {
-        let events =
-            Events { debug_connections: vec!["10.0.0.0/8".parse().unwrap()], debug_unix: true, ..Events::default() };
-        let client = |text: &str| Address::Inet(text.parse().unwrap());
-        assert!(events.debugs(&client("10.1.2.3:4")));
-        assert!(events.debugs(&client("[::ffff:10.1.2.3]:4")));
-        assert!(!events.debugs(&client("11.1.2.3:4")));
-        assert!(!events.debugs(&client("[::1]:4")));
-        assert!(events.debugs(&Address::Unix("/x".into())));
-        assert!(!Events::default().debugs(&Address::Unix("/x".into())));
-    }
 }

@@ -25,7 +25,7 @@ pub struct Config {
     /// `events {}`.
     pub events: Events,
     /// All `tcp {}` blocks.
-    pub tcp: tcp::Config,
+    pub tcp: std::rc::Rc<tcp::Config>,
     /// The access log files of all blocks, not opened yet.
     pub access_logs: AccessLogs,
     /// The sockets to listen on; the worker hands them to the engines by their place in this list.

@@ -96,12 +96,14 @@ pub struct Record<'a> {
     /// What was being done and for whom, printed after the message: ` while connecting to upstream, client: ...`.
     /// As in nginx, lines of level `debug` go without it.
     pub context: Option<&'a dyn fmt::Display>,
+    /// Written whatever the sinks' levels: the session of a client that `debug_connection` names.
+    pub debug_connection: bool,
 }
 
 impl Record<'_> {
     /// A line with nothing but a level.
     pub const fn new(level: Level) -> Self {
-        Record { level, connection: None, error: None, context: None }
+        Record { level, connection: None, error: None, context: None, debug_connection: false }
     }
 }
 
@@ -116,7 +118,7 @@ pub fn enabled(level: Level) -> bool {
 /// does while it reads its configuration; after it, lines of level `warn` and graver are copied to stderr in that form while
 /// [`copy_to_stderr`] is on.
 pub fn emit(record: &Record, message: fmt::Arguments) {
-    if enabled(record.level) {
+    if record.debug_connection || enabled(record.level) {
         // Made before the lock is taken: what is printed may have something to log itself.
         let line = Line::new(record, message);
         log().write(&line, &mut io::stderr());
@@ -228,7 +230,7 @@ impl Log {
             return;
         };
         let mut on_stderr = false;
-        for sink in sinks.iter().filter(|sink| line.level <= sink.level) {
+        for sink in sinks.iter().filter(|sink| line.forced || line.level <= sink.level) {
             let _ = match &sink.output {
                 Output::Stderr => {
                     on_stderr = true;

@@ -19,12 +19,15 @@ pub(super) struct Line {
     message: usize,
     /// How grave it is.
     pub(super) level: Level,
+    /// Written whatever the sinks' levels.
+    pub(super) forced: bool,
 }
 
 impl Line {
     /// Puts a line together. Writing into it cannot fail, so results of `write!` say nothing here.
     pub(super) fn new(record: &Record, message: fmt::Arguments) -> Self {
-        let mut line = Line { buffer: [0; MAX], len: 0, message: 0, level: record.level };
+        let mut line =
+            Line { buffer: [0; MAX], len: 0, message: 0, level: record.level, forced: record.debug_connection };
         // A process has one thread, whose id is that of the process.
         let pid = std::process::id();
         let _ = write!(line, "{} [{}] {pid}#{pid}: ", clock::now_log(), record.level.name());
@@ -128,7 +131,13 @@ mod tests {
         let error = io::Error::from_raw_os_error(libc::ECONNREFUSED);
         let context =
             " while connecting to upstream, client: 127.0.0.1, server: 0.0.0.0:80, upstream: \"127.0.0.1:81\"";
-        let record = Record { level: Level::Error, connection: Some(7), error: Some(&error), context: Some(&context) };
+        let record = Record {
+            level: Level::Error,
+            connection: Some(7),
+            error: Some(&error),
+            context: Some(&context),
+            ..Record::new(Level::Error)
+        };
         let line = text(&record, format_args!("connect() failed"));
         let pid = std::process::id();
         let (time, rest) = line.split_at("2026/11/21 20:31:05".len());

@@ -3,7 +3,7 @@
 use super::level::{AccessLog, Builder, Level, Pass};
 use super::listen;
 use super::variables::Template;
-use crate::conf::{Arity, Call, Contexts, Directive, Result, Row, table, value};
+use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row, value};
 use crate::net::access::{Match, Rule};
 use crate::net::address;
 use crate::upstream;
@@ -322,11 +322,11 @@ fn set_upstream(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let mut builder = upstream::directives::Builder::default();
     call.apply(upstream::directives::TABLE, &mut builder)?;
     if builder.peers.is_empty() {
-        return Err(call.error_at_end("no servers are inside upstream"));
+        return Err(Error::at(&call.node.end, "no servers are inside upstream"));
     }
     let group = builder.build(&name);
     if group.primaries == 0 {
-        return Err(call.error_at_end(format!("no servers in upstream \"{name}\"")));
+        return Err(Error::at(&call.node.end, format!("no servers in upstream \"{name}\"")));
     }
     level.groups.push(group);
     Ok(())
@@ -397,5 +397,5 @@ fn set_access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
 
 /// The rows of this block, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    table::rows(TABLE)
+    TABLE.iter().map(|directive| &directive.row)
 }

@@ -65,7 +65,7 @@ pub struct Builder {
 /// What [`Builder::build`] gives.
 pub struct Built {
     /// The blocks as the worker needs them.
-    pub config: Config,
+    pub config: Rc<Config>,
     /// The ends of servers that have neither `proxy_pass` nor `return`, for a warning.
     pub idle: Vec<Place>,
 }
@@ -92,7 +92,7 @@ impl Builder {
             }
         }
         let config = Config { listens: listen::build(&servers)?, groups: assembly.groups };
-        Ok(Built { config, idle: assembly.idle })
+        Ok(Built { config: Rc::new(config), idle: assembly.idle })
     }
 }
 

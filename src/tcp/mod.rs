@@ -4,6 +4,7 @@ mod access_log;
 pub mod directives;
 mod engine;
 mod level;
+mod linger;
 mod listen;
 mod session;
 mod variables;

@@ -50,14 +50,13 @@ fn server(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
     let addresses = address::resolve(server.target, DEFAULT_PORT)
         .map_err(|fault| call.error(format!("{fault} in upstream \"{}\"", server.target)))?;
     builder.peers.extend(addresses.into_iter().map(|address| Peer {
-        name: address.to_string(),
-        address,
         weight: server.weight,
         max_fails: server.max_fails,
         fail_timeout: server.fail_timeout,
         max_busy: server.max_busy,
         backup: server.backup,
         down: server.down,
+        ..Peer::new(address)
     }));
     Ok(())
 }
