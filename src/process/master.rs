@@ -241,7 +241,9 @@ impl Master {
     fn reap(&mut self) {
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => self.ended(pid, Some(code), format_args!("exited with code {code}")),
+                Ok(WaitStatus::Exited(pid, code)) => {
+                    self.ended(pid, Some(code), format_args!("exited with code {code}"))
+                }
                 Ok(WaitStatus::Signaled(pid, signal, core)) => {
                     let core = if core { " (core dumped)" } else { "" };
                     self.ended(pid, None, format_args!("exited on signal {}{core}", signal as i32));
@@ -275,7 +277,8 @@ impl Master {
             return;
         }
         if code == Some(child::FATAL.into()) {
-            let what = format_args!("worker process {pid} exited with fatal code {} and cannot be respawned", child::FATAL);
+            let what =
+                format_args!("worker process {pid} exited with fatal code {} and cannot be respawned", child::FATAL);
             message(Level::Alert, what);
             return;
         }
@@ -382,7 +385,8 @@ impl Master {
         let old = pidfile::old(pid);
         if let Err(error) = std::fs::rename(&old, pid) {
             let (old, pid, program) = (old.display(), pid.display(), self.start.program.display());
-            let what = format_args!("rename() {old} back to {pid} failed after {after} new binary process \"{program}\"");
+            let what =
+                format_args!("rename() {old} back to {pid} failed after {after} new binary process \"{program}\"");
             failed(Level::Alert, &error, what);
         }
     }

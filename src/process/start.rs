@@ -86,12 +86,14 @@ fn serve(start: Start, cycle: Cycle, inherited: Vec<Listener>) -> Result<u8, Log
     let ready = connections.and_then(|connections| {
         pidfile::check(&main.pid)?;
         let caller = match main.daemon && start.predecessor.is_none() {
-            true => Some(daemon::detach().map_err(|error| failed(Level::Emerg, &error, format_args!("fork() failed")))?),
+            true => {
+                Some(daemon::detach().map_err(|error| failed(Level::Emerg, &error, format_args!("fork() failed")))?)
+            }
             false => None,
         };
         // Before the pid file tells others whom to send signals.
-        let signals = Signals::new(&SIGNALS)
-            .map_err(|error| failed(Level::Emerg, &error, format_args!("signalfd() failed")))?;
+        let signals =
+            Signals::new(&SIGNALS).map_err(|error| failed(Level::Emerg, &error, format_args!("signalfd() failed")))?;
         pidfile::write(&main.pid)?;
         error::copy_to_stderr(false);
         redirect_stderr(&cycle.config);
