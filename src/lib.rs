@@ -8,6 +8,8 @@ pub mod worker;
 
 pub mod config;
 
+pub mod context;
+
 pub mod tcp;
 
 pub mod relay;

@@ -1,16 +1,21 @@
 //! One worker: owns the reactor and the engines, and holds the one match that routes an event.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 
 use crate::config::Config;
-use crate::event::signals::Received;
-use crate::event::signals::Signals;
+use crate::context::{Connections, Context, Logs};
+use crate::event::signals::{Received, Signals};
+use crate::event::{Event, Owner, Reactor, SourceId, TimerId};
 use crate::log::access::AccessLogs;
+use crate::log::{self, Level, Record, emit, message};
 use crate::net::Listener;
+use crate::relay::Buffers;
 use crate::shm::Shared;
-use crate::upstream::shared::BusyTable;
+use crate::tcp;
+use crate::upstream::shared::{Busy, BusyTable};
 
 /// What a worker is made from; the process room prepares it.
 pub struct Setup {
@@ -36,37 +41,276 @@ pub enum Wake {
     Done,
 }
 
+/// The engines' numbers in the owners of events.
+mod engine {
+    pub const SIGNALS: u8 = 0;
+    pub const LISTENER: u8 = 1;
+    pub const TCP: u8 = 2;
+    /// The end of the time for draining.
+    pub const SHUTDOWN: u8 = 3;
+    /// The end of a pause in accepting.
+    pub const ACCEPT: u8 = 4;
+}
+
+/// Clients taken for one event, or while draining, before others have their turn: the default length of the kernel's queue.
+const ACCEPT_TURN: usize = 511;
+
+const fn own(engine: u8) -> Owner {
+    Owner { engine, part: 0, id: 0 }
+}
+
+/// A listening socket; its place in the worker's list is the `listen` of the configuration.
+struct Accepting {
+    listener: Listener,
+    /// `None` while accepting pauses.
+    source: Option<SourceId>,
+}
+
 /// A worker's event loop and all it serves.
-pub struct Worker {}
+pub struct Worker {
+    cx: Context,
+    config: Rc<Config>,
+    signals: Signals,
+    listeners: Vec<Accepting>,
+    tcp: tcp::Engine,
+    signalled: bool,
+    draining: bool,
+    shutdown_timer: TimerId,
+    accept_timer: TimerId,
+}
 
 impl Worker {
     /// Registers listeners and signals; nothing is accepted before [`Worker::run`].
-    pub fn new(_setup: Setup, _signals: Signals) -> io::Result<Self> {
-        todo!()
+    ///
+    /// # Errors
+    /// Out of descriptors or kernel memory.
+    pub fn new(setup: Setup, signals: Signals) -> io::Result<Self> {
+        log_panics();
+        let mut reactor = Reactor::new()?;
+        reactor.add(std::os::fd::AsRawFd::as_raw_fd(&signals), own(engine::SIGNALS))?;
+        let mut worker = Worker {
+            signals,
+            shutdown_timer: reactor.add_timer(own(engine::SHUTDOWN)),
+            accept_timer: reactor.add_timer(own(engine::ACCEPT)),
+            cx: Context {
+                reactor,
+                buffers: Buffers::default(),
+                logs: Logs::default(),
+                connections: Connections::new(setup.config.events.worker_connections, setup.connections.clone()),
+                debugged: Vec::new(),
+            },
+            config: setup.config.clone(),
+            listeners: Vec::new(),
+            tcp: tcp::Engine::new(engine::TCP),
+            signalled: false,
+            draining: false,
+        };
+        worker.adopt(setup)?;
+        Ok(worker)
+    }
+
+    /// HUP without a master: new sessions use the new configuration and listeners, live ones go on with theirs.
+    ///
+    /// # Errors
+    /// Out of descriptors or kernel memory.
+    pub fn adopt(&mut self, setup: Setup) -> io::Result<()> {
+        self.close_listeners();
+        let Setup { config, listeners, access_logs, busy, slot, .. } = setup;
+        self.cx.connections.limit = config.events.worker_connections;
+        self.cx.debugged = config.events.debug_connections.clone();
+        self.cx.logs.add(access_logs);
+        for epoch in self.tcp.adopt(config.tcp.clone(), &Busy::new(busy, slot)) {
+            self.cx.logs.remove(epoch);
+        }
+        self.config = config;
+        self.cx.connections.open += listeners.len();
+        self.listeners.extend(listeners.into_iter().map(|listener| Accepting { listener, source: None }));
+        self.resume_accepting()
+    }
+
+    fn resume_accepting(&mut self) -> io::Result<()> {
+        for (id, accepting) in self.listeners.iter_mut().enumerate() {
+            if accepting.source.is_none() {
+                let owner = Owner { engine: engine::LISTENER, part: 0, id: id as u32 };
+                accepting.source = Some(accepting.listener.watch(&mut self.cx.reactor, owner)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn pause_accepting(&mut self) {
+        for accepting in &mut self.listeners {
+            if let Some(source) = accepting.source.take() {
+                accepting.listener.unwatch(&mut self.cx.reactor, source);
+            }
+        }
+    }
+
+    fn close_listeners(&mut self) {
+        self.pause_accepting();
+        self.cx.connections.open -= self.listeners.len();
+        self.listeners.clear();
     }
 
     /// Serves until signals arrive or the worker has drained.
+    ///
+    /// # Errors
+    /// What epoll_wait says; the worker cannot go on.
     pub fn run(&mut self) -> io::Result<Wake> {
-        todo!()
+        loop {
+            if self.draining && self.tcp.sessions() == 0 {
+                self.flush_logs();
+                return Ok(Wake::Done);
+            }
+            self.cx.reactor.wait(None)?;
+            while let Some(event) = self.cx.reactor.next() {
+                // A fault of the program costs the session it happened in, not the others.
+                if panic::catch_unwind(AssertUnwindSafe(|| self.route(event))).is_err() {
+                    self.abandon(event);
+                }
+            }
+            if std::mem::take(&mut self.signalled) {
+                let signals = std::iter::from_fn(|| self.signals.next()).collect();
+                return Ok(Wake::Signals(signals));
+            }
+        }
+    }
+
+    fn route(&mut self, event: Event) {
+        match event {
+            Event::Ready(owner) => match owner.engine {
+                engine::TCP => self.tcp.ready(&mut self.cx, owner),
+                engine::LISTENER => self.accept(owner.id as usize),
+                engine::SIGNALS => self.signalled = true,
+                _ => {}
+            },
+            Event::Timer(owner) => match owner.engine {
+                engine::TCP => self.tcp.timer(&mut self.cx, owner),
+                engine::SHUTDOWN => {
+                    message(Level::Notice, format_args!("worker_shutdown_timeout is over, closing all sessions"));
+                    self.tcp.stop(&mut self.cx);
+                }
+                engine::ACCEPT => {
+                    if let Err(error) = self.resume_accepting() {
+                        self.accept_failed("epoll_ctl()", &error);
+                    }
+                }
+                _ => {}
+            },
+        }
+    }
+
+    fn abandon(&mut self, event: Event) {
+        let (Event::Ready(owner) | Event::Timer(owner)) = event;
+        if owner.engine == engine::TCP {
+            let ended = panic::catch_unwind(AssertUnwindSafe(|| self.tcp.abandon(&mut self.cx, owner.id)));
+            if ended.is_err() {
+                message(Level::Alert, format_args!("a session could not be ended cleanly"));
+            }
+        }
+    }
+
+    /// Clients wait at listener `id`: takes one, so that sessions have their turn between clients, or with `multi_accept` all.
+    fn accept(&mut self, id: usize) {
+        let turn = if self.config.events.multi_accept { ACCEPT_TURN } else { 1 };
+        self.accept_up_to(id, turn);
+    }
+
+    fn accept_up_to(&mut self, id: usize, turn: usize) {
+        for _ in 0..turn {
+            let Some(accepting) = self.listeners.get(id) else { return };
+            match accepting.listener.accept() {
+                Ok(None) => return,
+                Ok(Some((socket, client))) => {
+                    if self.cx.connections.take() {
+                        self.tcp.accept(&mut self.cx, id, socket, client);
+                    } else {
+                        let limit = self.cx.connections.limit;
+                        let server = accepting.listener.address();
+                        message(
+                            Level::Alert,
+                            format_args!(
+                                "{limit} worker_connections are not enough, client: {}, server: {server}",
+                                client.host()
+                            ),
+                        );
+                    }
+                }
+                // The client was gone before it was accepted, or the network had an error for it (accept(2)).
+                Err(error) if is_clients(&error) => {
+                    let record = Record { error: Some(&error), ..Record::new(Level::Error) };
+                    emit(&record, format_args!("accept4() failed"));
+                }
+                Err(error) => return self.accept_failed("accept4()", &error),
+            }
+        }
+    }
+
+    /// Out of descriptors or memory: the clients wait in the kernel's queue, and sessions that end make room meanwhile.
+    fn accept_failed(&mut self, call: &str, error: &io::Error) {
+        let record = Record { error: Some(error), ..Record::new(Level::Crit) };
+        emit(&record, format_args!("{call} failed"));
+        self.pause_accepting();
+        let resume = self.cx.reactor.now() + self.config.events.accept_mutex_delay;
+        self.cx.reactor.set_timer(self.accept_timer, resume);
     }
 
     /// QUIT: takes what waits in the accept queues, closes the listeners, and lets sessions finish, for `worker_shutdown_timeout` at most.
     pub fn drain(&mut self) {
-        todo!()
+        if self.draining {
+            return;
+        }
+        self.draining = true;
+        // The queue of a listener that no other worker has dies with it.
+        for id in 0..self.listeners.len() {
+            self.accept_up_to(id, ACCEPT_TURN);
+        }
+        self.close_listeners();
+        if let Some(limit) = self.config.main.shutdown_timeout {
+            self.cx.reactor.set_timer(self.shutdown_timer, std::time::Instant::now() + limit);
+        }
     }
 
     /// TERM: ends all sessions now (each gets its access log line) and writes out buffered logs.
     pub fn stop(&mut self) {
-        todo!()
+        self.close_listeners();
+        self.tcp.stop(&mut self.cx);
+        self.flush_logs();
     }
 
     /// USR1: opens log files anew.
     pub fn reopen_logs(&mut self) {
-        todo!()
+        log::error::reopen(None);
+        for logs in self.cx.logs.iter_mut() {
+            logs.reopen(None);
+        }
     }
 
-    /// HUP without a master: new sessions use the new configuration and listeners, live ones go on with theirs.
-    pub fn adopt(&mut self, _setup: Setup) -> io::Result<()> {
-        todo!()
+    fn flush_logs(&mut self) {
+        for logs in self.cx.logs.iter_mut() {
+            logs.flush();
+        }
     }
+}
+
+/// Errors of accept(2) that belong to the client it would have returned.
+fn is_clients(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::ENETDOWN
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+        )
+    )
+}
+
+/// Makes a panic an `[alert]` line, with where it happened.
+fn log_panics() {
+    panic::set_hook(Box::new(|info| message(Level::Alert, format_args!("{info}"))));
 }

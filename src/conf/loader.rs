@@ -1,9 +1,13 @@
 //! Reading the main file and what it includes, and what is shared while setters run.
 
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::error::{Place, Result};
-use super::table::{Contexts, Directive, Row};
+use super::error::{Error, Place, Result, errno};
+use super::table::{self, Contexts, Directive, Row};
+use super::tree::{self, Node};
 
 /// A warning: printed as `[warn]` with its place, the configuration is used all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,26 +28,58 @@ pub struct Loader {
     pub warnings: Vec<Warning>,
     /// Every file read, in order, each once, with its contents: what `-T` prints.
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// The paths in `files`.
+    known: HashSet<PathBuf>,
 }
 
 impl Loader {
     /// A load of `main_file` (absolute) under `prefix`.
-    pub fn new(_prefix: &Path, _main_file: &Path) -> Self {
-        todo!()
+    pub fn new(prefix: &Path, main_file: &Path) -> Self {
+        Loader {
+            prefix: prefix.to_owned(),
+            conf_dir: main_file.parent().unwrap_or(Path::new("/")).to_owned(),
+            warnings: Vec::new(),
+            files: Vec::new(),
+            known: HashSet::new(),
+        }
     }
 
     /// Reads the text given by `-g` (place `command line`, context main) and then the main file, checks every directive
-    /// against `rows`, and runs the setters of the main context's table. A syntax error is reported only after faults of
-    /// directives that stand before it, as nginx does.
+    /// against `rows`, and runs the setters of the main context's table. Of several faults the first in the order of
+    /// the text is reported, whether the syntax, a check or a setter finds it, as nginx does.
     pub fn load<T>(
         &mut self,
-        _main_file: &Path,
-        _command_line: &str,
-        _rows: &[&Row],
-        _table: &[Directive<T>],
-        _target: &mut T,
+        main_file: &Path,
+        command_line: &str,
+        rows: &[&Row],
+        table: &[Directive<T>],
+        target: &mut T,
     ) -> Result<()> {
-        let _ = Contexts::MAIN;
-        todo!()
+        let mut nodes = Vec::new();
+        if tree::read_parameter(self, command_line, &mut nodes).is_ok() {
+            // A fault stands in the nodes and comes up below.
+            let _ = tree::read_file(self, main_file, &mut nodes);
+        }
+        table::check(rows, &mut nodes, Contexts::MAIN);
+        table::apply(table, &nodes, Contexts::MAIN, target, self)?;
+        // A fault inside of a block whose setter does not look into it.
+        Node::fault_in(&nodes).map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    /// Reads a file asked for at `place` and keeps its contents for `-T`.
+    pub(super) fn read(&mut self, path: &Path, place: Option<&Place>) -> Result<Vec<u8>> {
+        let mut file = File::open(path).map_err(|error| Error {
+            message: format!("open() \"{}\" failed ({})", path.display(), errno(&error)),
+            place: place.cloned(),
+            hint: None,
+        })?;
+        let mut text = Vec::new();
+        // nginx names no place here.
+        file.read_to_end(&mut text)
+            .map_err(|error| Error::general(format!("pread() \"{}\" failed ({})", path.display(), errno(&error))))?;
+        if self.known.insert(path.to_owned()) {
+            self.files.push((path.to_owned(), text.clone()));
+        }
+        Ok(text)
     }
 }

@@ -4,13 +4,21 @@
 //! holds every node against the directive tables of all blocks; then [`table::apply`] calls the setters of one
 //! block's table, block by block, and each setter fills a plain typed struct. Nothing here knows what a
 //! directive is for.
+//!
+//! nginx does all three at once, a directive at a time, and stops at the first fault it meets. To report the same one,
+//! the first two passes do not fail: they end the tree with a node that carries the fault, and the third returns it
+//! when its turn comes, unless a setter before it has refused its directive.
 
 pub mod error;
 pub mod loader;
 pub mod table;
 pub mod template;
+mod tokens;
 pub mod tree;
 pub mod value;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::{Error, Place, Result};
 pub use loader::Loader;

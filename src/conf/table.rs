@@ -1,11 +1,15 @@
 //! Directive tables: what each block may contain, checked here and documented from here.
 
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{Error, Result};
-use super::loader::Loader;
-use super::tree::Node;
+use super::loader::{Loader, Warning};
+use super::tree::{Node, comment_hint};
+use super::value;
 
 /// A set of places where a directive may stand, and the place a block opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,17 @@ pub enum Arity {
     AtLeast(usize),
 }
 
+impl Arity {
+    /// Whether so many arguments are right.
+    const fn allows(self, count: usize) -> bool {
+        match self {
+            Arity::Exactly(exact) => count == exact,
+            Arity::Between(low, high) => low <= count && count <= high,
+            Arity::AtLeast(low) => low <= count,
+        }
+    }
+}
+
 /// What is known of a directive without its setter: all that checks and documentation need.
 #[derive(Debug)]
 pub struct Row {
@@ -82,6 +97,8 @@ pub struct Call<'a> {
     pub node: &'a Node,
     /// The context it stands in.
     pub context: Contexts,
+    /// The context its block opens; `None` for a directive ended by `;`.
+    pub block: Option<Contexts>,
     /// The load under way: prefix, warnings.
     pub loader: &'a mut Loader,
 }
@@ -89,55 +106,70 @@ pub struct Call<'a> {
 impl<'a> Call<'a> {
     /// The directive's name.
     pub fn name(&self) -> &'a str {
-        todo!()
+        // The check has found it equal to the name in a row.
+        std::str::from_utf8(self.bytes(0)).unwrap_or_default()
     }
     /// The number of arguments.
     pub fn count(&self) -> usize {
         self.node.words.len() - 1
     }
     /// Argument `i`, counted from 1, as bytes.
-    pub fn bytes(&self, _i: usize) -> &'a [u8] {
-        todo!()
+    pub fn bytes(&self, i: usize) -> &'a [u8] {
+        &self.node.words[i].bytes
     }
     /// Argument `i`, counted from 1, as text; refused when it is not UTF-8.
-    pub fn text(&self, _i: usize) -> Result<&'a str> {
-        todo!()
+    pub fn text(&self, i: usize) -> Result<&'a str> {
+        std::str::from_utf8(self.bytes(i)).map_err(|_| self.invalid())
     }
     /// All arguments as text.
     pub fn texts(&self) -> Result<Vec<&'a str>> {
-        todo!()
+        (1..=self.count()).map(|i| self.text(i)).collect()
     }
-    /// The only argument as `on` or `off`.
+    /// The only argument as `on` or `off`, of either case as in nginx.
     pub fn flag(&self) -> Result<bool> {
-        todo!()
+        let value = self.bytes(1);
+        if value.eq_ignore_ascii_case(b"on") {
+            Ok(true)
+        } else if value.eq_ignore_ascii_case(b"off") {
+            Ok(false)
+        } else {
+            let (value, name) = (String::from_utf8_lossy(value), self.name());
+            Err(self.error(format!(r#"invalid value "{value}" in "{name}" directive, it must be "on" or "off""#)))
+        }
     }
     /// The first argument as a size (`k`, `m`, `g`).
     pub fn size(&self) -> Result<usize> {
-        todo!()
+        value::size(self.text(1)?).ok_or_else(|| self.invalid())
     }
-    /// The first argument as a time in a millisecond slot: a bare number is seconds, `ms` is allowed.
+    /// The first argument as a time in a millisecond slot: a bare number is seconds, `ms` is allowed, `y` and `M` are
+    /// not.
     pub fn time(&self) -> Result<Duration> {
-        todo!()
+        value::time(self.text(1)?, true).ok_or_else(|| self.invalid())
     }
     /// The first argument as a time in a seconds slot: `ms` is refused.
     pub fn seconds(&self) -> Result<Duration> {
-        todo!()
+        value::time(self.text(1)?, false).ok_or_else(|| self.invalid())
     }
-    /// The first argument as a plain number.
+    /// The first argument as a plain number; else nginx's `"x" directive invalid number`.
     pub fn number(&self) -> Result<usize> {
-        todo!()
+        let text = std::str::from_utf8(self.bytes(1)).ok();
+        text.and_then(value::number).ok_or_else(|| self.error(format!(r#""{}" directive invalid number"#, self.name())))
     }
-    /// Argument `i` as one of the words of an enumeration; else nginx's `invalid value "x"`.
-    pub fn choice<V: Copy>(&self, _i: usize, _choices: &[(&str, V)]) -> Result<V> {
-        todo!()
+    /// Argument `i` as one of the words of an enumeration, of either case as in nginx; else `invalid value "x"`.
+    pub fn choice<V: Copy>(&self, i: usize, choices: &[(&str, V)]) -> Result<V> {
+        let value = self.bytes(i);
+        let chosen = choices.iter().find(|(word, _)| value.eq_ignore_ascii_case(word.as_bytes()));
+        chosen
+            .map(|(_, meaning)| *meaning)
+            .ok_or_else(|| self.error(format!(r#"invalid value "{}""#, String::from_utf8_lossy(value))))
     }
     /// Argument `i` as a path relative to the prefix.
-    pub fn path(&self, _i: usize) -> PathBuf {
-        todo!()
+    pub fn path(&self, i: usize) -> PathBuf {
+        self.loader.prefix.join(OsStr::from_bytes(self.bytes(i)))
     }
     /// Argument `i` as a path relative to the folder of the main configuration file.
-    pub fn conf_path(&self, _i: usize) -> PathBuf {
-        todo!()
+    pub fn conf_path(&self, i: usize) -> PathBuf {
+        self.loader.conf_dir.join(OsStr::from_bytes(self.bytes(i)))
     }
     /// A fault of this directive.
     pub fn error(&self, message: impl Into<String>) -> Error {
@@ -145,36 +177,112 @@ impl<'a> Call<'a> {
     }
     /// nginx's answer to a value out of its form: `"x" directive invalid value`.
     pub fn invalid(&self) -> Error {
-        todo!()
+        self.error(format!(r#""{}" directive invalid value"#, self.name()))
     }
     /// nginx's answer to a second one where one is allowed: `"x" directive is duplicate`.
     pub fn duplicate(&self) -> Error {
-        todo!()
+        duplicate(self.node)
     }
     /// Something the operator should know that does not keep the configuration from being used.
-    pub fn warn(&mut self, _message: impl Into<String>) {
-        todo!()
+    pub fn warn(&mut self, message: impl Into<String>) {
+        self.loader.warnings.push(Warning { message: message.into(), place: Some(self.node.place.clone()) });
     }
-    /// Runs the setters of `table` over this directive's block, in the order written.
-    pub fn apply<T>(&mut self, _table: &[Directive<T>], _target: &mut T) -> Result<()> {
-        todo!()
+    /// Runs the setters of `table` over this directive's block, in the order written; does nothing for one ended by
+    /// `;`.
+    pub fn apply<T>(&mut self, table: &[Directive<T>], target: &mut T) -> Result<()> {
+        match (&self.node.block, self.block) {
+            (Some(nodes), Some(context)) => apply(table, nodes, context, target, self.loader),
+            _ => Ok(()),
+        }
     }
 }
 
-/// Runs the setters of `table` over `nodes`, which stand in `context`, in the order written. `check` has run before:
-/// a name that is not in the table is a fault of the program.
+/// Runs the setters of `table` over `nodes`, which stand in `context`, in the order written, up to the first fault,
+/// be it a setter's or one found before. [`check`] has run before: a name that is not in the table is a fault of the
+/// program, told in an error.
 pub fn apply<T>(
-    _table: &[Directive<T>],
-    _nodes: &[Node],
-    _context: Contexts,
-    _target: &mut T,
-    _loader: &mut Loader,
+    table: &[Directive<T>],
+    nodes: &[Node],
+    context: Contexts,
+    target: &mut T,
+    loader: &mut Loader,
 ) -> Result<()> {
-    todo!()
+    for node in nodes {
+        if let Some(fault) = &node.fault {
+            return Err(fault.as_ref().clone());
+        }
+        let name = &node.words[0].bytes;
+        let directive = table.iter().find(|directive| {
+            directive.row.name.as_bytes() == name.as_slice() && directive.row.contexts.overlaps(context)
+        });
+        let Some(Directive { row, set }) = directive else {
+            let message = format!(r#"directive "{}" has no setter"#, String::from_utf8_lossy(name));
+            return Err(Error::at(&node.place, message));
+        };
+        set(target, &mut Call { node, context, block: row.block, loader })?;
+    }
+    Ok(())
 }
 
 /// Holds every node, block by block, against the rows of all tables: unknown names, wrong places, missing or unwanted
-/// blocks, numbers of arguments, duplicates, in nginx's words and in the order of the file.
-pub fn check(_rows: &[&Row], _nodes: &[Node], _context: Contexts) -> Result<()> {
-    todo!()
+/// blocks, numbers of arguments, duplicates, in nginx's words and in the order of the file. The first fault is put into
+/// its node and what follows it is dropped, so that [`apply`] reports it in its turn.
+pub fn check(rows: &[&Row], nodes: &mut Vec<Node>, context: Contexts) {
+    let mut by_name: HashMap<&[u8], Vec<&Row>> = HashMap::new();
+    for row in rows {
+        by_name.entry(row.name.as_bytes()).or_default().push(row);
+    }
+    check_block(&by_name, nodes, context);
+}
+
+/// Checks one level and those below it; false when a fault ends it.
+fn check_block(rows: &HashMap<&[u8], Vec<&Row>>, nodes: &mut Vec<Node>, context: Contexts) -> bool {
+    let mut seen = HashSet::new();
+    let faulty = nodes.iter_mut().position(|node| {
+        if node.fault.is_some() {
+            return true;
+        }
+        let row = match find_row(rows, node, context) {
+            Ok(row) if !row.repeat && !seen.insert(row.name) => Err(duplicate(node)),
+            found => found,
+        };
+        match (row, &mut node.block) {
+            (Err(fault), _) => {
+                node.fault = Some(Box::new(fault));
+                true
+            }
+            (Ok(Row { block: Some(inner), .. }), Some(block)) => !check_block(rows, block, *inner),
+            _ => false,
+        }
+    });
+    if let Some(faulty) = faulty {
+        nodes.truncate(faulty + 1);
+    }
+    faulty.is_none()
+}
+
+/// The row that holds for a directive in this context, if the directive has its form.
+fn find_row<'a>(rows: &HashMap<&[u8], Vec<&'a Row>>, node: &Node, context: Contexts) -> Result<&'a Row> {
+    let name = String::from_utf8_lossy(&node.words[0].bytes);
+    let Some(known) = rows.get(node.words[0].bytes.as_slice()) else {
+        let hint = comment_hint(&node.words[..1]);
+        return Err(Error { hint, ..Error::at(&node.place, format!(r#"unknown directive "{name}""#)) });
+    };
+    let Some(row) = known.iter().find(|row| row.contexts.overlaps(context)) else {
+        return Err(Error::at(&node.place, format!(r#""{name}" directive is not allowed here"#)));
+    };
+    let fault = match (row.block, &node.block) {
+        (None, Some(_)) => format!(r#"directive "{name}" is not terminated by ";""#),
+        (Some(_), None) => format!(r#"directive "{name}" has no opening "{{""#),
+        _ if !row.arity.allows(node.words.len() - 1) => {
+            format!(r#"invalid number of arguments in "{name}" directive"#)
+        }
+        _ => return Ok(row),
+    };
+    Err(Error { hint: comment_hint(&node.words), ..Error::at(&node.place, fault) })
+}
+
+fn duplicate(node: &Node) -> Error {
+    let name = String::from_utf8_lossy(&node.words[0].bytes);
+    Error::at(&node.place, format!(r#""{name}" directive is duplicate"#))
 }

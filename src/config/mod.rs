@@ -1,13 +1,19 @@
 //! The whole configuration: what the main context and `events {}` say, and the blocks; the list of all tables.
 
+mod affinity;
+pub mod defaults;
 pub mod document;
 pub mod events;
 pub mod main_context;
+pub mod main_table;
 
-use crate::conf::{self, Row};
+use crate::conf::loader::Warning;
+use crate::conf::{self, Error, Loader, Row};
 use crate::log::access::AccessLogs;
+use crate::log::error::{Level, Sink, Target};
 use crate::net::ListenOptions;
 use crate::tcp;
+use crate::upstream;
 
 pub use events::Events;
 pub use main_context::Main;
@@ -19,19 +25,58 @@ pub struct Config {
     /// `events {}`.
     pub events: Events,
     /// All `tcp {}` blocks.
-    pub tcp: tcp::Config,
+    pub tcp: std::rc::Rc<tcp::Config>,
     /// The access log files of all blocks, not opened yet.
     pub access_logs: AccessLogs,
     /// The sockets to listen on; the worker hands them to the engines by their place in this list.
     pub listens: Vec<ListenOptions>,
 }
 
+/// The configuration while setters run: what each block has said so far.
+#[derive(Default)]
+pub struct Builder {
+    main: main_context::Settings,
+    events: Events,
+    events_seen: bool,
+    tcp: tcp::Builder,
+}
+
+impl Builder {
+    /// Settles defaults and checks what only shows when everything has been read.
+    fn build(self, source: &Source, loader: &mut Loader) -> conf::Result<Config> {
+        if !self.events_seen {
+            return Err(Error::general("no \"events\" section in configuration"));
+        }
+        let main = self.main.settle(source, loader)?;
+        let mut access_logs = AccessLogs::default();
+        let tcp = self.tcp.build(source.prefix.join(defaults::TCP_ACCESS_LOG_PATH), &mut access_logs)?;
+        for place in tcp.idle {
+            let message = "no \"proxy_pass\" or \"return\" is defined for server".to_owned();
+            loader.warnings.push(Warning { message, place: Some(place) });
+        }
+        let listens: Vec<ListenOptions> = tcp.config.listens.iter().map(|listen| listen.options.clone()).collect();
+        // nginx: every listening socket takes a connection, and one must be left for a client.
+        if self.events.worker_connections < listens.len() + 1 {
+            return Err(Error::general(format!(
+                "{} worker_connections are not enough for {} listening sockets",
+                self.events.worker_connections,
+                listens.len()
+            )));
+        }
+        Ok(Config { main, events: self.events, tcp: tcp.config, access_logs, listens })
+    }
+}
+
 /// The rows of all tables, in the order of the documentation.
 pub fn rows() -> Vec<&'static Row> {
-    todo!()
+    let main = main_table::TABLE.iter().map(|directive| &directive.row);
+    let events = events::TABLE.iter().map(|directive| &directive.row);
+    let upstream = upstream::directives::TABLE.iter().map(|directive| &directive.row);
+    main.chain(events).chain(tcp::directives::rows()).chain(upstream).collect()
 }
 
 /// What the command line says about the configuration.
+#[derive(Clone, Debug)]
 pub struct Source {
     /// `-p`, absolute, or the default.
     pub prefix: std::path::PathBuf,
@@ -41,6 +86,17 @@ pub struct Source {
     pub directives: String,
     /// `-e`: the error log when the configuration names none.
     pub error_log: Option<String>,
+}
+
+impl Source {
+    /// The error log while no configuration names one: `-e`, or the default.
+    pub fn error_log(&self) -> Sink {
+        let target = match self.error_log.as_deref().unwrap_or(defaults::ERROR_LOG_PATH) {
+            "stderr" => Target::Stderr,
+            path => Target::File(self.prefix.join(path)),
+        };
+        Sink { target, level: Level::Error }
+    }
 }
 
 /// What reading a configuration gave.
@@ -54,6 +110,11 @@ pub struct Loaded {
 }
 
 /// Reads and checks a configuration. Opens nothing but the files it reads; asks the resolver for host names.
-pub fn load(_source: &Source) -> Loaded {
-    todo!()
+pub fn load(source: &Source) -> Loaded {
+    let mut loader = Loader::new(&source.prefix, &source.file);
+    let mut builder = Builder::default();
+    let config = loader
+        .load(&source.file, &source.directives, &rows(), main_table::TABLE, &mut builder)
+        .and_then(|()| builder.build(source, &mut loader));
+    Loaded { config, warnings: loader.warnings, files: loader.files }
 }

@@ -1,10 +1,26 @@
 //! The reactor: one epoll, a slab of sources, timers. It knows nothing of protocols.
+//!
+//! mio watches edge-triggered: an edge sets a source's readiness flag, and the flag stays set until a call on the
+//! descriptor has shown that it would block now. So no byte waits unnoticed and no system call is made to learn
+//! what is known. Whoever reads and writes keeps the flags true: see [`Reactor::clear_readable`].
 
 pub mod signals;
+mod timers;
 
+use std::collections::VecDeque;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+pub use timers::TimerId;
+use timers::Timers;
+
+/// Events taken from the kernel at once; nginx's `epoll_events`.
+const BATCH: usize = 512;
 
 /// Who is told about an event; the reactor passes it on unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,51 +46,324 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceId(u32);
 
-/// A timer of the reactor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimerId(u32);
+struct Source {
+    owner: Owner,
+    /// Tells this source from others that had the slot before.
+    generation: u32,
+    readable: bool,
+    writable: bool,
+    /// The peer's end of file, or an error, has been reported: no further edge will announce it.
+    closing: bool,
+    /// Stands in `Reactor::again`.
+    queued: bool,
+}
 
 /// The event loop's heart.
-pub struct Reactor {}
+///
+/// A turn of the loop is one [`Reactor::wait`] and as many [`Reactor::next`] as give an event.
+pub struct Reactor {
+    poll: Poll,
+    batch: Events,
+    /// What of `batch` has not been given out, last first, as token and flags.
+    pending: Vec<Pending>,
+    sources: Slab<Source>,
+    generation: u32,
+    again: VecDeque<Token>,
+    /// How many of `again` belong to this turn.
+    again_now: usize,
+    timers: Timers,
+    now: Instant,
+}
+
+#[derive(Clone, Copy)]
+struct Pending {
+    token: Token,
+    readable: bool,
+    writable: bool,
+    closing: bool,
+}
 
 impl Reactor {
     /// An epoll with nothing in it.
+    ///
+    /// # Errors
+    /// Out of descriptors or kernel memory.
     pub fn new() -> io::Result<Self> {
-        todo!()
+        Ok(Reactor {
+            poll: Poll::new()?,
+            batch: Events::with_capacity(BATCH),
+            pending: Vec::with_capacity(BATCH),
+            sources: Slab::new(),
+            generation: 0,
+            again: VecDeque::new(),
+            again_now: 0,
+            timers: Timers::default(),
+            now: Instant::now(),
+        })
     }
 
     /// The time of the current turn of the loop.
     pub fn now(&self) -> Instant {
-        todo!()
+        self.now
     }
 
-    /// Watches a descriptor, edge-triggered, for reading and writing.
-    pub fn add(&mut self, _fd: RawFd, _owner: Owner) -> io::Result<SourceId> {
-        todo!()
+    /// Watches a descriptor, edge-triggered, for reading and writing. Nothing is taken to be ready yet: what is ready
+    /// already comes as the first event.
+    ///
+    /// # Errors
+    /// What epoll_ctl says: a bad descriptor, out of kernel memory, the user's limit of watches.
+    pub fn add(&mut self, fd: RawFd, owner: Owner) -> io::Result<SourceId> {
+        let (id, token) = self.reserve(owner);
+        let watched =
+            self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE.add(Interest::WRITABLE));
+        if let Err(error) = watched {
+            self.remove(id);
+            return Err(error);
+        }
+        Ok(id)
     }
 
-    /// Forgets a source; close its descriptor right after (that is what takes it out of the epoll).
-    pub fn remove(&mut self, _id: SourceId) {
-        todo!()
+    /// A source whose descriptor the caller puts into the epoll of [`Reactor::epoll_fd`] itself, with
+    /// [`Reactor::token_of`] as its data.
+    pub fn add_unwatched(&mut self, owner: Owner) -> SourceId {
+        self.reserve(owner).0
+    }
+
+    /// What the kernel is to report for a source.
+    pub fn token_of(&self, id: SourceId) -> u64 {
+        token(id.0, self.source(id).generation).0 as u64
+    }
+
+    /// The epoll's descriptor.
+    pub fn epoll_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+
+    fn reserve(&mut self, owner: Owner) -> (SourceId, Token) {
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let key = self.sources.insert(Source {
+            owner,
+            generation,
+            readable: false,
+            writable: false,
+            closing: false,
+            queued: false,
+        }) as u32;
+        (SourceId(key), token(key, generation))
+    }
+
+    /// Forgets a source. Close its descriptor right after: closing the last descriptor of a socket takes it out of the
+    /// epoll, and events that were on their way are dropped by their generation.
+    pub fn remove(&mut self, id: SourceId) {
+        self.sources.remove(id.0 as usize);
+    }
+
+    fn source(&self, id: SourceId) -> &Source {
+        &self.sources[id.0 as usize]
+    }
+
+    fn source_mut(&mut self, id: SourceId) -> &mut Source {
+        &mut self.sources[id.0 as usize]
+    }
+
+    /// Whether a read may give something: bytes, the end, an error.
+    pub fn readable(&self, id: SourceId) -> bool {
+        self.source(id).readable
+    }
+
+    /// Whether a write may take something.
+    pub fn writable(&self, id: SourceId) -> bool {
+        self.source(id).writable
+    }
+
+    /// A read would block, or came back short. After a short read the flag stays while the peer's end is known to
+    /// wait behind it, because no further edge will announce that; `would_block` tells the two apart.
+    pub fn clear_readable(&mut self, id: SourceId, would_block: bool) {
+        let source = self.source_mut(id);
+        source.readable = source.closing && !would_block;
+    }
+
+    /// A write would block or came back short.
+    pub fn clear_writable(&mut self, id: SourceId) {
+        self.source_mut(id).writable = false;
+    }
+
+    /// A write failed: what the peer sent before it broke can still be read, up to its end or error.
+    pub fn expect_end(&mut self, id: SourceId) {
+        let source = self.source_mut(id);
+        source.readable = true;
+        source.closing = true;
+    }
+
+    /// Gives the source its turn again after the others have had theirs.
+    pub fn again(&mut self, id: SourceId) {
+        let source = self.source_mut(id);
+        if !source.queued {
+            source.queued = true;
+            let token = token(id.0, source.generation);
+            self.again.push_back(token);
+        }
     }
 
     /// A timer that is not running yet.
-    pub fn add_timer(&mut self, _owner: Owner) -> TimerId {
-        todo!()
+    pub fn add_timer(&mut self, owner: Owner) -> TimerId {
+        self.timers.add(owner)
     }
 
-    /// Makes a timer run out at `when`, in place of what was set.
-    pub fn set_timer(&mut self, _id: TimerId, _when: Instant) {
-        todo!()
+    /// Makes a timer run out at `when`, in place of what was set. Moving it forward is only a store.
+    pub fn set_timer(&mut self, id: TimerId, when: Instant) {
+        self.timers.set(id, when);
     }
 
     /// Ends a timer.
-    pub fn remove_timer(&mut self, _id: TimerId) {
-        todo!()
+    pub fn remove_timer(&mut self, id: TimerId) {
+        self.timers.remove(id);
     }
 
-    /// Waits until something happens, at most `limit`, and fills `events`.
-    pub fn wait(&mut self, _events: &mut Vec<Event>, _limit: Option<Duration>) -> io::Result<()> {
-        todo!()
+    /// Begins a turn: waits until something happens, at most `limit`.
+    ///
+    /// # Errors
+    /// What epoll_wait says; an interrupting signal is no error.
+    pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
+        let timeout = if self.again.is_empty() {
+            let due = self.timers.next().map(|when| when.saturating_duration_since(Instant::now()));
+            match (due, limit) {
+                (Some(due), Some(limit)) => Some(due.min(limit)),
+                (due, limit) => due.or(limit),
+            }
+        } else {
+            Some(Duration::ZERO)
+        };
+        match self.poll.poll(&mut self.batch, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.batch.clear(),
+            result => result?,
+        }
+        self.now = Instant::now();
+        self.again_now = self.again.len();
+        self.pending.clear();
+        self.pending.extend(self.batch.iter().map(|event| {
+            let closing = event.is_read_closed() || event.is_error();
+            Pending {
+                token: event.token(),
+                readable: event.is_readable() || closing,
+                writable: event.is_writable() || event.is_error() || event.is_write_closed(),
+                closing,
+            }
+        }));
+        self.pending.reverse();
+        Ok(())
+    }
+
+    /// The next event of this turn: descriptors first, then timers, then those who asked for their turn [`again`](Self::again).
+    /// Each is looked up only now, so one that belongs to a source closed earlier in the turn is never given out.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Option<Event> {
+        while let Some(event) = self.pending.pop() {
+            if let Some(source) = find(&mut self.sources, event.token) {
+                source.readable |= event.readable;
+                source.writable |= event.writable;
+                source.closing |= event.closing;
+                return Some(Event::Ready(source.owner));
+            }
+        }
+        if let Some(owner) = self.timers.expired(self.now) {
+            return Some(Event::Timer(owner));
+        }
+        while self.again_now > 0 {
+            self.again_now -= 1;
+            let token = self.again.pop_front()?;
+            if let Some(source) = find(&mut self.sources, token) {
+                source.queued = false;
+                return Some(Event::Ready(source.owner));
+            }
+        }
+        None
+    }
+}
+
+fn token(key: u32, generation: u32) -> Token {
+    Token(key as usize | (generation as usize) << 32)
+}
+
+fn find(sources: &mut Slab<Source>, token: Token) -> Option<&mut Source> {
+    let source = sources.get_mut(token.0 as u32 as usize)?;
+    (source.generation == (token.0 >> 32) as u32).then_some(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    const OWNER: Owner = Owner { engine: 1, part: 2, id: 3 };
+
+    fn turn(reactor: &mut Reactor) -> Vec<Event> {
+        reactor.wait(Some(Duration::from_millis(200))).unwrap();
+        std::iter::from_fn(|| reactor.next()).collect()
+    }
+
+    #[test]
+    fn readiness_stays_until_cleared_and_the_end_behind_a_short_read_is_not_lost() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        let id = reactor.add(ours.as_raw_fd(), OWNER).unwrap();
+        theirs.write_all(b"abc").unwrap();
+        drop(theirs);
+        assert_eq!(turn(&mut reactor), [Event::Ready(OWNER)]);
+        assert!(reactor.readable(id));
+        let mut buffer = [0; 16];
+        assert_eq!((&ours).read(&mut buffer).unwrap(), 3);
+        reactor.clear_readable(id, false);
+        assert!(reactor.readable(id), "the end of file is known to wait");
+        assert_eq!((&ours).read(&mut buffer).unwrap(), 0);
+        reactor.clear_readable(id, true);
+        assert!(!reactor.readable(id));
+    }
+
+    #[test]
+    fn an_event_of_a_removed_source_is_not_given_to_the_next_in_its_slot() {
+        let (one, mut peer_one) = UnixStream::pair().unwrap();
+        let (two, _peer_two) = UnixStream::pair().unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        let first = reactor.add(one.as_raw_fd(), OWNER).unwrap();
+        peer_one.write_all(b"x").unwrap();
+        reactor.wait(None).unwrap();
+        reactor.remove(first);
+        let second = reactor.add(two.as_raw_fd(), Owner { id: 9, ..OWNER }).unwrap();
+        assert_eq!(first, second, "the slot is taken again");
+        assert_eq!(reactor.next(), None);
+        assert!(!reactor.readable(second));
+    }
+
+    #[test]
+    fn again_comes_after_the_others_and_once() {
+        let (one, mut peer) = UnixStream::pair().unwrap();
+        let (two, mut peer_two) = UnixStream::pair().unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        let owner_two = Owner { id: 2, ..OWNER };
+        let first = reactor.add(one.as_raw_fd(), OWNER).unwrap();
+        reactor.add(two.as_raw_fd(), owner_two).unwrap();
+        turn(&mut reactor);
+        reactor.again(first);
+        reactor.again(first);
+        peer_two.write_all(b"x").unwrap();
+        assert_eq!(turn(&mut reactor), [Event::Ready(owner_two), Event::Ready(OWNER)]);
+        peer.write_all(b"x").unwrap();
+        assert_eq!(turn(&mut reactor), [Event::Ready(OWNER)]);
+    }
+
+    #[test]
+    fn a_timer_ends_the_wait() {
+        let mut reactor = Reactor::new().unwrap();
+        let timer = reactor.add_timer(OWNER);
+        reactor.set_timer(timer, Instant::now() + Duration::from_millis(5));
+        reactor.wait(None).unwrap();
+        while reactor.next().is_none() {
+            reactor.wait(None).unwrap();
+        }
+        assert!(reactor.timers.next().is_none());
     }
 }

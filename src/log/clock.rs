@@ -1,31 +1,114 @@
 //! Local time as the logs write it, made anew at most once a second.
+//!
+//! The timezone is that of `TZ`, else of `/etc/localtime`, as for nginx.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use chrono::{DateTime, Local};
+
+/// The form of [`now_log`].
+const LOG: &str = "%Y/%m/%d %H:%M:%S";
+/// The form of [`now_local`].
+const LOCAL: &str = "%d/%b/%Y:%H:%M:%S %z";
+/// The form of [`now_iso8601`].
+const ISO8601: &str = "%Y-%m-%dT%H:%M:%S%:z";
 
 /// `2011/08/02 06:19:07`, the form of the error log and of the tcp access log.
 pub fn now_log() -> String {
-    todo!()
+    cached(|texts| texts.log.clone())
 }
 
 /// The local time of a moment in the form of [`now_log`].
-pub fn format_log(_unix_seconds: i64) -> String {
-    todo!()
+pub fn format_log(unix_seconds: i64) -> String {
+    local(unix_seconds).format(LOG).to_string()
 }
 
 /// `21/Nov/2026:20:31:05 +0000`, nginx's `$time_local`.
 pub fn now_local() -> String {
-    todo!()
+    cached(|texts| texts.local.clone())
 }
 
 /// `2026-11-21T20:31:05+00:00`, nginx's `$time_iso8601`.
 pub fn now_iso8601() -> String {
-    todo!()
+    cached(|texts| texts.iso8601.clone())
 }
 
 /// Seconds since 1970 with milliseconds, nginx's `$msec`: `1700000000.123`.
 pub fn now_msec() -> String {
-    todo!()
+    let now = since_1970();
+    format!("{}.{:03}", now.as_secs(), now.subsec_millis())
 }
 
 /// Seconds since 1970.
 pub fn unix_seconds() -> i64 {
-    todo!()
+    since_1970().as_secs() as i64
+}
+
+/// A clock set before 1970 counts as 1970.
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn local(unix_seconds: i64) -> DateTime<Local> {
+    DateTime::from_timestamp(unix_seconds, 0).unwrap_or_default().with_timezone(&Local)
+}
+
+/// One second in all its forms.
+struct Texts {
+    second: i64,
+    log: String,
+    local: String,
+    iso8601: String,
+}
+
+impl Texts {
+    fn of(second: i64) -> Self {
+        let time = local(second);
+        Texts {
+            second,
+            log: time.format(LOG).to_string(),
+            local: time.format(LOCAL).to_string(),
+            iso8601: time.format(ISO8601).to_string(),
+        }
+    }
+}
+
+fn cached(choose: fn(&Texts) -> String) -> String {
+    static NOW: Mutex<Option<Texts>> = Mutex::new(None);
+    let now = unix_seconds();
+    let mut kept = NOW.lock().unwrap_or_else(PoisonError::into_inner);
+    let texts = match kept.take() {
+        Some(texts) if texts.second == now => texts,
+        _ => Texts::of(now),
+    };
+    choose(kept.insert(texts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::NaiveDateTime;
+
+    #[test]
+    fn all_forms_name_the_present() {
+        let before = unix_seconds();
+        let (log, local, iso) = (now_log(), now_local(), now_iso8601());
+        let msec = now_msec();
+        let after = unix_seconds();
+        let near = |seconds: i64| (before..=after).contains(&seconds);
+        assert!(near(DateTime::parse_from_str(&local, LOCAL).unwrap().timestamp()), "{local}");
+        assert!(near(DateTime::parse_from_rfc3339(&iso).unwrap().timestamp()), "{iso}");
+        assert!((before..=after).any(|second| format_log(second) == log), "{log}");
+        let (seconds, thousandths) = msec.split_once('.').unwrap();
+        assert!(near(seconds.parse().unwrap()) && thousandths.len() == 3, "{msec}");
+    }
+
+    #[test]
+    fn a_moment_is_written_in_local_time() {
+        let moment = 1_312_265_947;
+        let offset = local(moment).offset().local_minus_utc();
+        let text = NaiveDateTime::parse_from_str(&format_log(moment), LOG).unwrap();
+        assert_eq!(text.and_utc().timestamp(), moment + i64::from(offset));
+    }
 }

@@ -2,10 +2,18 @@
 //!
 //! The error log is the process's own and is written from everywhere, so it is one for the process ([`emit`]); access logs
 //! belong to servers and are written through [`access::AccessLogs`], which the worker owns.
-//! The `log` crate's `debug!` and `trace!` serve for following the program's steps: they appear in the error log at level `debug`.
+//!
+//! The `log` crate's `debug!` and `trace!` serve for following the program's steps. While some `error_log` has level `debug` they
+//! appear there as `[debug]` lines that begin with the room they come from (`weir::relay: ...`). The environment variable
+//! `WEIR_DEBUG` chooses rooms, in env_logger's syntax: `weir::relay=trace`, `weir=debug,mio=trace`; unset, it is `weir=debug`.
+//! Without such an `error_log` they cost one comparison each.
 
 pub mod access;
 pub mod clock;
 pub mod error;
+
+mod debug;
+mod file;
+mod line;
 
 pub use error::{Level, Record, emit, enabled, message};

@@ -1,8 +1,14 @@
 //! Where to listen and where to connect: TCP addresses and Unix socket paths.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+
+use socket2::{Domain, SockAddr};
+
+/// The longest path of a Unix socket: `sizeof(sun_path) - 1` on Linux.
+const UNIX_PATH_MAX: usize = 107;
 
 /// An address of a socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,8 +28,201 @@ impl fmt::Display for Address {
     }
 }
 
+impl Address {
+    /// The address without its port, as nginx prints a client: `127.0.0.1`, `::1`, `unix:`.
+    pub fn host(&self) -> Host<'_> {
+        Host(self)
+    }
+
+    /// The port; `None` for a Unix socket.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Address::Inet(address) => Some(address.port()),
+            Address::Unix(_) => None,
+        }
+    }
+
+    /// Whether it stands for all addresses of its family.
+    pub fn is_wildcard(&self) -> bool {
+        matches!(self, Address::Inet(address) if address.ip().is_unspecified())
+    }
+
+    /// The socket family.
+    pub fn domain(&self) -> Domain {
+        match self {
+            Address::Inet(SocketAddr::V4(_)) => Domain::IPV4,
+            Address::Inet(SocketAddr::V6(_)) => Domain::IPV6,
+            Address::Unix(_) => Domain::UNIX,
+        }
+    }
+
+    /// The kernel's form.
+    ///
+    /// # Errors
+    /// A Unix path that is too long.
+    pub fn to_sockaddr(&self) -> io::Result<SockAddr> {
+        match self {
+            Address::Inet(address) => Ok((*address).into()),
+            Address::Unix(path) => SockAddr::unix(path),
+        }
+    }
+
+    /// From the kernel's form; a family that is neither TCP nor Unix cannot come from our sockets and reads as a nameless one.
+    pub fn from_sockaddr(address: &SockAddr) -> Address {
+        match address.as_socket() {
+            Some(inet) => Address::Inet(inet),
+            None => Address::Unix(address.as_pathname().map(PathBuf::from).unwrap_or_default()),
+        }
+    }
+}
+
+/// See [`Address::host`].
+pub struct Host<'a>(&'a Address);
+
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Address::Inet(address) => address.ip().fmt(f),
+            Address::Unix(_) => f.write_str("unix:"),
+        }
+    }
+}
+
+/// The two halves of `host:port`, not resolved yet.
+struct Parts<'a> {
+    host: &'a str,
+    port: Option<u16>,
+}
+
+/// nginx's words for a unix path that cannot be one.
+fn unix_path(path: &str) -> Result<Address, &'static str> {
+    match path.len() {
+        0 => Err("no path in the unix domain socket"),
+        1..=UNIX_PATH_MAX => Ok(Address::Unix(path.into())),
+        _ => Err("too long path in the unix domain socket"),
+    }
+}
+
+fn split(text: &str) -> Result<Parts<'_>, &'static str> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or("invalid host")?;
+        let port = match rest.strip_prefix(':') {
+            Some(port) => Some(port),
+            None if rest.is_empty() => None,
+            None => return Err("invalid host"),
+        };
+        host.parse::<Ipv6Addr>().map_err(|_| "invalid IPv6 address")?;
+        (host, port)
+    } else {
+        match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    if host.is_empty() {
+        return Err("no host");
+    }
+    Ok(Parts { host, port: port.map(parse_port).transpose()? })
+}
+
+fn parse_port(text: &str) -> Result<u16, &'static str> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|&port| digits && port > 0).ok_or("invalid port")
+}
+
 /// Turns `host:port`, `host`, `[v6]:port` or `unix:path` into all its addresses, asking the system's resolver for names.
-/// The error is nginx's word for it (`no host`, `invalid port`, `host not found`), which the caller completes.
-pub fn resolve(_text: &str, _default_port: u16) -> Result<Vec<Address>, &'static str> {
-    todo!()
+///
+/// # Errors
+/// nginx's word for what is wrong (`no host`, `invalid port`, `host not found`), which the caller completes with
+/// ` in upstream "..."` or its like.
+pub fn resolve(text: &str, default_port: u16) -> Result<Vec<Address>, &'static str> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(vec![unix_path(path)?]);
+    }
+    let Parts { host, port } = split(text)?;
+    lookup(host, port.unwrap_or(default_port))
+}
+
+/// The port written in `host:port`, if one is; an upstream's name must stand without.
+pub fn explicit_port(text: &str) -> Option<u16> {
+    if text.starts_with("unix:") { None } else { split(text).ok()?.port }
+}
+
+/// Turns the first argument of `listen` into addresses: `port`, `addr:port`, `*:port`, `[v6]:port`, `addr`, `host:port`,
+/// `unix:path`; the port is 80 when none is given, as in nginx.
+///
+/// # Errors
+/// nginx's word for what is wrong, which the caller completes with ` of the "listen" directive`.
+pub fn resolve_listen(text: &str) -> Result<Vec<Address>, &'static str> {
+    let wildcard = |port| vec![Address::Inet(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))];
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(vec![unix_path(path)?]);
+    }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(wildcard(parse_port(text)?));
+    }
+    let Parts { host, port } = split(text)?;
+    let port = port.unwrap_or(80);
+    if host == "*" { Ok(wildcard(port)) } else { lookup(host, port) }
+}
+
+fn lookup(host: &str, port: u16) -> Result<Vec<Address>, &'static str> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![Address::Inet(SocketAddr::new(ip, port))]);
+    }
+    let found = (host, port).to_socket_addrs().map_err(|_| "host not found")?;
+    let mut addresses: Vec<Address> = Vec::new();
+    for address in found.map(Address::Inet) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() { Err("host not found") } else { Ok(addresses) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen(text: &str) -> Result<String, &'static str> {
+        resolve_listen(text).map(|addresses| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn forms_of_listen() {
+        assert_eq!(listen("8085").unwrap(), "0.0.0.0:8085");
+        assert_eq!(listen("*:8085").unwrap(), "0.0.0.0:8085");
+        assert_eq!(listen("127.0.0.1:81").unwrap(), "127.0.0.1:81");
+        assert_eq!(listen("127.0.0.1").unwrap(), "127.0.0.1:80");
+        assert_eq!(listen("[::]:81").unwrap(), "[::]:81");
+        assert_eq!(listen("[::1]").unwrap(), "[::1]:80");
+        assert_eq!(listen("unix:/tmp/a").unwrap(), "unix:/tmp/a");
+        for (wrong, why) in [
+            ("0", "invalid port"),
+            ("65536", "invalid port"),
+            ("1.2.3.4:", "invalid port"),
+            ("1.2.3.4:+5", "invalid port"),
+            (":80", "no host"),
+            ("", "no host"),
+            ("[::1:80", "invalid host"),
+            ("[::x]:80", "invalid IPv6 address"),
+            ("unix:", "no path in the unix domain socket"),
+        ] {
+            assert_eq!(listen(wrong), Err(why), "{wrong}");
+        }
+        assert_eq!(listen(&format!("unix:/{}", "a".repeat(107))), Err("too long path in the unix domain socket"));
+    }
+
+    #[test]
+    fn forms_of_servers() {
+        let one = |text| resolve(text, 80).map(|found| found[0].to_string());
+        assert_eq!(one("10.0.0.1").unwrap(), "10.0.0.1:80");
+        assert_eq!(one("10.0.0.1:5").unwrap(), "10.0.0.1:5");
+        assert_eq!(one("[2001:db8::1]:5").unwrap(), "[2001:db8::1]:5");
+        assert_eq!(one("name.invalid:5"), Err("host not found"));
+        assert_eq!(explicit_port("name:5"), Some(5));
+        assert_eq!(explicit_port("name"), None);
+        let local = resolve("localhost:5", 80).unwrap();
+        assert!(local.contains(&Address::Inet("127.0.0.1:5".parse().unwrap())), "{local:?}");
+    }
 }

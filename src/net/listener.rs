@@ -1,9 +1,13 @@
 //! Listening sockets.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
+
+use socket2::{SockAddr, Socket, Type};
 
 use super::Address;
+use crate::event::{Owner, Reactor, SourceId};
 
 /// What a listening socket must be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,49 +18,160 @@ pub struct ListenOptions {
     pub backlog: i32,
     /// IPv6 sockets: no IPv4 through them.
     pub ipv6only: bool,
-    /// `TCP_NODELAY` and `SO_KEEPALIVE`, which accepted sockets inherit.
+    /// `TCP_NODELAY`, which accepted sockets inherit from the listening one.
     pub nodelay: bool,
-    /// See `nodelay`.
+    /// `SO_KEEPALIVE`, inherited likewise.
     pub keepalive: bool,
 }
 
 /// A listening socket, made by the master and shared by its workers.
-pub struct Listener {}
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    address: Address,
+}
 
 impl Listener {
-    /// Binds and listens. For a Unix socket the file gets mode 0666. The error tells which call failed: `bind()`, `listen()`, `socket()`.
-    pub fn open(_options: &ListenOptions) -> Result<Self, (&'static str, io::Error)> {
-        todo!()
+    /// Binds and listens. The file of a Unix socket gets mode 0666, as nginx gives it.
+    ///
+    /// # Errors
+    /// Which call failed (`socket()`, `bind()`, ...) and why.
+    pub fn open(options: &ListenOptions) -> Result<Self, (&'static str, io::Error)> {
+        let at = |call| move |error| (call, error);
+        let kind = Type::STREAM.nonblocking();
+        let socket = Socket::new(options.address.domain(), kind, None).map_err(at("socket()"))?;
+        let address = options.address.to_sockaddr().map_err(at("bind()"))?;
+        if let Address::Inet(inet) = &options.address {
+            socket.set_reuse_address(true).map_err(at("setsockopt(SO_REUSEADDR)"))?;
+            if inet.is_ipv6() {
+                socket.set_only_v6(options.ipv6only).map_err(at("setsockopt(IPV6_V6ONLY)"))?;
+            }
+        }
+        socket.bind(&address).map_err(at("bind()"))?;
+        if let Address::Unix(path) = &options.address {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).map_err(at("chmod()"))?;
+        }
+        let mut listener = Listener { socket, address: options.address.clone() };
+        listener.configure(options).map_err(at("listen()"))?;
+        Ok(listener)
     }
 
-    /// Takes over a descriptor that another process opened (`NGINX=`): close-on-exec and non-blocking are set, its address is asked for.
-    pub fn inherit(_fd: RawFd) -> io::Result<Self> {
-        todo!()
+    /// Takes over a descriptor that another process opened and named in `NGINX=`.
+    ///
+    /// # Errors
+    /// It is not an open descriptor, or not a socket.
+    pub fn inherit(fd: RawFd) -> io::Result<Self> {
+        // SAFETY: F_GETFD reads the flags of a descriptor number and touches no memory; it fails when nothing is open there.
+        if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is open (checked above), was handed to this process by its environment for this
+        // purpose, and nothing else here owns it.
+        let socket = unsafe { Socket::from_raw_fd(fd) };
+        let address = match socket.local_addr() {
+            Ok(address) => Address::from_sockaddr(&address),
+            Err(error) => {
+                // Not a socket: it is not ours to close.
+                std::mem::forget(socket);
+                return Err(error);
+            }
+        };
+        socket.set_cloexec(true)?;
+        socket.set_nonblocking(true)?;
+        Ok(Listener { socket, address })
     }
 
-    /// Brings an inherited or kept socket to `options` (backlog, inherited flags).
-    pub fn configure(&mut self, _options: &ListenOptions) -> io::Result<()> {
-        todo!()
+    /// Brings a new, inherited or kept socket to `options`: the queue's length and what accepted sockets inherit.
+    ///
+    /// # Errors
+    /// What listen(2) or setsockopt(2) say.
+    pub fn configure(&mut self, options: &ListenOptions) -> io::Result<()> {
+        if matches!(self.address, Address::Inet(_)) {
+            self.socket.set_tcp_nodelay(options.nodelay)?;
+            self.socket.set_keepalive(options.keepalive)?;
+        }
+        self.socket.listen(options.backlog)
     }
 
     /// Where it listens.
     pub fn address(&self) -> &Address {
-        todo!()
+        &self.address
     }
 
     /// A second handle on the same socket, for a worker.
+    ///
+    /// # Errors
+    /// Out of descriptors.
     pub fn try_clone(&self) -> io::Result<Self> {
-        todo!()
+        Ok(Listener { socket: self.socket.try_clone()?, address: self.address.clone() })
     }
 
     /// The descriptor, for `NGINX=`.
     pub fn fd(&self) -> RawFd {
-        todo!()
+        self.socket.as_raw_fd()
     }
 
     /// Removes the file of a Unix socket; for the master, when the address is no longer in the configuration or weir ends
     /// (not when a new binary has taken over).
     pub fn unlink(&self) {
-        todo!()
+        if let Address::Unix(path) = &self.address
+            && !path.as_os_str().is_empty()
+        {
+            // A file that is gone already is what was wanted.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Watches the listener, level-triggered, so that a client left waiting is reported again. EPOLLEXCLUSIVE lets
+    /// the kernel wake one of the workers that share the socket, not all (epoll_ctl(2)).
+    ///
+    /// # Errors
+    /// What epoll_ctl says.
+    pub fn watch(&self, reactor: &mut Reactor, owner: Owner) -> io::Result<SourceId> {
+        let source = reactor.add_unwatched(owner);
+        let flags = (libc::EPOLLIN | libc::EPOLLEXCLUSIVE) as u32;
+        let mut event = libc::epoll_event { events: flags, u64: reactor.token_of(source) };
+        // SAFETY: both descriptors are open, `event` lives through the call and the kernel only reads it.
+        let done = unsafe { libc::epoll_ctl(reactor.epoll_fd(), libc::EPOLL_CTL_ADD, self.fd(), &mut event) };
+        if done < 0 {
+            let error = io::Error::last_os_error();
+            reactor.remove(source);
+            return Err(error);
+        }
+        Ok(source)
+    }
+
+    /// Ends [`Listener::watch`]. Closing alone would not: other processes keep the socket open, and with it the epoll's entry.
+    pub fn unwatch(&self, reactor: &mut Reactor, source: SourceId) {
+        // SAFETY: both descriptors are open; EPOLL_CTL_DEL ignores the event pointer (null since Linux 2.6.9).
+        unsafe { libc::epoll_ctl(reactor.epoll_fd(), libc::EPOLL_CTL_DEL, self.fd(), std::ptr::null_mut()) };
+        reactor.remove(source);
+    }
+
+    /// Takes a waiting client, non-blocking and close-on-exec in one call, with its address. `None`: nobody waits.
+    ///
+    /// # Errors
+    /// What accept(2) says; out of descriptors (EMFILE, ENFILE) is the one to be ready for.
+    pub fn accept(&self) -> io::Result<Option<(Socket, Address)>> {
+        loop {
+            // SAFETY: accept4 writes at most `length` bytes of an address into the storage and sets both as try_init
+            // asks; a negative result leaves through the error.
+            let accepted = unsafe {
+                SockAddr::try_init(|storage, length| {
+                    let fd = libc::accept4(self.fd(), storage.cast(), length, libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
+                    if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(fd) }
+                })
+            };
+            match accepted {
+                Ok((fd, address)) => {
+                    // SAFETY: accept4 just returned this descriptor, so it is open and ours alone.
+                    let socket = unsafe { Socket::from_raw_fd(fd) };
+                    return Ok(Some((socket, Address::from_sockaddr(&address))));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }

@@ -1,7 +1,12 @@
-//! Addresses, listeners, connections.
+//! Addresses, access rules, listeners, connections.
 
+#![allow(unsafe_code)] // accept4 with the peer's address, EPOLLEXCLUSIVE: see listener.rs
+
+pub mod access;
 pub mod address;
+pub mod connection;
 pub mod listener;
 
 pub use address::Address;
+pub use connection::Connection;
 pub use listener::{ListenOptions, Listener};

@@ -1,1 +1,308 @@
 //! The two-way byte pump between two connections.
+//!
+//! One handler serves all four events and picks source, destination and counter by side and kind:
+//!
+//! | event             | source   | destination | flow            |
+//! |-------------------|----------|-------------|-----------------|
+//! | client readable   | client   | upstream    | from the client |
+//! | client writable   | upstream | client      | from upstream   |
+//! | upstream readable | upstream | client      | from upstream   |
+//! | upstream writable | client   | upstream    | from the client |
+//!
+//! A flow that only waits owns no memory: what is read goes into the worker's scratch buffer and on to the
+//! destination at once; only what the destination did not take is kept, in a buffer borrowed from the worker's pool.
+//! Nothing more is read before that is gone, so at most one buffer is in flight a direction.
+//! (A bulk flow will hold a pipe for `splice(2)` in the place of [`Flow::kept`].)
+
+mod buffers;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+
+pub use buffers::Buffers;
+
+use crate::event::Reactor;
+use crate::net::Connection;
+
+/// Bytes a relay may move for one event before the others have their turn.
+const TURN: usize = 256 * 1024;
+
+/// One of the two ends of a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Who connected to us.
+    Client,
+    /// Whom we connected to.
+    Upstream,
+}
+
+impl Side {
+    /// The other end.
+    pub fn other(self) -> Side {
+        match self {
+            Side::Client => Side::Upstream,
+            Side::Upstream => Side::Client,
+        }
+    }
+}
+
+/// The two connections of a relay.
+#[derive(Clone, Copy)]
+pub struct Ends<'a> {
+    /// Who connected to us.
+    pub client: &'a Connection,
+    /// Whom we connected to.
+    pub upstream: &'a Connection,
+}
+
+impl<'a> Ends<'a> {
+    fn of(self, side: Side) -> &'a Connection {
+        match side {
+            Side::Client => self.client,
+            Side::Upstream => self.upstream,
+        }
+    }
+}
+
+/// How long a relay may be idle, by the rules of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Since the last byte moved to or from the client.
+    pub client: Duration,
+    /// Since the last byte moved to or from the upstream.
+    pub upstream_read: Duration,
+    /// Since the upstream last took a byte, while bytes wait for it.
+    pub upstream_send: Duration,
+}
+
+/// Which of the [`Timeouts`] has run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// The client's side is idle.
+    Client,
+    /// The upstream's side is idle.
+    UpstreamRead,
+    /// The upstream takes nothing.
+    UpstreamSend,
+}
+
+/// Something went wrong on one side. The relay goes on as far as it can: what the other direction still holds is delivered.
+#[derive(Debug)]
+pub struct Fault {
+    /// Whose connection failed.
+    pub side: Side,
+    /// The call that failed: `recv()` or `send()`.
+    pub call: &'static str,
+    /// What was being done, for the log.
+    pub action: &'static str,
+    /// Why.
+    pub error: io::Error,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Flow {
+    /// Read and not yet taken by the destination.
+    kept: Option<BytesMut>,
+    /// The source has ended, or the destination is gone: nothing more will be read.
+    ended: bool,
+    /// The destination has come up short once, so bytes may still stand in its socket when the relay ends.
+    pressed: bool,
+    /// How much is read at once: the configured buffer at first and whenever the destination lags, more as long as it does not.
+    read_size: u32,
+    /// Bytes read from the source.
+    received: u64,
+    /// Bytes the destination took.
+    sent: u64,
+}
+
+/// A two-way pump. It owns no connection and no buffer while it idles.
+#[derive(Debug)]
+pub struct Relay {
+    /// By their source: from the client, from the upstream.
+    flows: [Flow; 2],
+    /// When a byte last moved to or from each side.
+    active: [Instant; 2],
+    /// Since when bytes wait for the upstream without it taking any.
+    stalled: Option<Instant>,
+    buffer: u32,
+}
+
+/// The words for the log: what is done for an event on a side, as the old module puts it.
+fn action(event: Side, from: Side, sending: bool) -> &'static str {
+    match (event, from, sending) {
+        (Side::Client, Side::Client, false) => "client read: proxying and reading from client",
+        (Side::Client, Side::Client, true) => "client read: proxying and sending to upstream",
+        (Side::Client, Side::Upstream, false) => "client write: proxying and reading from upstream",
+        (Side::Client, Side::Upstream, true) => "client write: proxying and sending to client",
+        (Side::Upstream, Side::Client, false) => "upstream write: proxying and reading from client",
+        (Side::Upstream, Side::Client, true) => "upstream write: proxying and sending to upstream",
+        (Side::Upstream, Side::Upstream, false) => "upstream read: proxying and reading from upstream",
+        (Side::Upstream, Side::Upstream, true) => "upstream read: proxying and sending to client",
+    }
+}
+
+impl Relay {
+    /// A relay whose reads begin with `buffer` bytes.
+    pub fn new(buffer: usize, now: Instant) -> Self {
+        let buffer = buffer.clamp(1, u32::MAX as usize) as u32;
+        let flow = || Flow { read_size: buffer, ..Flow::default() };
+        Relay { flows: [flow(), flow()], active: [now; 2], stalled: None, buffer }
+    }
+
+    /// Bytes read from a side so far.
+    pub fn received(&self, from: Side) -> u64 {
+        self.flows[from as usize].received
+    }
+
+    /// Bytes a side has taken so far.
+    pub fn sent(&self, to: Side) -> u64 {
+        self.flows[to.other() as usize].sent
+    }
+
+    /// Whether a side's socket may hold bytes that its peer has not received yet: closing it while the peer still
+    /// sends would throw them away.
+    pub fn pressed(&self, to: Side) -> bool {
+        let flow = &self.flows[to.other() as usize];
+        flow.pressed && !self.flows[to as usize].ended
+    }
+
+    /// Serves an event on one side, both kinds, with the flow that the event's kind stands for. Faults are handed to
+    /// `report` as they happen. Returns whether the relay goes on: it is over when one side has ended, all that was read
+    /// is delivered, and nothing waits to be read.
+    pub fn ready(
+        &mut self,
+        event: Side,
+        ends: Ends<'_>,
+        reactor: &mut Reactor,
+        buffers: &mut Buffers,
+        mut report: impl FnMut(&Fault),
+    ) -> bool {
+        let mut budget = TURN;
+        for from in [event, event.other()] {
+            if let Err(fault) = self.pump(event, from, ends, reactor, buffers, &mut budget) {
+                report(&fault);
+                self.broken(from, &fault, ends, reactor, buffers);
+            }
+        }
+        self.flows.iter().all(|flow| !flow.ended) || !self.over(ends, reactor)
+    }
+
+    /// One side has ended, all that was read is delivered, and what the other side has sent up to now is read as well.
+    fn over(&self, ends: Ends<'_>, reactor: &Reactor) -> bool {
+        [Side::Client, Side::Upstream].into_iter().all(|from| {
+            let flow = &self.flows[from as usize];
+            flow.kept.is_none() && (flow.ended || !reactor.readable(ends.of(from).source()))
+        })
+    }
+
+    /// Alternates sending and receiving until one of them would block, or the turn is used up.
+    fn pump(
+        &mut self,
+        event: Side,
+        from: Side,
+        ends: Ends<'_>,
+        reactor: &mut Reactor,
+        buffers: &mut Buffers,
+        budget: &mut usize,
+    ) -> Result<(), Fault> {
+        let to = from.other();
+        let (source, destination) = (ends.of(from), ends.of(to));
+        let now = reactor.now();
+        let flow = &mut self.flows[from as usize];
+        let failed =
+            |side, call, sending| move |error| Fault { side, call, action: action(event, from, sending), error };
+        while reactor.writable(destination.source()) {
+            if let Some(kept) = &mut flow.kept {
+                let count = destination.send(reactor, kept).map_err(failed(to, "send()", true))?;
+                if count > 0 {
+                    kept.advance(count);
+                    flow.sent += count as u64;
+                    self.active[to as usize] = now;
+                }
+                if kept.is_empty() {
+                    buffers.put(flow.kept.take());
+                }
+                if to == Side::Upstream && count > 0 {
+                    self.stalled = flow.kept.is_some().then_some(now);
+                }
+                continue;
+            }
+            if flow.ended || !reactor.readable(source.source()) {
+                break;
+            }
+            if *budget == 0 {
+                reactor.again(source.source());
+                break;
+            }
+            let scratch = buffers.scratch(flow.read_size as usize);
+            let Some(count) = source.recv(reactor, scratch).map_err(failed(from, "recv()", false))? else { break };
+            if count == 0 {
+                flow.ended = true;
+                break;
+            }
+            let filled = count == scratch.len();
+            *budget = budget.saturating_sub(count);
+            flow.received += count as u64;
+            self.active[from as usize] = now;
+            let taken = destination.send(reactor, &scratch[..count]).map_err(failed(to, "send()", true))?;
+            if taken > 0 {
+                flow.sent += taken as u64;
+                self.active[to as usize] = now;
+            }
+            if taken < count {
+                flow.kept = Some(buffers.keep(taken..count));
+                flow.pressed = true;
+                flow.read_size = self.buffer;
+                if to == Side::Upstream {
+                    self.stalled = Some(now);
+                }
+            } else if filled {
+                flow.read_size = (flow.read_size * 2).min(Buffers::SCRATCH as u32).max(self.buffer);
+            }
+        }
+        Ok(())
+    }
+
+    /// After a fault: a source that failed has ended; a destination that failed makes its flow pointless, and what
+    /// it sent before it broke is still to be read.
+    fn broken(&mut self, from: Side, fault: &Fault, ends: Ends<'_>, reactor: &mut Reactor, buffers: &mut Buffers) {
+        let flow = &mut self.flows[from as usize];
+        flow.ended = true;
+        if fault.side != from {
+            buffers.put(flow.kept.take());
+            flow.pressed = false;
+            if fault.side == Side::Upstream {
+                self.stalled = None;
+            }
+            if !self.flows[fault.side as usize].ended {
+                let source = ends.of(fault.side).source();
+                reactor.expect_end(source);
+                reactor.again(source);
+            }
+        }
+    }
+
+    /// What runs out first if nothing moves, and when.
+    pub fn deadline(&self, timeouts: &Timeouts) -> (Instant, Expired) {
+        let client = (self.active[Side::Client as usize] + timeouts.client, Expired::Client);
+        let read = (self.active[Side::Upstream as usize] + timeouts.upstream_read, Expired::UpstreamRead);
+        let send = self.stalled.map(|since| (since + timeouts.upstream_send, Expired::UpstreamSend));
+        let first = if read.0 < client.0 { read } else { client };
+        send.filter(|send| send.0 < first.0).unwrap_or(first)
+    }
+
+    /// Whether bytes wait for the upstream, so that the time for sending runs.
+    pub fn stalled(&self) -> bool {
+        self.stalled.is_some()
+    }
+
+    /// Gives back what is kept; for the end of the session.
+    pub fn release(&mut self, buffers: &mut Buffers) {
+        for flow in &mut self.flows {
+            buffers.put(flow.kept.take());
+        }
+    }
+}

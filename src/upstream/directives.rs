@@ -1,8 +1,14 @@
 //! The directives of `upstream {}`.
 
-use crate::conf::Directive;
+use std::time::Duration;
+
+use crate::conf::{Arity, Call, Contexts, Directive, Result, Row, value};
+use crate::net::address;
 
 use super::{Group, Peer};
+
+/// The port of a `server` that names none.
+const DEFAULT_PORT: u16 = 80;
 
 /// An `upstream {}` while its block is read.
 #[derive(Default)]
@@ -12,11 +18,166 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Puts primaries before backups. An empty one is the caller's to refuse.
-    pub fn build(self, _name: &str) -> Group {
-        todo!()
+    /// Puts primaries before backups. One that is empty, or has backups only (`primaries` is 0), is the caller's to refuse.
+    pub fn build(self, name: &str) -> Group {
+        let (mut peers, backups): (Vec<Peer>, Vec<Peer>) = self.peers.into_iter().partition(|peer| !peer.backup);
+        let primaries = peers.len();
+        peers.extend(backups);
+        Group { name: name.to_owned(), peers, primaries }
     }
 }
 
 /// The table of `upstream {}`.
-pub static TABLE: &[Directive<Builder>] = &[];
+pub static TABLE: &[Directive<Builder>] = &[Directive {
+    row: Row {
+        name: "server",
+        contexts: Contexts::TCP_UPSTREAM,
+        arity: Arity::AtLeast(1),
+        block: None,
+        repeat: true,
+        syntax: "host[:port] | [v6][:port] | unix:path [weight=n] [max_fails=n] [fail_timeout=time] [max_busy=n] [backup] [down]",
+        default: "port 80, weight=1 max_fails=1 fail_timeout=10s, no max_busy",
+        help: "A server of the group; a host name stands for all its addresses, resolved at start. After `max_fails` failures \
+               within `fail_timeout` it is left alone for `fail_timeout` (`max_fails=0`: never); with `max_busy` open sessions, \
+               counted over all workers, it is passed over; `backup` servers serve when no other can; `down` ones never.",
+    },
+    set: server,
+}];
+
+fn server(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
+    let words = call.texts()?;
+    let server = parse_server(&words).map_err(|message| call.error(message))?;
+    let addresses = address::resolve(server.target, DEFAULT_PORT)
+        .map_err(|fault| call.error(format!("{fault} in upstream \"{}\"", server.target)))?;
+    builder.peers.extend(addresses.into_iter().map(|address| Peer {
+        weight: server.weight,
+        max_fails: server.max_fails,
+        fail_timeout: server.fail_timeout,
+        max_busy: server.max_busy,
+        backup: server.backup,
+        down: server.down,
+        ..Peer::new(address)
+    }));
+    Ok(())
+}
+
+/// The arguments of a `server` line.
+#[derive(Debug, PartialEq, Eq)]
+struct Server<'a> {
+    target: &'a str,
+    weight: u32,
+    max_fails: u32,
+    fail_timeout: Duration,
+    max_busy: Option<u32>,
+    backup: bool,
+    down: bool,
+}
+
+/// Reads the arguments; the error is the message for the operator. As in nginx the last of several equal parameters counts.
+fn parse_server<'a>(words: &[&'a str]) -> std::result::Result<Server<'a>, String> {
+    let (target, parameters) = words.split_first().map_or(("", words), |(first, rest)| (*first, rest));
+    let mut server = Server {
+        target,
+        weight: 1,
+        max_fails: 1,
+        fail_timeout: Duration::from_secs(10),
+        max_busy: None,
+        backup: false,
+        down: false,
+    };
+    for word in parameters {
+        server.set(word).ok_or_else(|| format!("invalid parameter \"{word}\""))?;
+    }
+    Ok(server)
+}
+
+impl Server<'_> {
+    /// Takes one parameter; `None` when it is not one or its value is malformed.
+    fn set(&mut self, parameter: &str) -> Option<()> {
+        match parameter.split_once('=') {
+            None if parameter == "backup" => self.backup = true,
+            None if parameter == "down" => self.down = true,
+            Some(("weight", n)) => self.weight = number(n).filter(|&n| n != 0)?,
+            Some(("max_fails", n)) => self.max_fails = number(n)?,
+            Some(("max_busy", n)) => self.max_busy = Some(number(n)?),
+            Some(("fail_timeout", time)) => self.fail_timeout = value::time(time, false)?,
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// Digits and nothing else; `str::parse` would take a sign.
+fn number(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Address;
+
+    #[test]
+    fn a_server_has_nginx_defaults() {
+        assert_eq!(
+            parse_server(&["backend:1935"]),
+            Ok(Server {
+                target: "backend:1935",
+                weight: 1,
+                max_fails: 1,
+                fail_timeout: Duration::from_secs(10),
+                max_busy: None,
+                backup: false,
+                down: false,
+            })
+        );
+    }
+
+    #[test]
+    fn parameters_are_taken_in_any_order() {
+        let server = parse_server(&["[::1]:81", "down", "max_busy=7", "max_fails=0", "weight=3", "backup", "weight=5"]);
+        let server = server.unwrap();
+        assert_eq!((server.target, server.weight, server.max_fails), ("[::1]:81", 5, 0));
+        assert_eq!((server.max_busy, server.backup, server.down), (Some(7), true, true));
+    }
+
+    #[test]
+    fn other_parameters_are_refused() {
+        let faults = [
+            "weight=0",
+            "weight=",
+            "weight=-1",
+            "weight=+1",
+            "weight=1x",
+            "weight",
+            "max_fails=x",
+            "max_busy=",
+            "down=1",
+            "Backup",
+            "port=1",
+            "",
+            "weight=99999999999",
+        ];
+        for fault in faults {
+            assert_eq!(parse_server(&["a", "weight=2", fault]), Err(format!("invalid parameter \"{fault}\"")));
+        }
+    }
+
+    #[test]
+    fn backups_stand_behind_primaries_in_the_order_of_the_file() {
+        let peer = |name: &str, backup| Peer {
+            address: Address::Unix(name.into()),
+            name: name.into(),
+            weight: 1,
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            max_busy: None,
+            backup,
+            down: false,
+        };
+        let builder = Builder { peers: vec![peer("a", true), peer("b", false), peer("c", true), peer("d", false)] };
+        let group = builder.build("name");
+        assert_eq!(group.peers.iter().map(|peer| peer.name.as_str()).collect::<Vec<_>>(), ["b", "d", "a", "c"]);
+        assert_eq!((group.name.as_str(), group.primaries), ("name", 2));
+    }
+}

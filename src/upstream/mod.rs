@@ -34,6 +34,22 @@ pub struct Peer {
     pub down: bool,
 }
 
+impl Peer {
+    /// A peer with the defaults of a `server` line, which are nginx's.
+    pub fn new(address: Address) -> Self {
+        Peer {
+            name: address.to_string(),
+            address,
+            weight: 1,
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            max_busy: None,
+            backup: false,
+            down: false,
+        }
+    }
+}
+
 /// A group of servers: an `upstream {}` block, or the addresses of a `proxy_pass host:port`.
 #[derive(Clone, Debug)]
 pub struct Group {

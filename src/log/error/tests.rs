@@ -1,0 +1,170 @@
+use super::*;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+fn sink(path: &Path, level: Level) -> Sink {
+    Sink { target: Target::File(path.to_owned()), level }
+}
+
+fn to_stderr(level: Level) -> Sink {
+    Sink { target: Target::Stderr, level }
+}
+
+fn log_of(sinks: &[Sink], copy: bool) -> Log {
+    Log { sinks: Some(open(sinks).unwrap().sinks), copy }
+}
+
+/// Sends one line through `log`; what stderr got.
+fn send(log: &Log, level: Level, text: &str) -> String {
+    let mut stderr = Vec::new();
+    log.write(&Line::new(&Record::new(level), format_args!("{text}")), &mut stderr);
+    String::from_utf8(stderr).unwrap()
+}
+
+#[test]
+fn arguments_of_error_log() {
+    let file = |level| Ok(sink(Path::new("logs/error.log"), level));
+    assert_eq!(parse_sink(&["logs/error.log"]), file(Level::Error));
+    for level in Level::ALL {
+        assert_eq!(parse_sink(&["logs/error.log", level.name()]), file(level));
+    }
+    assert_eq!(parse_sink(&["stderr", "debug"]), Ok(to_stderr(Level::Debug)));
+    assert_eq!(parse_sink(&["stderr", "loud"]), Err("invalid log level \"loud\"".into()));
+    assert_eq!(parse_sink(&["stderr", "Warn"]), Err("invalid log level \"Warn\"".into()));
+    assert_eq!(parse_sink(&["stderr", "warn", "info"]), Err("duplicate log level \"info\"".into()));
+    assert!(parse_sink(&["syslog:server=127.0.0.1"]).unwrap_err().starts_with("\"syslog:\" is not supported"));
+    assert!(parse_sink(&[]).is_err());
+}
+
+#[test]
+fn before_a_log_is_installed_lines_go_to_stderr_in_short_form() {
+    let log = Log { sinks: None, copy: true };
+    assert_eq!(send(&log, Level::Emerg, "no"), "weir: [emerg] no\n");
+    assert_eq!(send(&log, Level::Notice, "well"), "weir: [notice] well\n");
+    assert_eq!(send(&log, Level::Info, "hm"), "");
+    assert_eq!(log.threshold(), Level::Notice as u8);
+}
+
+#[test]
+fn each_sink_gets_the_lines_of_its_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let (grave, all) = (dir.path().join("grave"), dir.path().join("all"));
+    let log = log_of(&[sink(&grave, Level::Error), sink(&all, Level::Debug)], false);
+    for level in Level::ALL {
+        assert_eq!(send(&log, level, level.name()), "");
+    }
+    let levels = |path| -> Vec<String> {
+        let text = fs::read_to_string(path).unwrap();
+        text.lines().map(|line| line.rsplit_once(": ").unwrap().1.to_string()).collect()
+    };
+    assert_eq!(levels(&grave), ["emerg", "alert", "crit", "error"]);
+    assert_eq!(levels(&all), Level::ALL.map(Level::name));
+    assert_eq!(log.threshold(), Level::Debug as u8);
+    assert_eq!(fs::metadata(&all).unwrap().mode() & 0o133, 0);
+}
+
+#[test]
+fn grave_lines_are_copied_to_stderr_once_and_only_during_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = sink(&dir.path().join("log"), Level::Crit);
+    let log = log_of(std::slice::from_ref(&file), true);
+    assert_eq!(send(&log, Level::Warn, "odd"), "weir: [warn] odd\n");
+    assert_eq!(send(&log, Level::Notice, "fine"), "");
+    assert_eq!(log.threshold(), Level::Warn as u8);
+
+    let log = log_of(&[file.clone(), to_stderr(Level::Error)], true);
+    assert!(send(&log, Level::Error, "bad").ends_with(": bad\n"));
+    assert!(!send(&log, Level::Error, "bad").contains("weir:"));
+
+    let log = log_of(&[file], false);
+    assert_eq!(send(&log, Level::Emerg, "bad"), "");
+    assert_eq!(log.threshold(), Level::Crit as u8);
+}
+
+#[test]
+fn a_sink_that_cannot_be_written_keeps_no_other_from_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = log_of(&[sink(Path::new("/dev/full"), Level::Error), sink(&path, Level::Error)], false);
+    send(&log, Level::Error, "there");
+    assert!(fs::read_to_string(&path).unwrap().ends_with(": there\n"));
+}
+
+#[test]
+fn opening_names_the_file_that_fails() {
+    let (path, error) = open(&[sink(Path::new("/nonexistent/log"), Level::Error)]).err().unwrap();
+    assert_eq!((path.as_path(), error.kind()), (Path::new("/nonexistent/log"), io::ErrorKind::NotFound));
+}
+
+#[test]
+fn reopening_follows_the_path_or_stays_with_the_old_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, moved) = (dir.path().join("log"), dir.path().join("log.1"));
+    let mut log = log_of(&[sink(&path, Level::Error)], false);
+    fs::rename(&path, &moved).unwrap();
+    assert!(log.reopen(None).is_empty());
+    send(&log, Level::Error, "new");
+    assert_eq!(fs::read_to_string(&moved).unwrap(), "");
+    assert!(fs::read_to_string(&path).unwrap().ends_with(": new\n"));
+
+    fs::remove_file(&path).unwrap();
+    fs::remove_file(&moved).unwrap();
+    fs::create_dir(&path).unwrap();
+    let failures = log.reopen(None);
+    assert_eq!(failures.len(), 1);
+    assert_eq!((failures[0].call, &failures[0].path), ("open()", &path));
+}
+
+#[test]
+fn the_master_gives_reopened_files_to_the_workers_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let mut log = log_of(&[sink(&path, Level::Error)], false);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o040)).unwrap();
+    if !nix::unistd::geteuid().is_root() {
+        // Only root may give files away; whoever runs this can see that it was tried.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o240)).unwrap();
+        assert_eq!(log.reopen(Some(1)).first().map(|failure| failure.call), Some("chown()"));
+        return;
+    }
+    assert!(log.reopen(Some(1)).is_empty());
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!((metadata.uid(), metadata.mode() & 0o777), (1, 0o640));
+}
+
+/// The one test of the process's own log: other tests of this program may write lines into it meanwhile.
+#[test]
+fn the_log_crate_reaches_sinks_of_level_debug_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let (quiet, loud) = (dir.path().join("quiet"), dir.path().join("loud"));
+    copy_to_stderr(false);
+    install(open(&[sink(&quiet, Level::Info)]).unwrap());
+    assert!(enabled(Level::Info) && !enabled(Level::Debug));
+    assert_eq!(::log::max_level(), ::log::LevelFilter::Off);
+    ::log::debug!("unseen");
+
+    install(open(&[sink(&quiet, Level::Info), sink(&loud, Level::Debug)]).unwrap());
+    ::log::debug!("step {}", 1);
+    ::log::trace!("detail");
+    ::log::debug!(target: "elsewhere", "not ours");
+    message(Level::Notice, format_args!("exiting"));
+    let lines = fs::read_to_string(&loud).unwrap();
+    let pid = std::process::id();
+    assert!(lines.contains(&format!(" [debug] {pid}#{pid}: weir::log::error::tests: step 1\n")), "{lines}");
+    assert!(!lines.contains("unseen") && !lines.contains("detail") && !lines.contains("not ours"), "{lines}");
+    assert!(lines.contains(&format!(" [notice] {pid}#{pid}: exiting\n")));
+    assert!(!fs::read_to_string(&quiet).unwrap().contains("[debug]"));
+
+    let mut file = first_file().unwrap();
+    file.write_all(b"from stderr\n").unwrap();
+    assert!(fs::read_to_string(&quiet).unwrap().contains("from stderr\n"));
+
+    fs::rename(&quiet, dir.path().join("quiet.1")).unwrap();
+    reopen(None);
+    message(Level::Notice, format_args!("again"));
+    assert!(fs::read_to_string(&quiet).unwrap().contains(": again\n"));
+    install(open(&[]).unwrap());
+    assert!(!enabled(Level::Emerg));
+    assert_eq!(::log::max_level(), ::log::LevelFilter::Off);
+}

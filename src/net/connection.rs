@@ -1,0 +1,147 @@
+//! A connected socket with its place in the reactor: reads and writes that keep the readiness flags true.
+
+use std::io::{self, Read};
+use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+
+use socket2::{Socket, Type};
+
+use super::Address;
+use crate::event::{Owner, Reactor, SourceId};
+
+/// A connection to a client or a server. Closed when dropped; [`Connection::close`] also gives its source back.
+#[derive(Debug)]
+pub struct Connection {
+    socket: Socket,
+    source: SourceId,
+}
+
+impl Connection {
+    /// An accepted socket, watched from now on.
+    ///
+    /// # Errors
+    /// The reactor cannot take it; the socket is closed.
+    pub fn accepted(socket: Socket, reactor: &mut Reactor, owner: Owner) -> io::Result<Self> {
+        let source = reactor.add(socket.as_raw_fd(), owner)?;
+        Ok(Connection { socket, source })
+    }
+
+    /// Begins to connect. The connection turns writable when that has come to an end; [`Connection::probe`] tells which.
+    ///
+    /// # Errors
+    /// The call that failed (`socket()`, `connect()`, ...) and why; a refusal may come at once.
+    pub fn connect(address: &Address, reactor: &mut Reactor, owner: Owner) -> Result<Self, (&'static str, io::Error)> {
+        let at = |call| move |error| (call, error);
+        let socket = Socket::new(address.domain(), Type::STREAM.nonblocking(), None).map_err(at("socket()"))?;
+        let peer = address.to_sockaddr().map_err(at("connect()"))?;
+        match socket.connect(&peer) {
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+            result => result.map_err(at("connect()"))?,
+        }
+        let source = reactor.add(socket.as_raw_fd(), owner).map_err(at("epoll_ctl()"))?;
+        Ok(Connection { socket, source })
+    }
+
+    /// Where it stands in the reactor.
+    pub fn source(&self) -> SourceId {
+        self.source
+    }
+
+    /// Gives its source back and closes it.
+    pub fn close(self, reactor: &mut Reactor) {
+        reactor.remove(self.source);
+    }
+
+    /// Reads into `buffer`. `Some(0)`: the peer has ended its side; `None`: nothing waits.
+    ///
+    /// # Errors
+    /// What recv(2) says: a reset, a timeout of the kernel's.
+    pub fn recv(&self, reactor: &mut Reactor, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            return match (&self.socket).read(buffer) {
+                Ok(count) => {
+                    if count < buffer.len() {
+                        reactor.clear_readable(self.source, false);
+                    }
+                    Ok(Some(count))
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    reactor.clear_readable(self.source, true);
+                    Ok(None)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    /// Writes from `bytes` what the kernel takes; 0 when it takes nothing now.
+    ///
+    /// # Errors
+    /// What send(2) says: the peer is gone.
+    pub fn send(&self, reactor: &mut Reactor, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            return match self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL) {
+                Ok(count) => {
+                    if count < bytes.len() {
+                        reactor.clear_writable(self.source);
+                    }
+                    Ok(count)
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    reactor.clear_writable(self.source);
+                    Ok(0)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    /// Looks at a connection that has just been made, before it is used: one byte is peeked at, which also brings up the
+    /// error of a failed connect. What it learns of readiness is kept.
+    ///
+    /// # Errors
+    /// Why the connection does not stand; a peer that has closed it already is `UnexpectedEof`.
+    pub fn probe(&self, reactor: &mut Reactor) -> io::Result<()> {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        match self.socket.recv_with_flags(&mut byte, libc::MSG_PEEK) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                reactor.clear_readable(self.source, true);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells the peer that nothing more will come. A peer that is gone already is not an error.
+    pub fn shutdown_write(&self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Sets `TCP_NODELAY`; nothing for a Unix socket.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says; a peer that reset the connection makes some kernels refuse.
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        self.socket.set_tcp_nodelay(on)
+    }
+
+    /// Sets `SO_KEEPALIVE`.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    pub fn set_keepalive(&self, on: bool) -> io::Result<()> {
+        self.socket.set_keepalive(on)
+    }
+
+    /// The address the peer connected to.
+    ///
+    /// # Errors
+    /// What getsockname(2) says.
+    pub fn local_address(&self) -> io::Result<Address> {
+        Ok(Address::from_sockaddr(&self.socket.local_addr()?))
+    }
+}

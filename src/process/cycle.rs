@@ -1,0 +1,122 @@
+//! A configuration with all that it needs open: listeners, logs, shared memory.
+
+use std::io;
+use std::mem;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::config::{self, Config, Loaded, Source};
+use crate::log::access::AccessLogs;
+use crate::log::error::{self, Opened};
+use crate::log::{Level, message};
+use crate::net::Listener;
+use crate::shm::Shared;
+use crate::upstream::shared::BusyTable;
+use crate::worker::Setup;
+
+use super::start::redirect_stderr;
+use super::{Logged, failed, listeners, pidfile};
+
+/// What one reading of the configuration brought about; a reload makes another one.
+pub struct Cycle {
+    /// The configuration; its access logs have moved to `access_logs`.
+    pub config: Rc<Config>,
+    /// One socket for each of `config.listens`.
+    pub listeners: Vec<Listener>,
+    /// The access logs, opened.
+    pub access_logs: AccessLogs,
+    /// Sessions a peer, across the workers of this cycle.
+    pub busy: Rc<BusyTable>,
+}
+
+impl Cycle {
+    /// Opens all that `config` needs, keeping what it can of the sockets `kept`. The error log is opened but not in use yet. On failure
+    /// everything is as before, and logged.
+    pub fn open(mut config: Config, kept: &[Listener]) -> Result<(Self, Opened), Logged> {
+        let mut access_logs = mem::take(&mut config.access_logs);
+        let error_log = open_logs(&config, &mut access_logs)?;
+        let busy = shared_counters(&config)?;
+        let listeners = listeners::open(&config.listens, kept)?;
+        warn_of_limit(&config);
+        message(Level::Notice, format_args!("using the \"epoll\" event method"));
+        Ok((Cycle { config: Rc::new(config), listeners, access_logs, busy: Rc::new(busy) }, error_log))
+    }
+
+    /// HUP: the next cycle, from the configuration read anew. Its error log is in use then and its pid file written; the sockets of
+    /// this cycle are still open, those that stay have a second handle in the new one. On failure everything is as before, and logged.
+    pub fn reload(&self, source: &Source) -> Result<Cycle, Logged> {
+        let config = report(config::load(source))?;
+        let (old, new) = (&self.config.main.pid, config.main.pid.clone());
+        if *old != new {
+            pidfile::write(&new)?;
+        }
+        let (cycle, error_log) = Cycle::open(config, &self.listeners).inspect_err(|_| {
+            if *old != new {
+                pidfile::remove(&new);
+            }
+        })?;
+        if *old != new {
+            pidfile::remove(old);
+        }
+        error::install(error_log);
+        redirect_stderr(&cycle.config);
+        Ok(cycle)
+    }
+
+    /// Counters that no worker shares with those of before.
+    pub fn renew_counters(&mut self) {
+        if let Ok(busy) = shared_counters(&self.config) {
+            self.busy = Rc::new(busy);
+        }
+    }
+
+    /// What worker number `slot` is made from.
+    pub fn into_setup(self, slot: usize, connections: Rc<Shared<AtomicU64>>) -> Setup {
+        let Cycle { config, listeners, access_logs, busy } = self;
+        Setup { config, listeners, access_logs, busy, slot, connections }
+    }
+}
+
+/// The error log, opened, and the access logs.
+pub fn open_logs(config: &Config, access_logs: &mut AccessLogs) -> Result<Opened, Logged> {
+    let fault = |(path, error): (PathBuf, io::Error)| {
+        failed(Level::Emerg, &error, format_args!("open() \"{}\" failed", path.display()))
+    };
+    let error_log = error::open(&config.main.error_logs).map_err(fault)?;
+    access_logs.open().map_err(fault)?;
+    Ok(error_log)
+}
+
+fn shared_counters(config: &Config) -> Result<BusyTable, Logged> {
+    let workers = config.main.worker_processes.max(1);
+    BusyTable::new(config.tcp.peers(), workers)
+        .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of shared counters failed")))
+}
+
+/// More connections than files can be open: workers will refuse clients earlier than the configuration says.
+fn warn_of_limit(config: &Config) {
+    let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    let connections = config.events.worker_connections;
+    let limit = config.main.rlimit_nofile.unwrap_or(soft);
+    if connections as u64 > soft && connections as u64 > limit {
+        let text = format_args!("{connections} worker_connections exceed open file resource limit: {limit}");
+        message(Level::Warn, text);
+    }
+}
+
+/// Logs what reading the configuration brought up, and gives the configuration if it can be used.
+pub fn report(loaded: Loaded) -> Result<Config, Logged> {
+    for warning in &loaded.warnings {
+        match &warning.place {
+            Some(place) => message(Level::Warn, format_args!("{} in {place}", warning.message)),
+            None => message(Level::Warn, format_args!("{}", warning.message)),
+        }
+    }
+    loaded.config.map_err(|error| {
+        message(Level::Emerg, format_args!("{error}"));
+        Logged
+    })
+}

@@ -1,0 +1,412 @@
+//! The master: starts workers, replaces those that die, and does what signals ask. It does no I/O for clients.
+
+use std::io;
+use std::mem;
+use std::ops::ControlFlow;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+
+use crate::event::signals::{Received, Signals};
+use crate::event::{Owner, Reactor};
+use crate::log::{Level, error, message};
+use crate::shm::Shared;
+use crate::upstream::shared::BusyTable;
+
+use super::cycle::Cycle;
+use super::start::{Start, redirect_stderr};
+use super::{Logged, child, daemon, failed, listeners, log_received, pidfile, upgrade};
+
+/// How long workers told to end at once may take before they are killed; about nginx's time.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A worker that lived less than this is replaced only after [`PAUSE`], so that workers that die at once do not keep
+/// the machine busy with forking.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// nginx's limit of processes.
+const MOST_WORKERS: usize = 1024;
+
+/// A running worker.
+struct Child {
+    pid: Pid,
+    slot: usize,
+    started: Instant,
+    /// It was told to finish and is not replaced.
+    retiring: bool,
+    /// Where it counts its sessions.
+    busy: Rc<BusyTable>,
+}
+
+/// Whether the end has begun.
+enum Ending {
+    No,
+    /// Workers finish their sessions.
+    Graceful,
+    /// Workers end at once, and are killed at this time.
+    Fast(Instant),
+}
+
+/// How a process leaves the master's loop.
+enum Leave {
+    /// The master ends.
+    Exit,
+    /// This is the forked process of the worker with this number.
+    Worker(usize),
+}
+
+/// The master process.
+pub struct Master {
+    start: Start,
+    cycle: Cycle,
+    connections: Rc<Shared<AtomicU64>>,
+    signals: Signals,
+    reactor: Reactor,
+    workers: Vec<Child>,
+    /// The numbers of workers to be started, and when.
+    due: Vec<(Instant, usize)>,
+    ending: Ending,
+    new_binary: Option<Pid>,
+    /// Workers were retired by WINCH.
+    retired: bool,
+}
+
+impl Master {
+    /// A master without workers.
+    pub fn new(
+        start: Start,
+        cycle: Cycle,
+        connections: Rc<Shared<AtomicU64>>,
+        signals: Signals,
+    ) -> Result<Self, Logged> {
+        let watched = Reactor::new().and_then(|mut reactor| {
+            reactor.add(signals.as_raw_fd(), Owner { engine: 0, part: 0, id: 0 })?;
+            Ok(reactor)
+        });
+        let reactor = watched.map_err(|error| failed(Level::Emerg, &error, format_args!("epoll_create() failed")))?;
+        Ok(Master {
+            start,
+            cycle,
+            connections,
+            signals,
+            reactor,
+            workers: Vec::new(),
+            due: Vec::new(),
+            ending: Ending::No,
+            new_binary: None,
+            retired: false,
+        })
+    }
+
+    /// Serves until told to end; gives the exit code, in the master and in each forked worker.
+    pub fn run(mut self) -> Result<u8, Logged> {
+        self.start.title.set(&self.start.master_title());
+        self.start_workers();
+        loop {
+            match self.turn() {
+                ControlFlow::Continue(()) => {}
+                ControlFlow::Break(Leave::Exit) => return Ok(0),
+                ControlFlow::Break(Leave::Worker(slot)) => {
+                    let Master { start, cycle, connections, .. } = self;
+                    return Ok(child::run(&start, cycle.into_setup(slot, connections)));
+                }
+            }
+        }
+    }
+
+    fn turn(&mut self) -> ControlFlow<Leave> {
+        self.start_due()?;
+        self.kill_late();
+        if self.is_ending() && self.workers.is_empty() {
+            self.finish();
+            return ControlFlow::Break(Leave::Exit);
+        }
+        let limit = self.next_deadline().map(|when| when.saturating_duration_since(Instant::now()));
+        if let Err(error) = self.reactor.wait(limit) {
+            failed(Level::Alert, &error, format_args!("epoll_wait() failed"));
+        }
+        while self.reactor.next().is_some() {}
+        while let Some(received) = self.signals.next() {
+            self.receive(received);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn is_ending(&self) -> bool {
+        !matches!(self.ending, Ending::No)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let kill = if let Ending::Fast(at) = self.ending { Some(at) } else { None };
+        self.due.iter().map(|(at, _)| *at).chain(kill).min()
+    }
+
+    fn receive(&mut self, received: Received) {
+        match received.signal {
+            Signal::SIGCHLD => {
+                log_received(received, "");
+                self.reap();
+            }
+            Signal::SIGTERM | Signal::SIGINT => {
+                log_received(received, "exiting");
+                if !matches!(self.ending, Ending::Fast(_)) {
+                    self.ending = Ending::Fast(Instant::now() + PATIENCE);
+                    self.signal_workers(Signal::SIGTERM);
+                }
+            }
+            Signal::SIGQUIT => {
+                log_received(received, "shutting down");
+                if !self.is_ending() {
+                    self.ending = Ending::Graceful;
+                    self.retire_workers();
+                    self.close_listeners();
+                }
+            }
+            _ if self.is_ending() => log_received(received, "ignoring"),
+            Signal::SIGHUP => {
+                log_received(received, "reconfiguring");
+                self.reload();
+            }
+            Signal::SIGUSR1 => {
+                log_received(received, "reopening logs");
+                self.reopen_logs();
+            }
+            Signal::SIGWINCH if daemon::has_terminal() => log_received(received, "ignoring"),
+            Signal::SIGWINCH => {
+                log_received(received, "stop accepting connections");
+                self.retired = true;
+                self.retire_workers();
+            }
+            Signal::SIGUSR2 if self.new_binary.is_some() || self.start.has_predecessor() => {
+                log_received(received, "ignoring");
+                let advice = "the changing binary signal is ignored: you should shutdown or terminate before either old or new binary's process";
+                message(Level::Crit, format_args!("{advice}"));
+            }
+            Signal::SIGUSR2 => {
+                log_received(received, "changing binary");
+                self.change_binary();
+            }
+            _ => {}
+        }
+    }
+
+    /// Workers for the whole cycle, at the next turn.
+    fn start_workers(&mut self) {
+        message(Level::Notice, format_args!("start worker processes"));
+        let wanted = self.cycle.config.main.worker_processes;
+        if wanted > MOST_WORKERS {
+            message(Level::Alert, format_args!("no more than {MOST_WORKERS} processes can be spawned"));
+        }
+        let now = Instant::now();
+        self.due = (0..wanted.min(MOST_WORKERS)).map(|slot| (now, slot)).collect();
+        self.retired = false;
+    }
+
+    fn start_due(&mut self) -> ControlFlow<Leave> {
+        let now = Instant::now();
+        let (due, later) = mem::take(&mut self.due).into_iter().partition(|(at, _)| *at <= now);
+        self.due = later;
+        let due: Vec<(Instant, usize)> = due;
+        for (_, slot) in due {
+            self.spawn(slot)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn spawn(&mut self, slot: usize) -> ControlFlow<Leave> {
+        // SAFETY: weir has one thread, so the child may go on as a whole program.
+        match unsafe { fork() } {
+            Ok(ForkResult::Child) => return ControlFlow::Break(Leave::Worker(slot)),
+            Ok(ForkResult::Parent { child: pid }) => {
+                message(Level::Notice, format_args!("start worker process {pid}"));
+                let busy = Rc::clone(&self.cycle.busy);
+                self.workers.push(Child { pid, slot, started: Instant::now(), retiring: false, busy });
+            }
+            Err(errno) => {
+                failed(Level::Alert, &errno.into(), format_args!("fork() failed while spawning \"worker process\""));
+                self.due.push((Instant::now() + PAUSE, slot));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Takes note of all children that have ended.
+    fn reap(&mut self) {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => {
+                    self.ended(pid, Some(code), format_args!("exited with code {code}"))
+                }
+                Ok(WaitStatus::Signaled(pid, signal, core)) => {
+                    let core = if core { " (core dumped)" } else { "" };
+                    self.ended(pid, None, format_args!("exited on signal {}{core}", signal as i32));
+                }
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    failed(Level::Alert, &errno.into(), format_args!("waitpid() failed"));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A child is gone: by itself with an exit code, or by a signal.
+    fn ended(&mut self, pid: Pid, code: Option<i32>, how: std::fmt::Arguments) {
+        let level = if code.is_some() { Level::Notice } else { Level::Alert };
+        if self.new_binary == Some(pid) {
+            message(level, format_args!("new binary process {pid} {how}"));
+            self.roll_back();
+            return;
+        }
+        let Some(place) = self.workers.iter().position(|worker| worker.pid == pid) else {
+            message(level, format_args!("unknown process {pid} {how}"));
+            return;
+        };
+        message(level, format_args!("worker process {pid} {how}"));
+        let worker = self.workers.swap_remove(place);
+        worker.busy.clear(worker.slot);
+        if worker.retiring || self.is_ending() {
+            return;
+        }
+        if code == Some(child::FATAL.into()) {
+            let what =
+                format_args!("worker process {pid} exited with fatal code {} and cannot be respawned", child::FATAL);
+            message(Level::Alert, what);
+            return;
+        }
+        let pause = if worker.started.elapsed() < SHORT_LIFE { PAUSE } else { Duration::ZERO };
+        self.due.push((Instant::now() + pause, worker.slot));
+    }
+
+    fn signal_workers(&self, signal: Signal) {
+        for worker in &self.workers {
+            // One that has ended meanwhile is told by SIGCHLD.
+            let _ = kill(worker.pid, signal);
+        }
+    }
+
+    /// Asks all workers to finish; they are not replaced.
+    fn retire_workers(&mut self) {
+        self.due.clear();
+        for worker in &mut self.workers {
+            worker.retiring = true;
+        }
+        self.signal_workers(Signal::SIGQUIT);
+    }
+
+    fn kill_late(&mut self) {
+        if let Ending::Fast(at) = self.ending
+            && at <= Instant::now()
+        {
+            self.signal_workers(Signal::SIGKILL);
+            self.ending = Ending::Fast(Instant::now() + PATIENCE);
+        }
+    }
+
+    /// HUP. While a new binary runs it brings this one's workers back instead, as in nginx: the first step of a roll-back.
+    fn reload(&mut self) {
+        if self.new_binary.is_some() {
+            self.restart_workers();
+            return;
+        }
+        message(Level::Notice, format_args!("reconfiguring"));
+        // All that failed is logged, and the old configuration goes on.
+        let Ok(new) = self.cycle.reload(&self.start.source) else { return };
+        let old = mem::replace(&mut self.cycle, new);
+        listeners::retire(old.listeners, &self.cycle.listeners);
+        self.retire_workers();
+        self.start_workers();
+    }
+
+    /// Starts workers for a cycle whose former workers may still be finishing.
+    fn restart_workers(&mut self) {
+        if self.retired {
+            self.cycle.renew_counters();
+            self.start_workers();
+        }
+    }
+
+    fn reopen_logs(&mut self) {
+        message(Level::Notice, format_args!("reopening logs"));
+        let owner = self.cycle.config.main.user.as_ref().map(|user| user.uid);
+        error::reopen(owner);
+        redirect_stderr(&self.cycle.config);
+        self.cycle.access_logs.reopen(owner);
+        self.signal_workers(Signal::SIGUSR1);
+    }
+
+    /// USR2: starts the program's file as it is now, with the listening sockets.
+    fn change_binary(&mut self) {
+        message(Level::Notice, format_args!("changing binary"));
+        let program = &self.start.program;
+        let pid = &self.cycle.config.main.pid;
+        let old = pidfile::old(pid);
+        if let Err(error) = std::fs::rename(pid, &old) {
+            let what = format_args!(
+                "rename() {} to {} failed before executing new binary process \"{}\"",
+                pid.display(),
+                old.display(),
+                program.display()
+            );
+            failed(Level::Alert, &error, what);
+            return;
+        }
+        match upgrade::execute(program, &self.start.arguments, &self.start.environment, &self.cycle.listeners) {
+            Ok(child) => {
+                message(Level::Notice, format_args!("start new binary process {child}"));
+                self.new_binary = Some(child);
+            }
+            Err(error) => {
+                failed(Level::Alert, &error, format_args!("fork() failed while spawning \"new binary process\""));
+                self.take_pidfile_back("an attempt to execute");
+            }
+        }
+    }
+
+    /// The new binary has ended: this one is the only one again.
+    fn roll_back(&mut self) {
+        self.new_binary = None;
+        self.take_pidfile_back("the end of");
+        if !self.is_ending() {
+            self.restart_workers();
+        }
+    }
+
+    fn take_pidfile_back(&self, after: &str) {
+        let pid = &self.cycle.config.main.pid;
+        let old = pidfile::old(pid);
+        if let Err(error) = std::fs::rename(&old, pid) {
+            let (old, pid, program) = (old.display(), pid.display(), self.start.program.display());
+            let what =
+                format_args!("rename() {old} back to {pid} failed after {after} new binary process \"{program}\"");
+            failed(Level::Alert, &error, what);
+        }
+    }
+
+    /// Closes the listening sockets. The files of Unix sockets are removed only if no other binary listens on them.
+    fn close_listeners(&mut self) {
+        let listeners = mem::take(&mut self.cycle.listeners);
+        if self.new_binary.is_none() && !self.start.has_predecessor() {
+            listeners::retire(listeners, &[]);
+        }
+    }
+
+    /// The last act.
+    fn finish(&mut self) {
+        let pid = &self.cycle.config.main.pid;
+        match self.new_binary {
+            Some(_) => pidfile::remove(&pidfile::old(pid)),
+            None => pidfile::remove(pid),
+        }
+        message(Level::Notice, format_args!("exit"));
+        self.close_listeners();
+    }
+}

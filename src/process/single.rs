@@ -1,0 +1,86 @@
+//! `master_process off`: one process that is master and worker, for development.
+
+use std::io;
+use std::mem;
+use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
+
+use nix::sys::signal::Signal;
+
+use crate::event::signals::Signals;
+use crate::log::{Level, message};
+use crate::net::Listener;
+use crate::shm::Shared;
+use crate::worker::{Setup, Wake, Worker};
+
+use super::cycle::Cycle;
+use super::start::{Start, redirect_stderr};
+use super::{Logged, child, failed, listeners, log_received, pidfile};
+
+/// Serves until told to end; gives the exit code.
+pub fn run(start: Start, mut cycle: Cycle, connections: Rc<Shared<AtomicU64>>, signals: Signals) -> Result<u8, Logged> {
+    start.environment.restrict(&cycle.config.main.env);
+    let worker = share(&mut cycle, &connections).and_then(|setup| Worker::new(setup, signals));
+    let served = worker
+        .and_then(|mut worker| serve(&start, &mut cycle, &connections, &mut worker))
+        .map_err(|error| failed(Level::Emerg, &error, format_args!("serving in a single process failed")));
+    pidfile::remove(&cycle.config.main.pid);
+    listeners::retire(cycle.listeners, &[]);
+    message(Level::Notice, format_args!("exit"));
+    served.map(|()| 0)
+}
+
+fn serve(start: &Start, cycle: &mut Cycle, connections: &Rc<Shared<AtomicU64>>, worker: &mut Worker) -> io::Result<()> {
+    let mut draining = false;
+    while let Wake::Signals(signals) = worker.run()? {
+        for received in signals {
+            match received.signal {
+                Signal::SIGHUP if !draining => {
+                    log_received(received, "reconfiguring");
+                    // All that failed is logged, and the old configuration goes on.
+                    let _ = reload(start, cycle, connections, worker);
+                }
+                _ if child::act(worker, received) => {
+                    message(Level::Notice, format_args!("exiting"));
+                    worker.stop();
+                    return Ok(());
+                }
+                Signal::SIGQUIT => {
+                    draining = true;
+                    listeners::retire(mem::take(&mut cycle.listeners), &[]);
+                }
+                Signal::SIGUSR1 => redirect_stderr(&cycle.config),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn reload(
+    start: &Start,
+    cycle: &mut Cycle,
+    connections: &Rc<Shared<AtomicU64>>,
+    worker: &mut Worker,
+) -> Result<(), Logged> {
+    message(Level::Notice, format_args!("reconfiguring"));
+    let mut new = cycle.reload(&start.source)?;
+    let adopted = share(&mut new, connections).and_then(|setup| worker.adopt(setup));
+    if let Err(error) = adopted {
+        failed(Level::Emerg, &error, format_args!("reconfiguring failed"));
+    }
+    listeners::retire(mem::take(&mut cycle.listeners), &new.listeners);
+    *cycle = new;
+    Ok(())
+}
+
+/// What the worker gets; this process keeps a second handle on the sockets, for the next reload.
+fn share(cycle: &mut Cycle, connections: &Rc<Shared<AtomicU64>>) -> io::Result<Setup> {
+    let lent = Cycle {
+        config: Rc::clone(&cycle.config),
+        listeners: cycle.listeners.iter().map(Listener::try_clone).collect::<io::Result<_>>()?,
+        access_logs: mem::take(&mut cycle.access_logs),
+        busy: Rc::clone(&cycle.busy),
+    };
+    Ok(lent.into_setup(0, Rc::clone(connections)))
+}

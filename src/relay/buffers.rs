@@ -1,0 +1,48 @@
+//! The memory of all relays of a worker.
+
+use std::ops::Range;
+
+use bytes::BytesMut;
+
+/// Buffers the pool holds on to; more are given back to the allocator.
+const POOLED: usize = 64;
+
+/// One scratch buffer that every read goes through, and a pool of buffers for what a destination did not take.
+pub struct Buffers {
+    scratch: Box<[u8]>,
+    pool: Vec<BytesMut>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Buffers { scratch: vec![0; Buffers::SCRATCH].into_boxed_slice(), pool: Vec::new() }
+    }
+}
+
+impl Buffers {
+    /// The size of the scratch buffer: the most that one read takes.
+    pub const SCRATCH: usize = 64 * 1024;
+
+    /// The scratch buffer, cut to `size` bytes.
+    pub fn scratch(&mut self, size: usize) -> &mut [u8] {
+        let size = size.min(self.scratch.len());
+        &mut self.scratch[..size]
+    }
+
+    /// Copies a part of the scratch buffer into a buffer of the pool.
+    pub fn keep(&mut self, part: Range<usize>) -> BytesMut {
+        let mut buffer = self.pool.pop().unwrap_or_default();
+        buffer.extend_from_slice(&self.scratch[part]);
+        buffer
+    }
+
+    /// Takes a buffer back.
+    pub fn put(&mut self, buffer: Option<BytesMut>) {
+        if let Some(mut buffer) = buffer
+            && self.pool.len() < POOLED
+        {
+            buffer.clear();
+            self.pool.push(buffer);
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! The directives of `tcp {}` and of the `server {}` in it.
+
+use super::level::{AccessLog, Builder, Level, Pass};
+use super::listen;
+use super::variables::Template;
+use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row, value};
+use crate::net::access::{Match, Rule};
+use crate::net::address;
+use crate::upstream;
+
+const M: Contexts = Contexts::TCP;
+const S: Contexts = Contexts::TCP_SERVER;
+const MS: Contexts = M.or(S);
+
+/// A row of this block's table. Its arguments are those of the documentation, in that order.
+const fn row(
+    name: &'static str,
+    contexts: Contexts,
+    arity: Arity,
+    syntax: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Row {
+    Row { name, contexts, arity, block: None, repeat: false, syntax, default, help }
+}
+
+/// The row of a block that opens `inside`.
+const fn block_row(
+    name: &'static str,
+    contexts: Contexts,
+    arity: Arity,
+    inside: Contexts,
+    syntax: &'static str,
+    help: &'static str,
+) -> Row {
+    Row { block: Some(inside), repeat: true, ..row(name, contexts, arity, syntax, "-", help) }
+}
+
+/// The same row for a directive that may stand more than once on a level.
+const fn repeated(row: Row) -> Row {
+    Row { repeat: true, ..row }
+}
+
+/// The table of `tcp {}` and `server {}`.
+pub static TABLE: &[Directive<Level>] = &[
+    Directive {
+        row: block_row(
+            "upstream",
+            M,
+            Arity::Exactly(1),
+            Contexts::TCP_UPSTREAM,
+            "name { ... }",
+            "A group of servers for `proxy_pass`.",
+        ),
+        set: set_upstream,
+    },
+    Directive {
+        row: block_row(
+            "server",
+            M,
+            Arity::Exactly(0),
+            S,
+            "{ ... }",
+            "What is served on the addresses of its `listen` directives.",
+        ),
+        set: |level, call| {
+            let mut server = Level::default();
+            call.apply(TABLE, &mut server)?;
+            level.servers.push((server, call.node.end.clone()));
+            Ok(())
+        },
+    },
+    Directive {
+        row: repeated(row(
+            "listen",
+            S,
+            Arity::AtLeast(1),
+            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ipv6only=on|off]",
+            "-",
+            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first.",
+        )),
+        set: |level, call| {
+            let directive = listen::Directive::parse(call)?;
+            level.listens.push(directive);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "protocol",
+            S,
+            Arity::Exactly(1),
+            "tcp_generic",
+            "tcp_generic",
+            "What the sessions speak: `tcp_generic` passes bytes on as they come.",
+        ),
+        set: set_protocol,
+    },
+    Directive {
+        row: row(
+            "server_name",
+            MS,
+            Arity::Exactly(1),
+            "name",
+            "-",
+            "The server's name. Accepted; plain tcp sessions carry no name to choose by.",
+        ),
+        set: accept,
+    },
+    Directive {
+        row: repeated(row(
+            "server_names",
+            S,
+            Arity::AtLeast(1),
+            "name ...",
+            "-",
+            "More names of the server. Accepted as `server_name` is.",
+        )),
+        set: accept,
+    },
+    Directive {
+        row: block_row(
+            "location",
+            S,
+            Arity::Exactly(1),
+            Contexts::TCP_LOCATION,
+            "path { }",
+            "Accepted for compatibility; it holds nothing and means nothing.",
+        ),
+        set: accept,
+    },
+    Directive {
+        row: row(
+            "so_keepalive",
+            MS,
+            Arity::Exactly(1),
+            "on | off",
+            "off",
+            "Whether the kernel probes idle client connections (`SO_KEEPALIVE`).",
+        ),
+        set: |level, call| Ok(level.keepalive = Some(call.flag()?)),
+    },
+    Directive {
+        row: row(
+            "tcp_nodelay",
+            MS,
+            Arity::Exactly(1),
+            "on | off",
+            "on",
+            "Whether small packets are sent at once on both connections (`TCP_NODELAY`).",
+        ),
+        set: |level, call| Ok(level.nodelay = Some(call.flag()?)),
+    },
+    Directive {
+        row: row(
+            "timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "60s",
+            "Ends a session when no byte has moved to or from the client for so long.",
+        ),
+        set: |level, call| Ok(level.timeout = Some(call.time()?)),
+    },
+    Directive {
+        row: row(
+            "resolver",
+            MS,
+            Arity::AtLeast(1),
+            "address ... [valid=time] [ipv6=on|off] [status_zone=name] | off",
+            "off",
+            "Name servers. Checked and accepted; host names of the configuration are resolved by the system when it is loaded.",
+        ),
+        set: set_resolver,
+    },
+    Directive {
+        row: row(
+            "resolver_timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "30s",
+            "How long a name server may take. Checked and accepted, see `resolver`.",
+        ),
+        set: |_, call| call.time().map(drop),
+    },
+    Directive {
+        row: repeated(row(
+            "allow",
+            MS,
+            Arity::Exactly(1),
+            "address | CIDR | unix: | all",
+            "-",
+            "Lets clients in. The first of the `allow` and `deny` rules that matches decides; without a match a client is let in. Rules of a server replace those of `tcp {}`.",
+        )),
+        set: |level, call| add_rule(level, call, true),
+    },
+    Directive {
+        row: repeated(row(
+            "deny",
+            MS,
+            Arity::Exactly(1),
+            "address | CIDR | unix: | all",
+            "-",
+            "Turns clients away, see `allow`.",
+        )),
+        set: |level, call| add_rule(level, call, false),
+    },
+    Directive {
+        row: repeated(row(
+            "access_log",
+            MS,
+            Arity::Between(1, 2),
+            "path [buffer=size] | off",
+            "logs/tcp_access.log",
+            "A line for each session when it ends.",
+        )),
+        set: set_access_log,
+    },
+    Directive {
+        row: row(
+            "proxy_pass",
+            MS,
+            Arity::Exactly(1),
+            "host[:port] | upstream | unix:path",
+            "-",
+            "Where sessions go. The port is 80 when none is given; a host name stands for all its addresses.",
+        ),
+        set: |level, call| {
+            let target = call.text(1)?.to_owned();
+            level.proxy_pass = Some(Pass { target, place: call.node.place.clone() });
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "proxy_buffer",
+            MS,
+            Arity::Exactly(1),
+            "size",
+            "4k|8k",
+            "How much is read at once while the other side is slow: the memory a stalled direction of a session keeps. A direction that flows freely is read in larger pieces. One page by default.",
+        ),
+        set: |level, call| {
+            let size = call.size()?;
+            if size == 0 {
+                return Err(call.invalid());
+            }
+            level.buffer = Some(size);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "proxy_connect_timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "60s",
+            "How long a server may take to accept a connection before the next one is tried.",
+        ),
+        set: |level, call| Ok(level.connect_timeout = Some(call.time()?)),
+    },
+    Directive {
+        row: row(
+            "proxy_read_timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "60s",
+            "Ends a session when no byte has moved to or from the server for so long.",
+        ),
+        set: |level, call| Ok(level.read_timeout = Some(call.time()?)),
+    },
+    Directive {
+        row: row(
+            "proxy_send_timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "60s",
+            "Ends a session when bytes wait for the server and it has taken none for so long.",
+        ),
+        set: |level, call| Ok(level.send_timeout = Some(call.time()?)),
+    },
+    Directive {
+        row: row(
+            "return",
+            S,
+            Arity::Exactly(1),
+            "text",
+            "-",
+            "Sends a text and closes, instead of `proxy_pass`. Variables: `$remote_addr` `$remote_port` `$server_addr` `$server_port` `$connection` `$pid` `$hostname` `$time_local` `$time_iso8601` `$msec`.",
+        ),
+        set: |level, call| {
+            level.returns = Some(Template::compile(call.bytes(1)).map_err(|message| call.error(message))?);
+            Ok(())
+        },
+    },
+];
+
+/// Reads one `tcp {}`: the setter of the main context's row.
+///
+/// # Errors
+/// The first fault in the block.
+pub fn tcp_block(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
+    let mut level = Level::default();
+    call.apply(TABLE, &mut level)?;
+    builder.blocks.push(level);
+    Ok(())
+}
+
+fn accept(_: &mut Level, _: &mut Call<'_>) -> Result<()> {
+    Ok(())
+}
+
+fn set_upstream(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let name = call.text(1)?.to_owned();
+    if level.groups.iter().any(|group| group.name == name) {
+        return Err(call.error(format!("duplicate upstream \"{name}\"")));
+    }
+    let mut builder = upstream::directives::Builder::default();
+    call.apply(upstream::directives::TABLE, &mut builder)?;
+    if builder.peers.is_empty() {
+        return Err(Error::at(&call.node.end, "no servers are inside upstream"));
+    }
+    let group = builder.build(&name);
+    if group.primaries == 0 {
+        return Err(Error::at(&call.node.end, format!("no servers in upstream \"{name}\"")));
+    }
+    level.groups.push(group);
+    Ok(())
+}
+
+fn set_protocol(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    match call.text(1)? {
+        "tcp_generic" => Ok(()),
+        "tcp_websocket" => Err(call.error("the \"tcp_websocket\" protocol is not offered by weir yet")),
+        other => Err(call.error(format!("unknown protocol \"{other}\""))),
+    }
+}
+
+fn set_resolver(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let words = call.texts()?;
+    if words == ["off"] {
+        return Ok(());
+    }
+    for word in words {
+        let valid = match word.split_once('=') {
+            Some(("valid", time)) => value::time(time, false).is_some(),
+            Some(("ipv6", flag)) => flag == "on" || flag == "off",
+            Some(("status_zone", name)) => !name.is_empty(),
+            _ => {
+                address::resolve(word, 53).map_err(|why| call.error(format!("{why} in resolver \"{word}\"")))?;
+                true
+            }
+        };
+        if !valid {
+            return Err(call.error(format!("invalid parameter: {word}")));
+        }
+    }
+    Ok(())
+}
+
+fn add_rule(level: &mut Level, call: &mut Call<'_>, allow: bool) -> Result<()> {
+    let text = call.text(1)?;
+    let (matches, host_bits) = Match::parse(text).ok_or_else(|| call.error(format!("invalid parameter \"{text}\"")))?;
+    if host_bits {
+        call.warn(format!("low address bits of {text} are meaningless"));
+    }
+    level.rules.get_or_insert_default().push(Rule { allow, matches });
+    Ok(())
+}
+
+fn set_access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let logs = level.access_logs.get_or_insert_default();
+    if call.bytes(1) == b"off" {
+        if call.count() > 1 {
+            return Err(call.error(format!("invalid parameter \"{}\"", call.text(2)?)));
+        }
+        logs.clear();
+        return Ok(());
+    }
+    let mut buffer = 0;
+    if call.count() == 2 {
+        let word = call.text(2)?;
+        let Some(size) = word.strip_prefix("buffer=") else {
+            return Err(call.error(format!("invalid parameter \"{word}\"")));
+        };
+        buffer = value::size(size)
+            .filter(|&size| size > 0)
+            .ok_or_else(|| call.error(format!("invalid buffer size \"{size}\"")))?;
+    }
+    logs.push(AccessLog { path: call.path(1), buffer, place: call.node.place.clone() });
+    Ok(())
+}
+
+/// The rows of this block, for checks and documentation.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().map(|directive| &directive.row)
+}

@@ -1,0 +1,218 @@
+//! The sessions of all `tcp {}` blocks in one worker: accepting them, and bringing events to them.
+
+use std::rc::Rc;
+
+use slab::Slab;
+use socket2::Socket;
+
+use super::Config;
+use super::linger::Linger;
+use super::session::{Arrival, Session, Verdict};
+use crate::context::{Context, Epoch};
+use crate::event::Owner;
+use crate::log::clock;
+use crate::net::{Address, Connection, access};
+use crate::relay::Side;
+use crate::upstream::Balancer;
+use crate::upstream::shared::Busy;
+
+/// A session, or what is left of one.
+enum Slot {
+    Session(Session),
+    Linger(Linger),
+}
+
+/// A configuration that sessions are served by.
+struct Serving {
+    config: Rc<Config>,
+    /// By the group's number.
+    balancers: Vec<Balancer>,
+    /// Sessions that began under it and still go on.
+    sessions: usize,
+}
+
+/// The tcp engine of a worker.
+pub struct Engine {
+    /// Its number among the worker's engines, for the owners of events.
+    number: u8,
+    slots: Slab<Slot>,
+    /// By epoch; the last one gets new sessions.
+    serving: Vec<Option<Serving>>,
+}
+
+impl Engine {
+    /// An engine without a configuration; events of its sources come with `number`.
+    pub fn new(number: u8) -> Self {
+        Engine { number, slots: Slab::new(), serving: Vec::new() }
+    }
+
+    /// From now on new sessions are served by `config`. Returns the epochs that no session uses any more.
+    pub fn adopt(&mut self, config: Rc<Config>, busy: &Busy) -> Vec<Epoch> {
+        let mut first = 0;
+        let balancers = config
+            .groups
+            .iter()
+            .map(|group| {
+                let balancer = Balancer::new(group.clone(), busy.clone(), first);
+                first += group.peers.len();
+                balancer
+            })
+            .collect();
+        self.serving.push(Some(Serving { config, balancers, sessions: 0 }));
+        (0..self.serving.len() - 1).filter(|&epoch| self.retire(epoch)).collect()
+    }
+
+    /// Forgets an epoch if it is an old one without sessions.
+    fn retire(&mut self, epoch: Epoch) -> bool {
+        let old = epoch + 1 < self.serving.len();
+        let unused = self.serving[epoch].as_ref().is_some_and(|serving| serving.sessions == 0);
+        if old && unused {
+            self.serving[epoch] = None;
+        }
+        old && unused
+    }
+
+    /// Sessions that go on, and connections that still linger.
+    pub fn sessions(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// A client has come to the listener number `listen` of the current configuration.
+    pub fn accept(&mut self, cx: &mut Context, listen: usize, socket: Socket, client: Address) {
+        let epoch = self.serving.len() - 1;
+        let Some(serving) = &self.serving[epoch] else { return };
+        let config = serving.config.clone();
+        let listen = &config.listens[listen];
+        let local = if listen.needs_local() { socket.local_addr().ok() } else { None };
+        let route = listen.route(local.as_ref().map(Address::from_sockaddr).as_ref());
+        let server = &route.server;
+        let arrival = Arrival {
+            number: cx.connections.number(),
+            accepted: clock::unix_seconds(),
+            listen: route.name.clone(),
+            server: server.clone(),
+            epoch,
+            debug: cx.debugged.iter().any(|named| named.covers(&client)),
+            client,
+        };
+        if !access::allows(&server.rules, &arrival.client) {
+            arrival.refused(cx);
+            cx.connections.give_back();
+            return;
+        }
+        arrival.greeted();
+        if arrival.client.port().is_some() {
+            // What the listener did not hand down; a client that is gone already is found out when it is read.
+            if server.nodelay != listen.options.nodelay {
+                let _ = socket.set_tcp_nodelay(server.nodelay);
+            }
+            if server.keepalive != listen.options.keepalive {
+                let _ = socket.set_keepalive(server.keepalive);
+            }
+        }
+        let id = self.slots.vacant_key() as u32;
+        let owner = |side| Owner { engine: self.number, part: side as u8, id };
+        let client = match Connection::accepted(socket, &mut cx.reactor, owner(Side::Client)) {
+            Ok(client) => client,
+            Err(error) => {
+                arrival.unwatchable(&error);
+                cx.connections.give_back();
+                return;
+            }
+        };
+        let timer = cx.reactor.add_timer(owner(Side::Client));
+        let session = Session::new(arrival, client, timer, owner(Side::Upstream), cx.reactor.now());
+        self.slots.insert(Slot::Session(session));
+        if let Some(serving) = &mut self.serving[epoch] {
+            serving.sessions += 1;
+        }
+        self.serve(cx, id, |session, cx, balancer| session.start(cx, balancer));
+    }
+
+    /// A connection of session `owner.id` is ready.
+    pub fn ready(&mut self, cx: &mut Context, owner: Owner) {
+        match self.slots.get_mut(owner.id as usize) {
+            Some(Slot::Session(_)) => {
+                let side = if owner.part == Side::Client as u8 { Side::Client } else { Side::Upstream };
+                self.serve(cx, owner.id, |session, cx, balancer| session.ready(side, cx, balancer));
+            }
+            Some(Slot::Linger(linger)) => {
+                if !linger.ready(cx) {
+                    self.drop_lingering(cx, owner.id);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The timer of session `owner.id` has run out.
+    pub fn timer(&mut self, cx: &mut Context, owner: Owner) {
+        match self.slots.get(owner.id as usize) {
+            Some(Slot::Session(_)) => {
+                self.serve(cx, owner.id, |session, cx, balancer| session.timer(cx, balancer));
+            }
+            Some(Slot::Linger(_)) => self.drop_lingering(cx, owner.id),
+            None => {}
+        }
+    }
+
+    /// Does something for a session, and what its verdict asks for.
+    fn serve(
+        &mut self,
+        cx: &mut Context,
+        id: u32,
+        step: impl FnOnce(&mut Session, &mut Context, Option<&mut Balancer>) -> Verdict,
+    ) {
+        let Some(Slot::Session(session)) = self.slots.get_mut(id as usize) else { return };
+        let balancer = balancer(&mut self.serving, session);
+        match step(session, cx, balancer) {
+            Verdict::GoesOn => {}
+            Verdict::Over => self.end(cx, id, None),
+            Verdict::Linger(side) => self.end(cx, id, Some(side)),
+        }
+    }
+
+    fn end(&mut self, cx: &mut Context, id: u32, keep: Option<Side>) {
+        let Some(Slot::Session(session)) = self.slots.try_remove(id as usize) else { return };
+        let balancer = balancer(&mut self.serving, &session);
+        let (epoch, kept) = session.end(cx, balancer, keep);
+        if let Some(connection) = kept {
+            // The slot that was just left is the next to be given out, so the connection's events still find their way.
+            let entry = self.slots.vacant_entry();
+            debug_assert_eq!(entry.key(), id as usize);
+            let timer = cx.reactor.add_timer(Owner { engine: self.number, part: 0, id });
+            entry.insert(Slot::Linger(Linger::begin(connection, timer, cx)));
+        }
+        if let Some(serving) = &mut self.serving[epoch] {
+            serving.sessions -= 1;
+        }
+        if self.retire(epoch) {
+            cx.logs.remove(epoch);
+        }
+    }
+
+    fn drop_lingering(&mut self, cx: &mut Context, id: u32) {
+        if let Some(Slot::Linger(linger)) = self.slots.try_remove(id as usize) {
+            linger.end(cx);
+        }
+    }
+
+    /// Ends a session whatever state it is in: at a fast stop, or after the program failed while serving it.
+    pub fn abandon(&mut self, cx: &mut Context, id: u32) {
+        self.end(cx, id, None);
+        self.drop_lingering(cx, id);
+    }
+
+    /// Ends all sessions now.
+    pub fn stop(&mut self, cx: &mut Context) {
+        let ids: Vec<u32> = self.slots.iter().map(|(id, _)| id as u32).collect();
+        for id in ids {
+            self.abandon(cx, id);
+        }
+    }
+}
+
+/// The balancer that a session's peers come from.
+fn balancer<'a>(serving: &'a mut [Option<Serving>], session: &Session) -> Option<&'a mut Balancer> {
+    serving[session.arrival.epoch].as_mut()?.balancers.get_mut(session.group()?)
+}

@@ -1,0 +1,172 @@
+//! What one level of a `tcp {}` block says, and how levels become servers.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::listen;
+use super::variables::Template;
+use super::{Config, Content, Server};
+use crate::conf::{Error, Place, Result};
+use crate::log::access::{AccessLogs, LogId};
+use crate::net::access::Rule;
+use crate::net::address;
+use crate::relay::Timeouts;
+use crate::upstream::{Group, Peer};
+
+/// The port of a server that names none.
+const DEFAULT_PORT: u16 = 80;
+/// What the timeouts are when nothing is said.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What is said on one level, `tcp {}` or `server {}`; `None` where it says nothing and the level above counts.
+#[derive(Debug, Default)]
+pub struct Level {
+    pub(super) timeout: Option<Duration>,
+    pub(super) connect_timeout: Option<Duration>,
+    pub(super) read_timeout: Option<Duration>,
+    pub(super) send_timeout: Option<Duration>,
+    pub(super) buffer: Option<usize>,
+    pub(super) nodelay: Option<bool>,
+    pub(super) keepalive: Option<bool>,
+    pub(super) rules: Option<Vec<Rule>>,
+    pub(super) access_logs: Option<Vec<AccessLog>>,
+    pub(super) proxy_pass: Option<Pass>,
+    /// Of a `server {}` only.
+    pub(super) returns: Option<Template>,
+    pub(super) listens: Vec<listen::Directive>,
+    /// Of `tcp {}` only, each with the place of its end.
+    pub(super) servers: Vec<(Level, Place)>,
+    pub(super) groups: Vec<Group>,
+}
+
+/// `access_log path [buffer=size]`
+#[derive(Clone, Debug)]
+pub(super) struct AccessLog {
+    pub path: PathBuf,
+    pub buffer: usize,
+    pub place: Place,
+}
+
+/// `proxy_pass`, not resolved yet: the group it may name can stand below it.
+#[derive(Clone, Debug)]
+pub(super) struct Pass {
+    pub target: String,
+    pub place: Place,
+}
+
+/// All `tcp {}` blocks while a configuration is read.
+#[derive(Default)]
+pub struct Builder {
+    pub(super) blocks: Vec<Level>,
+}
+
+/// What [`Builder::build`] gives.
+pub struct Built {
+    /// The blocks as the worker needs them.
+    pub config: Rc<Config>,
+    /// The ends of servers that have neither `proxy_pass` nor `return`, for a warning.
+    pub idle: Vec<Place>,
+}
+
+impl Builder {
+    /// Settles inheritance, resolves names, and puts the listening sockets of all blocks together. Access log files are
+    /// named to `logs`; servers that name none write to `default_log`.
+    ///
+    /// # Errors
+    /// What can be seen only in the whole: unknown hosts, conflicting `listen` directives, servers without one.
+    pub fn build(self, default_log: PathBuf, logs: &mut AccessLogs) -> Result<Built> {
+        let mut assembly = Assembly { groups: Vec::new(), logs, default_log, idle: Vec::new() };
+        let mut servers = Vec::new();
+        for mut block in self.blocks {
+            let first = assembly.groups.len();
+            assembly.groups.extend(std::mem::take(&mut block.groups).into_iter().map(Rc::new));
+            let named = first..assembly.groups.len();
+            for (mut server, end) in std::mem::take(&mut block.servers) {
+                let listens = std::mem::take(&mut server.listens);
+                if listens.is_empty() {
+                    return Err(Error::at(&end, "no \"listen\" is defined for server"));
+                }
+                servers.push((Rc::new(assembly.server(&block, server, end, named.clone())?), listens));
+            }
+        }
+        let config = Config { listens: listen::build(&servers)?, groups: assembly.groups };
+        Ok(Built { config: Rc::new(config), idle: assembly.idle })
+    }
+}
+
+/// The whole while it is put together.
+struct Assembly<'a> {
+    groups: Vec<Rc<Group>>,
+    logs: &'a mut AccessLogs,
+    default_log: PathBuf,
+    idle: Vec<Place>,
+}
+
+impl Assembly<'_> {
+    /// One server, with what it does not say taken from `main`. `named` are the `upstream {}` blocks it can mean.
+    fn server(&mut self, main: &Level, own: Level, end: Place, named: Range<usize>) -> Result<Server> {
+        let time = |own: Option<Duration>, main: Option<Duration>| own.or(main).unwrap_or(DEFAULT_TIMEOUT);
+        let content = match (own.returns, own.proxy_pass.or_else(|| main.proxy_pass.clone())) {
+            (Some(text), _) => Content::Return(text),
+            (None, Some(pass)) => Content::Proxy(self.group(&pass, named)?),
+            (None, None) => {
+                self.idle.push(end);
+                Content::None
+            }
+        };
+        Ok(Server {
+            timeouts: Timeouts {
+                client: time(own.timeout, main.timeout),
+                upstream_read: time(own.read_timeout, main.read_timeout),
+                upstream_send: time(own.send_timeout, main.send_timeout),
+            },
+            connect_timeout: time(own.connect_timeout, main.connect_timeout),
+            buffer: own.buffer.or(main.buffer).unwrap_or_else(page_size),
+            nodelay: own.nodelay.or(main.nodelay).unwrap_or(true),
+            keepalive: own.keepalive.or(main.keepalive).unwrap_or(false),
+            rules: own.rules.or_else(|| main.rules.clone()).unwrap_or_default(),
+            access_logs: self.access_logs(own.access_logs.as_ref().or(main.access_logs.as_ref()))?,
+            content,
+        })
+    }
+
+    fn access_logs(&mut self, said: Option<&Vec<AccessLog>>) -> Result<Vec<LogId>> {
+        let Some(said) = said else {
+            return Ok(vec![self.logs.add(&self.default_log, 0).map_err(Error::general)?]);
+        };
+        let mut add =
+            |log: &AccessLog| self.logs.add(&log.path, log.buffer).map_err(|message| Error::at(&log.place, message));
+        said.iter().map(&mut add).collect()
+    }
+
+    /// The group that a `proxy_pass` means: one of the `named`, or one made of the addresses of a host.
+    fn group(&mut self, pass: &Pass, named: Range<usize>) -> Result<usize> {
+        let Pass { target, place } = pass;
+        let fault = |message: String| Error::at(place, message);
+        let host = target.split(':').next().unwrap_or_default();
+        let by_name = |groups: &[Rc<Group>], name: &str| groups.iter().position(|group| group.name == name);
+        if let Some(found) = by_name(&self.groups[named.clone()], target) {
+            return Ok(named.start + found);
+        }
+        if let Some(port) = address::explicit_port(target)
+            && by_name(&self.groups[named.clone()], host).is_some()
+        {
+            return Err(fault(format!("upstream \"{host}\" may not have port {port}")));
+        }
+        if let Some(found) = by_name(&self.groups[named.end..], target) {
+            return Ok(named.end + found);
+        }
+        let addresses =
+            address::resolve(target, DEFAULT_PORT).map_err(|why| fault(format!("{why} in upstream \"{target}\"")))?;
+        let peers: Vec<Peer> = addresses.into_iter().map(Peer::new).collect();
+        self.groups.push(Rc::new(Group { name: target.clone(), primaries: peers.len(), peers }));
+        Ok(self.groups.len() - 1)
+    }
+}
+
+fn page_size() -> usize {
+    // The kernel always tells its page size; 4096 is that of every machine we run on but some ARM ones.
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, |size| size as usize)
+}

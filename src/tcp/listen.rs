@@ -1,0 +1,192 @@
+//! `listen`: from the directives of all servers to sockets, and from a socket to the server that gets a session.
+
+use std::rc::Rc;
+
+use super::Server;
+use crate::conf::{Call, Error, Place, Result};
+use crate::net::{Address, ListenOptions, address};
+
+/// The length of the kernel's queue, nginx's default.
+const BACKLOG: i32 = 511;
+
+/// One `listen` directive.
+#[derive(Clone, Debug)]
+pub(super) struct Directive {
+    addresses: Vec<Address>,
+    default: bool,
+    /// A socket of its own was asked for, even where a wildcard one would do: `bind`, or an option that implies it.
+    bind: bool,
+    ipv6only: Option<bool>,
+    place: Place,
+}
+
+impl Directive {
+    pub(super) fn parse(call: &mut Call<'_>) -> Result<Self> {
+        let words = call.texts()?;
+        let text = words[0];
+        let addresses = address::resolve_listen(text)
+            .map_err(|why| call.error(format!("{why} in \"{text}\" of the \"listen\" directive")))?;
+        let mut directive =
+            Directive { addresses, default: false, bind: false, ipv6only: None, place: call.node.place.clone() };
+        for &word in &words[1..] {
+            match word {
+                "bind" => directive.bind = true,
+                "default" => directive.default = true,
+                "ssl" => return Err(call.error("the \"ssl\" parameter requires TLS, which weir does not offer yet")),
+                _ => match word.strip_prefix("ipv6only=") {
+                    Some(value) => {
+                        let on = match value {
+                            "on" => true,
+                            "off" => false,
+                            _ => return Err(call.error(format!("invalid ipv6only flags \"{value}\""))),
+                        };
+                        if !directive.addresses.iter().any(is_ipv6) {
+                            return Err(call.error(format!("ipv6only is not supported on addr \"{text}\"")));
+                        }
+                        directive.ipv6only = Some(on);
+                        directive.bind = true;
+                    }
+                    None => return Err(call.error(format!("the invalid \"{word}\" parameter"))),
+                },
+            }
+        }
+        Ok(directive)
+    }
+}
+
+fn is_ipv6(address: &Address) -> bool {
+    matches!(address, Address::Inet(inet) if inet.is_ipv6())
+}
+
+/// A listening socket and the servers behind it.
+#[derive(Debug)]
+pub struct Listen {
+    /// What the socket must be like.
+    pub options: ListenOptions,
+    /// By local address: exact ones first, the socket's own last.
+    routes: Vec<Route>,
+}
+
+/// The server that gets the sessions of one address.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    address: Address,
+    /// The address as logs print it.
+    pub(super) name: Rc<str>,
+    pub(super) server: Rc<Server>,
+}
+
+impl Listen {
+    /// Whether the local address of a session must be known to choose its server.
+    pub(super) fn needs_local(&self) -> bool {
+        self.routes.len() > 1
+    }
+
+    /// The server for a session, by the address that the client connected to.
+    pub(super) fn route(&self, local: Option<&Address>) -> &Route {
+        let (own, exact) = self.routes.split_last().expect("a socket has the route of its own address");
+        exact.iter().find(|route| Some(&route.address) == local).unwrap_or(own)
+    }
+}
+
+/// One address, with what all `listen` directives say of it.
+struct Entry {
+    address: Address,
+    bind: bool,
+    ipv6only: Option<bool>,
+    options_set: bool,
+    default_set: bool,
+    last_server: usize,
+    server: Rc<Server>,
+}
+
+/// Puts the directives of all servers together. The first server of an address gets its sessions, or the one marked `default`.
+/// An address without `bind` shares the socket of its port's wildcard address, where there is one.
+pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)]) -> Result<Vec<Listen>> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for (number, (server, directives)) in servers.iter().enumerate() {
+        for directive in directives {
+            for address in &directive.addresses {
+                add(&mut entries, number, server, directive, address)?;
+            }
+        }
+    }
+    let own_socket = |entry: &Entry| {
+        entry.bind || entry.address.is_wildcard() || !entries.iter().any(|other| covers(&other.address, &entry.address))
+    };
+    let route = |entry: &Entry| Route {
+        address: entry.address.clone(),
+        name: entry.address.to_string().into(),
+        server: entry.server.clone(),
+    };
+    let listen = |socket: &Entry| {
+        let mut routes: Vec<Route> = entries
+            .iter()
+            .filter(|entry| !own_socket(entry) && covers(&socket.address, &entry.address))
+            .map(route)
+            .collect();
+        routes.push(route(socket));
+        Listen {
+            options: ListenOptions {
+                address: socket.address.clone(),
+                backlog: BACKLOG,
+                ipv6only: socket.ipv6only.unwrap_or(true),
+                nodelay: routes.iter().all(|route| route.server.nodelay),
+                keepalive: routes.iter().all(|route| route.server.keepalive),
+            },
+            routes,
+        }
+    };
+    Ok(entries.iter().filter(|entry| own_socket(entry)).map(listen).collect())
+}
+
+/// Whether `wildcard` is the wildcard address of `address`'s family and port.
+fn covers(wildcard: &Address, address: &Address) -> bool {
+    wildcard.is_wildcard()
+        && !address.is_wildcard()
+        && wildcard.port() == address.port()
+        && wildcard.domain() == address.domain()
+}
+
+fn add(
+    entries: &mut Vec<Entry>,
+    number: usize,
+    server: &Rc<Server>,
+    directive: &Directive,
+    address: &Address,
+) -> Result<()> {
+    let fault = |what: &str| Err(Error::at(&directive.place, format!("{what} {address}")));
+    let options_set = directive.bind;
+    let Some(entry) = entries.iter_mut().find(|entry| entry.address == *address) else {
+        entries.push(Entry {
+            address: address.clone(),
+            bind: directive.bind,
+            ipv6only: directive.ipv6only,
+            options_set,
+            default_set: directive.default,
+            last_server: number,
+            server: server.clone(),
+        });
+        return Ok(());
+    };
+    if entry.last_server == number {
+        return fault("a duplicate listen");
+    }
+    entry.last_server = number;
+    if options_set {
+        if entry.options_set {
+            return fault("duplicate listen options for");
+        }
+        entry.options_set = true;
+        entry.bind = directive.bind;
+        entry.ipv6only = directive.ipv6only;
+    }
+    if directive.default {
+        if entry.default_set {
+            return fault("a duplicate default server for");
+        }
+        entry.default_set = true;
+        entry.server = server.clone();
+    }
+    Ok(())
+}
