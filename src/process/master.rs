@@ -1,6 +1,5 @@
 //! The master: starts workers, replaces those that die, and does what signals ask. It does no I/O for clients.
 
-use std::io;
 use std::mem;
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;

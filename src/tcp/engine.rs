@@ -16,7 +16,8 @@ use crate::relay::Side;
 use crate::upstream::Balancer;
 use crate::upstream::shared::Busy;
 
-/// A session, or what is left of one.
+/// A session, or what is left of one. Sessions stand in the slab itself: nothing is allocated to accept a client.
+#[allow(clippy::large_enum_variant)]
 enum Slot {
     Session(Session),
     Linger(Linger),
@@ -136,12 +137,8 @@ impl Engine {
                 let side = if owner.part == Side::Client as u8 { Side::Client } else { Side::Upstream };
                 self.serve(cx, owner.id, |session, cx, balancer| session.ready(side, cx, balancer));
             }
-            Some(Slot::Linger(linger)) => {
-                if !linger.ready(cx) {
-                    self.drop_lingering(cx, owner.id);
-                }
-            }
-            None => {}
+            Some(Slot::Linger(linger)) if !linger.ready(cx) => self.drop_lingering(cx, owner.id),
+            _ => {}
         }
     }
 
@@ -215,4 +212,13 @@ impl Engine {
 /// The balancer that a session's peers come from.
 fn balancer<'a>(serving: &'a mut [Option<Serving>], session: &Session) -> Option<&'a mut Balancer> {
     serving[session.arrival.epoch].as_mut()?.balancers.get_mut(session.group()?)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_session_is_a_few_hundred_bytes() {
+        let size = std::mem::size_of::<super::Slot>();
+        assert!(size <= 512, "{size}");
+    }
 }
