@@ -54,10 +54,9 @@ fn limit(resource: Resource, name: &str, value: Option<u64>) {
 fn become_user(user: &User) -> Result<(), Logged> {
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     setgid(gid).map_err(|errno| failed(Level::Emerg, &errno.into(), format_args!("setgid({gid}) failed")))?;
-    CString::new(user.name.as_str())
-        .map_err(|_| Errno::EINVAL)
-        .and_then(|name| initgroups(&name, gid))
-        .map_err(|errno| failed(Level::Emerg, &errno.into(), format_args!("initgroups({}, {gid}) failed", user.name)))?;
+    CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL).and_then(|name| initgroups(&name, gid)).map_err(
+        |errno| failed(Level::Emerg, &errno.into(), format_args!("initgroups({}, {gid}) failed", user.name)),
+    )?;
     setuid(uid).map_err(|errno| failed(Level::Emerg, &errno.into(), format_args!("setuid({uid}) failed")))
 }
 

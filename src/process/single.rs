@@ -18,12 +18,7 @@ use super::start::{Start, redirect_stderr};
 use super::{Logged, child, failed, listeners, log_received, pidfile};
 
 /// Serves until told to end; gives the exit code.
-pub fn run(
-    start: Start,
-    mut cycle: Cycle,
-    connections: Rc<Shared<AtomicU64>>,
-    signals: Signals,
-) -> Result<u8, Logged> {
+pub fn run(start: Start, mut cycle: Cycle, connections: Rc<Shared<AtomicU64>>, signals: Signals) -> Result<u8, Logged> {
     start.environment.restrict(&cycle.config.main.env);
     let worker = share(&mut cycle, &connections).and_then(|setup| Worker::new(setup, signals));
     let served = worker

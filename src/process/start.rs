@@ -69,10 +69,12 @@ pub fn run(arguments: Vec<OsString>, cwd: &Path, source: Source) -> Result<u8, L
     let predecessor = inherited.is_some().then(getppid);
     let start = Start { source, arguments, program, environment, title, predecessor };
 
-    let config = report(config::load(&start.source), &start.source)?;
-    let inherited = inherited.unwrap_or_default();
-    let (cycle, error_log) = Cycle::open(config, &inherited)?;
+    let mut config = report(config::load(&start.source), &start.source)?;
+    let (error_log, access_logs) = cycle::open_logs(&mut config)?;
     error::install(error_log);
+    let inherited = inherited.unwrap_or_default();
+    let cycle = Cycle::open(config, access_logs, &inherited)?;
+    cycle.announce();
     log_facts();
     serve(start, cycle, inherited)
 }
@@ -86,12 +88,14 @@ fn serve(start: Start, cycle: Cycle, inherited: Vec<Listener>) -> Result<u8, Log
     let ready = connections.and_then(|connections| {
         pidfile::check(&main.pid)?;
         let caller = match main.daemon && start.predecessor.is_none() {
-            true => Some(daemon::detach().map_err(|error| failed(Level::Emerg, &error, format_args!("fork() failed")))?),
+            true => {
+                Some(daemon::detach().map_err(|error| failed(Level::Emerg, &error, format_args!("fork() failed")))?)
+            }
             false => None,
         };
         // Before the pid file tells others whom to send signals.
-        let signals = Signals::new(&SIGNALS)
-            .map_err(|error| failed(Level::Emerg, &error, format_args!("signalfd() failed")))?;
+        let signals =
+            Signals::new(&SIGNALS).map_err(|error| failed(Level::Emerg, &error, format_args!("signalfd() failed")))?;
         pidfile::write(&main.pid)?;
         error::copy_to_stderr(false);
         redirect_stderr(&cycle.config);

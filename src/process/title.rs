@@ -46,7 +46,8 @@ impl Title {
 fn area(stat: &str) -> Option<(usize, usize)> {
     // The second field is the program's name in brackets and may hold blanks and brackets itself.
     let (_, rest) = stat.rsplit_once(')')?;
-    let fields: Vec<usize> = rest.split_ascii_whitespace().skip(45).take(4).map_while(|field| field.parse().ok()).collect();
+    let fields: Vec<usize> =
+        rest.split_ascii_whitespace().skip(45).take(4).map_while(|field| field.parse().ok()).collect();
     let [arg_start, arg_end, env_start, env_end] = fields[..] else { return None };
     if arg_start == 0 || arg_end <= arg_start {
         return None;

@@ -39,7 +39,9 @@ fn take(fd: RawFd) -> Option<Listener> {
     let open = fcntl(unsafe { BorrowedFd::borrow_raw(fd) }, FcntlArg::F_GETFD);
     let listener = open.map_err(io::Error::from).and_then(|_| Listener::inherit(fd));
     listener
-        .map_err(|error| failed(Level::Crit, &error, format_args!("getsockname() of the inherited socket #{fd} failed")))
+        .map_err(|error| {
+            failed(Level::Crit, &error, format_args!("getsockname() of the inherited socket #{fd} failed"))
+        })
         .ok()
 }
 
@@ -77,13 +79,20 @@ pub fn program(name: &OsStr, cwd: &Path, search: Option<&OsStr>) -> PathBuf {
     if name.as_bytes().contains(&b'/') {
         return cwd.join(name);
     }
-    let executable = |path: &PathBuf| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
-    let found = search.and_then(|search| std::env::split_paths(search).map(|folder| cwd.join(folder).join(name)).find(executable));
+    let executable =
+        |path: &PathBuf| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
+    let found = search
+        .and_then(|search| std::env::split_paths(search).map(|folder| cwd.join(folder).join(name)).find(executable));
     found.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| cwd.join(name))
 }
 
 /// Runs `program` with the arguments and environment weir was started with and the listening sockets; gives its process id.
-pub fn execute(program: &Path, arguments: &[OsString], environment: &Environment, listeners: &[Listener]) -> io::Result<Pid> {
+pub fn execute(
+    program: &Path,
+    arguments: &[OsString],
+    environment: &Environment,
+    listeners: &[Listener],
+) -> io::Result<Pid> {
     let fds: Vec<RawFd> = listeners.iter().map(Listener::fd).collect();
     let numbers: String = fds.iter().map(|fd| format!("{fd};")).collect();
     let path = CString::new(program.as_os_str().as_bytes())?;
@@ -104,7 +113,12 @@ pub fn execute(program: &Path, arguments: &[OsString], environment: &Environment
     }
 }
 
-fn replace_process(path: &CString, arguments: &[CString], variables: &[CString], fds: &[RawFd]) -> Result<Infallible, Errno> {
+fn replace_process(
+    path: &CString,
+    arguments: &[CString],
+    variables: &[CString],
+    fds: &[RawFd],
+) -> Result<Infallible, Errno> {
     for &fd in fds {
         // SAFETY: the listeners are open in this process until it is replaced.
         fcntl(unsafe { BorrowedFd::borrow_raw(fd) }, FcntlArg::F_SETFD(FdFlag::empty()))?;
@@ -125,7 +139,9 @@ mod tests {
         assert_eq!(parse(b"6;6;"), (vec![6], None));
         assert_eq!(parse(b""), (vec![], None));
         let rest = |word: &str| {
-            Some(format!("invalid socket number \"{word}\" in NGINX environment variable, ignoring the rest of the variable"))
+            Some(format!(
+                "invalid socket number \"{word}\" in NGINX environment variable, ignoring the rest of the variable"
+            ))
         };
         assert_eq!(parse(b"6;x;7;"), (vec![6], rest("x;7;")));
         assert_eq!(parse(b"-6;"), (vec![], rest("-6;")));
