@@ -137,8 +137,13 @@ impl Engine {
                 let side = if owner.part == Side::Client as u8 { Side::Client } else { Side::Upstream };
                 self.serve(cx, owner.id, |session, cx, balancer| session.ready(side, cx, balancer));
             }
-            Some(Slot::Linger(linger)) if !linger.ready(cx) => self.drop_lingering(cx, owner.id),
-            _ => {}
+            Some(Slot::Linger(linger)) => {
+                let goes_on = linger.ready(cx);
+                if !goes_on {
+                    self.drop_lingering(cx, owner.id);
+                }
+            }
+            None => {}
         }
     }
 
