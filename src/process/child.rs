@@ -31,7 +31,10 @@ pub fn run(start: &Start, setup: Setup) -> u8 {
     loop {
         let signals = match worker.run() {
             Ok(Wake::Signals(signals)) => signals,
-            Ok(Wake::Done) => break,
+            Ok(Wake::Done) => {
+                message(Level::Notice, format_args!("exiting"));
+                break;
+            }
             Err(error) => {
                 failed(Level::Alert, &error, format_args!("epoll_wait() failed"));
                 worker.stop();
