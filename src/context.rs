@@ -21,6 +21,8 @@ pub struct Context {
     pub connections: Connections,
     /// `debug_connection`: clients whose sessions are logged at `debug`.
     pub debugged: Vec<Match>,
+    /// This process, for access logs.
+    pub pid: u32,
 }
 
 /// The number of a configuration in this worker. Without a master a reload brings a second one while sessions of the first go on.

@@ -98,6 +98,7 @@ impl Worker {
                 logs: Logs::default(),
                 connections: Connections::new(setup.config.events.worker_connections, setup.connections.clone()),
                 debugged: Vec::new(),
+                pid: std::process::id(),
             },
             config: setup.config.clone(),
             listeners: Vec::new(),

@@ -91,6 +91,9 @@ pub struct Directive<T: 'static> {
     pub set: fn(&mut T, &mut Call<'_>) -> Result<()>,
 }
 
+/// The longest time a setter is given: longer ones mean the same, and a deadline made of this one still fits the clock.
+pub const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// One directive handed to its setter: the words, and what is needed to read them.
 pub struct Call<'a> {
     /// The directive as written.
@@ -141,14 +144,14 @@ impl<'a> Call<'a> {
     pub fn size(&self) -> Result<usize> {
         value::size(self.text(1)?).ok_or_else(|| self.invalid())
     }
-    /// The first argument as a time in a millisecond slot: a bare number is seconds, `ms` is allowed, `y` and `M` are
-    /// not.
+    /// The first argument as a time in a millisecond slot: a bare number is seconds, `ms` is allowed. Never more than
+    /// [`FOREVER`].
     pub fn time(&self) -> Result<Duration> {
-        value::time(self.text(1)?, true).ok_or_else(|| self.invalid())
+        value::time(self.text(1)?, true).map(|time| time.min(FOREVER)).ok_or_else(|| self.invalid())
     }
-    /// The first argument as a time in a seconds slot: `ms` is refused.
+    /// The first argument as a time in a seconds slot: `ms` is refused. Never more than [`FOREVER`].
     pub fn seconds(&self) -> Result<Duration> {
-        value::time(self.text(1)?, false).ok_or_else(|| self.invalid())
+        value::time(self.text(1)?, false).map(|time| time.min(FOREVER)).ok_or_else(|| self.invalid())
     }
     /// The first argument as a plain number; else nginx's `"x" directive invalid number`.
     pub fn number(&self) -> Result<usize> {

@@ -118,3 +118,6 @@ pub fn load(source: &Source) -> Loaded {
         .and_then(|()| builder.build(source, &mut loader));
     Loaded { config, warnings: loader.warnings, files: loader.files }
 }
+
+#[cfg(test)]
+mod tests;

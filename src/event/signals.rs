@@ -22,6 +22,9 @@ pub struct Signals {
 
 impl Signals {
     /// Blocks `signals` and opens a signalfd for them (non-blocking, close-on-exec).
+    ///
+    /// # Errors
+    /// Out of descriptors.
     pub fn new(signals: &[Signal]) -> io::Result<Self> {
         let set: SigSet = signals.iter().copied().collect();
         set.thread_block()?;
@@ -29,6 +32,7 @@ impl Signals {
     }
 
     /// The next signal that waits, if one does.
+    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Received> {
         let info = self.fd.read_signal().ok().flatten()?;
         let signal = Signal::try_from(info.ssi_signo as i32).ok()?;

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn host_bits_are_noticed() {
         assert_eq!(Match::parse("192.168.1.7/24"), Some((Match::Net("192.168.1.0/24".parse().unwrap()), true)));
-        assert_eq!(Match::parse("192.168.1.0/24").unwrap().1, false);
+        assert!(!Match::parse("192.168.1.0/24").unwrap().1);
         for wrong in ["", "x", "10.0.0.0/33", "10.0.0", "10.0.0.0/", "::1/129", "unix"] {
             assert_eq!(Match::parse(wrong), None, "{wrong}");
         }

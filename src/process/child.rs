@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 use crate::event::signals::{Received, Signals};
-use crate::log::{Level, error, message};
+use crate::log::{Level, message};
 use crate::worker::{Setup, Wake, Worker};
 
 use super::start::{Start, redirect_stderr};
@@ -31,7 +31,10 @@ pub fn run(start: &Start, setup: Setup) -> u8 {
     loop {
         let signals = match worker.run() {
             Ok(Wake::Signals(signals)) => signals,
-            Ok(Wake::Done) => break,
+            Ok(Wake::Done) => {
+                message(Level::Notice, format_args!("exiting"));
+                break;
+            }
             Err(error) => {
                 failed(Level::Alert, &error, format_args!("epoll_wait() failed"));
                 worker.stop();
@@ -71,7 +74,6 @@ pub fn act(worker: &mut Worker, received: Received) -> bool {
         Signal::SIGUSR1 => {
             log_received(received, "reopening logs");
             message(Level::Notice, format_args!("reopening logs"));
-            error::reopen(None);
             worker.reopen_logs();
         }
         Signal::SIGHUP | Signal::SIGUSR2 | Signal::SIGWINCH => log_received(received, "ignoring"),

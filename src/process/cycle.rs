@@ -33,27 +33,37 @@ pub struct Cycle {
 }
 
 impl Cycle {
-    /// Opens all that `config` needs, keeping what it can of the sockets `kept`. The error log is opened but not in use yet. On failure
-    /// everything is as before, and logged.
-    pub fn open(mut config: Config, kept: &[Listener]) -> Result<(Self, Opened), Logged> {
-        let mut access_logs = mem::take(&mut config.access_logs);
-        let error_log = open_logs(&config, &mut access_logs)?;
+    /// Opens what `config` needs beside its logs, keeping what it can of the sockets `kept`. On failure everything is as before, and
+    /// logged.
+    pub fn open(config: Config, access_logs: AccessLogs, kept: &[Listener]) -> Result<Self, Logged> {
         let busy = shared_counters(&config)?;
         let listeners = listeners::open(&config.listens, kept)?;
-        warn_of_limit(&config);
+        Ok(Cycle { config: Rc::new(config), listeners, access_logs, busy: Rc::new(busy) })
+    }
+
+    /// Logs what is noteworthy about this cycle.
+    pub fn announce(&self) {
         message(Level::Notice, format_args!("using the \"epoll\" event method"));
-        Ok((Cycle { config: Rc::new(config), listeners, access_logs, busy: Rc::new(busy) }, error_log))
+        let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+        let connections = self.config.events.worker_connections;
+        let limit = self.config.main.rlimit_nofile.unwrap_or(soft);
+        // Workers would refuse clients earlier than the configuration says.
+        if connections as u64 > soft && connections as u64 > limit {
+            let text = format_args!("{connections} worker_connections exceed open file resource limit: {limit}");
+            message(Level::Warn, text);
+        }
     }
 
     /// HUP: the next cycle, from the configuration read anew. Its error log is in use then and its pid file written; the sockets of
     /// this cycle are still open, those that stay have a second handle in the new one. On failure everything is as before, and logged.
     pub fn reload(&self, source: &Source) -> Result<Cycle, Logged> {
-        let config = report(config::load(source))?;
+        let mut config = report(config::load(source))?;
+        let (error_log, access_logs) = open_logs(&mut config)?;
         let (old, new) = (&self.config.main.pid, config.main.pid.clone());
         if *old != new {
             pidfile::write(&new)?;
         }
-        let (cycle, error_log) = Cycle::open(config, &self.listeners).inspect_err(|_| {
+        let cycle = Cycle::open(config, access_logs, &self.listeners).inspect_err(|_| {
             if *old != new {
                 pidfile::remove(&new);
             }
@@ -62,6 +72,7 @@ impl Cycle {
             pidfile::remove(old);
         }
         error::install(error_log);
+        cycle.announce();
         redirect_stderr(&cycle.config);
         Ok(cycle)
     }
@@ -80,31 +91,21 @@ impl Cycle {
     }
 }
 
-/// The error log, opened, and the access logs.
-pub fn open_logs(config: &Config, access_logs: &mut AccessLogs) -> Result<Opened, Logged> {
+/// The error log, opened but not in use yet, and the access logs, taken out of `config`.
+pub fn open_logs(config: &mut Config) -> Result<(Opened, AccessLogs), Logged> {
     let fault = |(path, error): (PathBuf, io::Error)| {
         failed(Level::Emerg, &error, format_args!("open() \"{}\" failed", path.display()))
     };
     let error_log = error::open(&config.main.error_logs).map_err(fault)?;
+    let mut access_logs = mem::take(&mut config.access_logs);
     access_logs.open().map_err(fault)?;
-    Ok(error_log)
+    Ok((error_log, access_logs))
 }
 
 fn shared_counters(config: &Config) -> Result<BusyTable, Logged> {
     let workers = config.main.worker_processes.max(1);
     BusyTable::new(config.tcp.peers(), workers)
         .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of shared counters failed")))
-}
-
-/// More connections than files can be open: workers will refuse clients earlier than the configuration says.
-fn warn_of_limit(config: &Config) {
-    let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    let connections = config.events.worker_connections;
-    let limit = config.main.rlimit_nofile.unwrap_or(soft);
-    if connections as u64 > soft && connections as u64 > limit {
-        let text = format_args!("{connections} worker_connections exceed open file resource limit: {limit}");
-        message(Level::Warn, text);
-    }
 }
 
 /// Logs what reading the configuration brought up, and gives the configuration if it can be used.

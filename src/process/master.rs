@@ -1,6 +1,5 @@
 //! The master: starts workers, replaces those that die, and does what signals ask. It does no I/O for clients.
 
-use std::io;
 use std::mem;
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
@@ -39,10 +38,20 @@ struct Child {
     pid: Pid,
     slot: usize,
     started: Instant,
-    /// It was told to finish and is not replaced.
-    retiring: bool,
+    duty: Duty,
     /// Where it counts its sessions.
     busy: Rc<BusyTable>,
+}
+
+/// What is expected of a worker.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Duty {
+    /// To serve; it is replaced when it dies.
+    Serve,
+    /// To finish, as soon as its successors have been started.
+    Retire,
+    /// It has been told to finish.
+    Retiring,
 }
 
 /// Whether the end has begun.
@@ -114,7 +123,8 @@ impl Master {
                 ControlFlow::Continue(()) => {}
                 ControlFlow::Break(Leave::Exit) => return Ok(0),
                 ControlFlow::Break(Leave::Worker(slot)) => {
-                    let Master { start, cycle, connections, .. } = self;
+                    let Master { start, cycle, connections, signals, reactor, .. } = self;
+                    drop((signals, reactor));
                     return Ok(child::run(&start, cycle.into_setup(slot, connections)));
                 }
             }
@@ -123,6 +133,7 @@ impl Master {
 
     fn turn(&mut self) -> ControlFlow<Leave> {
         self.start_due()?;
+        self.tell_retired();
         self.kill_late();
         if self.is_ending() && self.workers.is_empty() {
             self.finish();
@@ -211,9 +222,8 @@ impl Master {
 
     fn start_due(&mut self) -> ControlFlow<Leave> {
         let now = Instant::now();
-        let (due, later) = mem::take(&mut self.due).into_iter().partition(|(at, _)| *at <= now);
+        let (due, later): (Vec<_>, Vec<_>) = mem::take(&mut self.due).into_iter().partition(|(at, _)| *at <= now);
         self.due = later;
-        let due: Vec<(Instant, usize)> = due;
         for (_, slot) in due {
             self.spawn(slot)?;
         }
@@ -227,7 +237,7 @@ impl Master {
             Ok(ForkResult::Parent { child: pid }) => {
                 message(Level::Notice, format_args!("start worker process {pid}"));
                 let busy = Rc::clone(&self.cycle.busy);
-                self.workers.push(Child { pid, slot, started: Instant::now(), retiring: false, busy });
+                self.workers.push(Child { pid, slot, started: Instant::now(), duty: Duty::Serve, busy });
             }
             Err(errno) => {
                 failed(Level::Alert, &errno.into(), format_args!("fork() failed while spawning \"worker process\""));
@@ -273,7 +283,7 @@ impl Master {
         message(level, format_args!("worker process {pid} {how}"));
         let worker = self.workers.swap_remove(place);
         worker.busy.clear(worker.slot);
-        if worker.retiring || self.is_ending() {
+        if worker.duty != Duty::Serve || self.is_ending() {
             return;
         }
         if code == Some(child::FATAL.into()) {
@@ -288,18 +298,24 @@ impl Master {
 
     fn signal_workers(&self, signal: Signal) {
         for worker in &self.workers {
-            // One that has ended meanwhile is told by SIGCHLD.
             let _ = kill(worker.pid, signal);
         }
     }
 
-    /// Asks all workers to finish; they are not replaced.
+    /// All workers of now are to finish and are not replaced; they are told after those due have been started.
     fn retire_workers(&mut self) {
         self.due.clear();
-        for worker in &mut self.workers {
-            worker.retiring = true;
+        for worker in self.workers.iter_mut().filter(|worker| worker.duty == Duty::Serve) {
+            worker.duty = Duty::Retire;
         }
-        self.signal_workers(Signal::SIGQUIT);
+    }
+
+    fn tell_retired(&mut self) {
+        for worker in self.workers.iter_mut().filter(|worker| worker.duty == Duty::Retire) {
+            worker.duty = Duty::Retiring;
+            // One that has ended meanwhile is told by SIGCHLD.
+            let _ = kill(worker.pid, Signal::SIGQUIT);
+        }
     }
 
     fn kill_late(&mut self) {

@@ -49,7 +49,6 @@ pub fn old(path: &Path) -> PathBuf {
 
 /// `-s`: sends `order` to the process whose id the file holds. Logs the failure.
 pub fn signal(path: &Path, order: Signal) -> Result<(), Logged> {
-    message(Level::Notice, format_args!("signal process started"));
     let mut text = Vec::new();
     File::open(path)
         .map_err(|error| failed(Level::Error, &error, format_args!("open() {path:?} failed")))?

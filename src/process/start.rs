@@ -69,10 +69,12 @@ pub fn run(arguments: Vec<OsString>, cwd: &Path, source: Source) -> Result<u8, L
     let predecessor = inherited.is_some().then(getppid);
     let start = Start { source, arguments, program, environment, title, predecessor };
 
-    let config = report(config::load(&start.source), &start.source)?;
-    let inherited = inherited.unwrap_or_default();
-    let (cycle, error_log) = Cycle::open(config, &inherited)?;
+    let mut config = report(config::load(&start.source), &start.source)?;
+    let (error_log, access_logs) = cycle::open_logs(&mut config)?;
     error::install(error_log);
+    let inherited = inherited.unwrap_or_default();
+    let cycle = Cycle::open(config, access_logs, &inherited)?;
+    cycle.announce();
     log_facts();
     serve(start, cycle, inherited)
 }

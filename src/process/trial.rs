@@ -37,8 +37,7 @@ pub fn run(source: &Source, options: &Options) -> Result<(), Logged> {
 
 fn open_everything(mut config: Config) -> Result<(), Logged> {
     pidfile::check(&config.main.pid)?;
-    let mut access_logs = mem::take(&mut config.access_logs);
-    open_logs(&config, &mut access_logs)?;
+    open_logs(&mut config)?;
     listeners::check(&config.listens)
 }
 

@@ -7,6 +7,8 @@ use crate::net::Address;
 
 /// What a line tells of a session that has ended.
 pub(super) struct Ended<'a> {
+    /// The worker.
+    pub pid: u32,
     pub client: &'a Address,
     /// The listening address as configured.
     pub listen: &'a str,
@@ -25,7 +27,7 @@ pub(super) fn line(ended: &Ended<'_>) -> Vec<u8> {
         line,
         "{} [{}] {} {} {} {} {} {}",
         clock::now_log(),
-        std::process::id(),
+        ended.pid,
         ended.client.host(),
         ended.listen,
         clock::format_log(ended.accepted),

@@ -138,7 +138,10 @@ pub static TABLE: &[Directive<Level>] = &[
             "off",
             "Whether the kernel probes idle client connections (`SO_KEEPALIVE`).",
         ),
-        set: |level, call| Ok(level.keepalive = Some(call.flag()?)),
+        set: |level, call| {
+            level.keepalive = Some(call.flag()?);
+            Ok(())
+        },
     },
     Directive {
         row: row(
@@ -149,7 +152,10 @@ pub static TABLE: &[Directive<Level>] = &[
             "on",
             "Whether small packets are sent at once on both connections (`TCP_NODELAY`).",
         ),
-        set: |level, call| Ok(level.nodelay = Some(call.flag()?)),
+        set: |level, call| {
+            level.nodelay = Some(call.flag()?);
+            Ok(())
+        },
     },
     Directive {
         row: row(
@@ -160,7 +166,10 @@ pub static TABLE: &[Directive<Level>] = &[
             "60s",
             "Ends a session when no byte has moved to or from the client for so long.",
         ),
-        set: |level, call| Ok(level.timeout = Some(call.time()?)),
+        set: |level, call| {
+            level.timeout = Some(call.time()?);
+            Ok(())
+        },
     },
     Directive {
         row: row(
@@ -259,7 +268,10 @@ pub static TABLE: &[Directive<Level>] = &[
             "60s",
             "How long a server may take to accept a connection before the next one is tried.",
         ),
-        set: |level, call| Ok(level.connect_timeout = Some(call.time()?)),
+        set: |level, call| {
+            level.connect_timeout = Some(call.time()?);
+            Ok(())
+        },
     },
     Directive {
         row: row(
@@ -270,7 +282,10 @@ pub static TABLE: &[Directive<Level>] = &[
             "60s",
             "Ends a session when no byte has moved to or from the server for so long.",
         ),
-        set: |level, call| Ok(level.read_timeout = Some(call.time()?)),
+        set: |level, call| {
+            level.read_timeout = Some(call.time()?);
+            Ok(())
+        },
     },
     Directive {
         row: row(
@@ -281,7 +296,10 @@ pub static TABLE: &[Directive<Level>] = &[
             "60s",
             "Ends a session when bytes wait for the server and it has taken none for so long.",
         ),
-        set: |level, call| Ok(level.send_timeout = Some(call.time()?)),
+        set: |level, call| {
+            level.send_timeout = Some(call.time()?);
+            Ok(())
+        },
     },
     Directive {
         row: row(

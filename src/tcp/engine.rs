@@ -16,7 +16,8 @@ use crate::relay::Side;
 use crate::upstream::Balancer;
 use crate::upstream::shared::Busy;
 
-/// A session, or what is left of one.
+/// A session, or what is left of one. Sessions stand in the slab itself: nothing is allocated to accept a client.
+#[allow(clippy::large_enum_variant)]
 enum Slot {
     Session(Session),
     Linger(Linger),
@@ -137,7 +138,8 @@ impl Engine {
                 self.serve(cx, owner.id, |session, cx, balancer| session.ready(side, cx, balancer));
             }
             Some(Slot::Linger(linger)) => {
-                if !linger.ready(cx) {
+                let goes_on = linger.ready(cx);
+                if !goes_on {
                     self.drop_lingering(cx, owner.id);
                 }
             }
@@ -215,4 +217,13 @@ impl Engine {
 /// The balancer that a session's peers come from.
 fn balancer<'a>(serving: &'a mut [Option<Serving>], session: &Session) -> Option<&'a mut Balancer> {
     serving[session.arrival.epoch].as_mut()?.balancers.get_mut(session.group()?)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_session_is_a_few_hundred_bytes() {
+        let size = std::mem::size_of::<super::Slot>();
+        assert!(size <= 512, "{size}");
+    }
 }

@@ -120,6 +120,7 @@ impl Arrival {
             return;
         }
         let line = access_log::line(&access_log::Ended {
+            pid: cx.pid,
             client: &self.client,
             listen: &self.listen,
             accepted: self.accepted,
