@@ -240,7 +240,7 @@ fn the_sessions_of_a_dead_worker_count_no_longer() {
         assert!(is_closed(stream));
     }
     wait_for("another worker", || weir.workers().first().is_some_and(|&pid| pid != worker));
-    open(&port, 2);
+    let _again = open(&port, 2);
     assert!(is_closed(connect(port.v4())));
 }
 

@@ -40,7 +40,6 @@ fn main_context() {
         (Main, "worker_shutdown_timeout 10s;"),
         (Main, "worker_shutdown_timeout 500ms;"),
         (Main, "working_directory /tmp;"),
-        (Main, "user nobody;\n#"), /* its group is looked up by the same name */
         (Main, "user nobody nogroup;"),
         (Main, "error_log error.log;"),
         (Main, "error_log error.log debug;"),

@@ -401,8 +401,9 @@ fn slashes_as_a_comment_get_a_hint() {
         prefix.write("nginx.conf", at.around(piece).0);
         let run = prefix.run(&["-t"]);
         assert_eq!(run.status.code(), Some(1), "{piece}");
-        assert!(run.stderr.contains(r#"unknown directive "//"#), "{piece}: {}", run.stderr);
-        assert!(run.stderr.contains('#'), "{piece}: no hint that comments begin with #: {}", run.stderr);
+        // What nginx makes of the remark depends on where its words end; the hint is the same.
+        assert!(run.stderr.contains("[emerg] "), "{piece}: {}", run.stderr);
+        assert!(run.stderr.contains(r##"("//" does not begin a comment, use "#")"##), "{piece}: {}", run.stderr);
         assert!(run.stderr.contains(&prefix.text_path("nginx.conf")), "{}", run.stderr);
     }
 }

@@ -106,35 +106,47 @@ fn bytes_from_the_client_alone_keep_a_session() {
     assert_eq!(total.load(Ordering::SeqCst), 20);
 }
 
-#[test]
-fn bulk_longer_than_the_timeouts_is_not_cut() {
-    // A reader that takes its time with the bytes of one direction: bytes wait all the time, and move all the time.
-    let slow = |mut stream: TcpStream| {
-        socket2::SockRef::from(&stream).set_recv_buffer_size(32 * 1024).unwrap();
-        let mut piece = vec![0; 16 * 1024];
-        let (mut total, start) = (0, Instant::now());
-        while let Ok(count @ 1..) = stream.read(&mut piece) {
-            total += count;
-            if start.elapsed() < Duration::from_secs(3) {
-                thread::sleep(Duration::from_millis(20));
-            }
+/// Reads at most `piece` bytes every 20 ms for `time`, then what is left as fast as it comes; returns how much it was.
+fn read_slowly(mut stream: TcpStream, piece: usize, time: Duration) -> usize {
+    let mut piece = vec![0; piece];
+    let (mut total, start) = (0, Instant::now());
+    while let Ok(count @ 1..) = stream.read(&mut piece) {
+        total += count;
+        if start.elapsed() < time {
+            thread::sleep(Duration::from_millis(20));
         }
-        total
-    };
-    const LENGTH: usize = 24 << 20;
+    }
+    total
+}
+
+/// Sends so many bytes through weir in each direction, to a reader of `piece` bytes every 20 ms, and checks that all arrive.
+fn transfer_both_ways(length: usize, piece: usize, time: Duration) {
     let timeouts = "timeout 1s; proxy_read_timeout 1s; proxy_send_timeout 1s;";
-    let backend = Backend::start(backends::source(vec![b'x'; LENGTH]));
+    let backend = Backend::start(backends::source(vec![b'x'; length]));
     let (_weir, port) = before(backend.address, timeouts);
-    let down = thread::spawn(move || slow(connect(port.v4())));
+    let down = thread::spawn(move || read_slowly(connect(port.v4()), piece, time));
     let (sender, received) = std::sync::mpsc::channel();
     let sender = std::sync::Mutex::new(sender);
-    let backend = Backend::start(move |stream: TcpStream| sender.lock().unwrap().send(slow(stream)).unwrap());
+    let backend =
+        Backend::start(move |stream: TcpStream| sender.lock().unwrap().send(read_slowly(stream, piece, time)).unwrap());
     let (_weir, port) = before(backend.address, timeouts);
     let mut stream = connect(port.v4());
-    stream.write_all(&vec![b'x'; LENGTH]).unwrap();
+    stream.write_all(&vec![b'x'; length]).unwrap();
     drop(stream);
-    assert_eq!(received.recv_timeout(wait::PATIENCE).unwrap(), LENGTH);
-    assert_eq!(down.join().unwrap(), LENGTH);
+    assert_eq!(received.recv_timeout(wait::PATIENCE).unwrap(), length);
+    assert_eq!(down.join().unwrap(), length);
+}
+
+#[test]
+fn bulk_longer_than_the_timeouts_is_not_cut() {
+    // Some 20 MB/s, for much longer than a second.
+    transfer_both_ways(60 << 20, 400_000, Duration::from_millis(2500));
+}
+
+#[test]
+fn a_slow_reader_behind_a_full_kernel_buffer_is_not_cut() {
+    // Less than 1 MB/s: the kernel tells of room in a full send buffer of some megabytes only after seconds, while bytes flow all the time.
+    transfer_both_ways(12 << 20, 16_000, Duration::from_secs(4));
 }
 
 #[test]
@@ -177,7 +189,7 @@ fn a_client_that_takes_nothing_is_cut() {
 fn a_client_that_is_done_does_not_keep_a_stalled_session() {
     let release = Arc::new(AtomicBool::new(false));
     let backend = Backend::start(backends::stalled(release.clone()));
-    for timeouts in ["proxy_send_timeout 500ms;", "timeout 500ms;", "proxy_read_timeout 500ms;"] {
+    for timeouts in ["proxy_send_timeout 1500ms;", "timeout 1500ms;", "proxy_read_timeout 1500ms;"] {
         let (weir, port) = before(backend.address, timeouts);
         let mut stream = connect(port.v4());
         fill(&mut stream);

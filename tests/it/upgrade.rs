@@ -188,6 +188,8 @@ fn sockets_of_another_program_are_taken_over() {
     drop(listener);
     let weir = Weir { child: Some(child), prefix };
     assert_eq!(read_all(waiting), b"taken");
-    weir.wait_error("using inherited sockets from ");
+    // Before the configuration has named a log it is told on stderr.
+    let told = weir.prefix.read("stderr") + &weir.error_log();
+    assert!(told.contains("using inherited sockets from "), "{told}");
     assert_eq!(fetch(port.v4()), "taken");
 }
