@@ -177,6 +177,11 @@ impl Reactor {
         self.source(id).writable
     }
 
+    /// Whether the peer's end, or an error, has been reported; bytes may still wait before it.
+    pub fn closing(&self, id: SourceId) -> bool {
+        self.source(id).closing
+    }
+
     /// A read would block, or came back short. After a short read the flag stays while the peer's end is known to
     /// wait behind it, because no further edge will announce that; `would_block` tells the two apart.
     pub fn clear_readable(&mut self, id: SourceId, would_block: bool) {

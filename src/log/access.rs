@@ -11,6 +11,17 @@ use super::file;
 /// Seconds between two complaints about one file (nginx's own interval).
 const COMPLAINT_INTERVAL: i64 = 60;
 
+/// One file cannot have two buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict;
+
+impl Conflict {
+    /// nginx's words, with the path as the directive has it.
+    pub fn message(self, path: &str) -> String {
+        format!("access_log \"{path}\" already defined with conflicting parameters")
+    }
+}
+
 /// A file of an [`AccessLogs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogId(pub usize);
@@ -26,11 +37,10 @@ impl AccessLogs {
     /// Names a file during configuration; the same path gives the same id. `buffer` is the size after which lines are
     /// written (0: each at once). Different buffers for one path: the error is nginx's
     /// `access_log "path" already defined with conflicting parameters`.
-    pub fn add(&mut self, path: &Path, buffer: usize) -> Result<LogId, String> {
+    pub fn add(&mut self, path: &Path, buffer: usize) -> Result<LogId, Conflict> {
         if let Some(id) = self.files.iter().position(|log| log.path == path) {
             if self.files[id].size != buffer {
-                let path = path.display();
-                return Err(format!("access_log \"{path}\" already defined with conflicting parameters"));
+                return Err(Conflict);
             }
             return Ok(LogId(id));
         }
@@ -157,10 +167,7 @@ mod tests {
         let b = logs.add(Path::new("/b"), 4096).unwrap();
         assert_ne!(a, b);
         assert_eq!(logs.add(Path::new("/b"), 4096), Ok(b));
-        assert_eq!(
-            logs.add(Path::new("/b"), 0),
-            Err("access_log \"/b\" already defined with conflicting parameters".into())
-        );
+        assert_eq!(logs.add(Path::new("/b"), 0), Err(Conflict));
     }
 
     #[test]

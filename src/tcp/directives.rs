@@ -409,7 +409,8 @@ fn set_access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
             .filter(|&size| size > 0)
             .ok_or_else(|| call.error(format!("invalid buffer size \"{size}\"")))?;
     }
-    logs.push(AccessLog { path: call.path(1), buffer, place: call.node.place.clone() });
+    let written = call.text(1)?.to_owned();
+    logs.push(AccessLog { written, path: call.path(1), buffer, place: call.node.place.clone() });
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::listen;
 use super::variables::Template;
 use super::{Config, Content, Server};
 use crate::conf::{Error, Place, Result};
-use crate::log::access::{AccessLogs, LogId};
+use crate::log::access::{AccessLogs, Conflict, LogId};
 use crate::net::access::Rule;
 use crate::net::address;
 use crate::relay::Timeouts;
@@ -44,6 +44,8 @@ pub struct Level {
 /// `access_log path [buffer=size]`
 #[derive(Clone, Debug)]
 pub(super) struct AccessLog {
+    /// The path as written.
+    pub written: String,
     pub path: PathBuf,
     pub buffer: usize,
     pub place: Place,
@@ -83,6 +85,10 @@ impl Builder {
             let first = assembly.groups.len();
             assembly.groups.extend(std::mem::take(&mut block.groups).into_iter().map(Rc::new));
             let named = first..assembly.groups.len();
+            if let Some(pass) = &block.proxy_pass {
+                // A fault shows even where every server says something else.
+                assembly.group(pass, named.clone())?;
+            }
             for (mut server, end) in std::mem::take(&mut block.servers) {
                 let listens = std::mem::take(&mut server.listens);
                 if listens.is_empty() {
@@ -134,10 +140,14 @@ impl Assembly<'_> {
 
     fn access_logs(&mut self, said: Option<&Vec<AccessLog>>) -> Result<Vec<LogId>> {
         let Some(said) = said else {
-            return Ok(vec![self.logs.add(&self.default_log, 0).map_err(Error::general)?]);
+            let path = &self.default_log;
+            let conflict = |conflict: Conflict| Error::general(conflict.message(&path.to_string_lossy()));
+            return Ok(vec![self.logs.add(path, 0).map_err(conflict)?]);
         };
-        let mut add =
-            |log: &AccessLog| self.logs.add(&log.path, log.buffer).map_err(|message| Error::at(&log.place, message));
+        let mut add = |log: &AccessLog| {
+            let conflict = |conflict: Conflict| Error::at(&log.place, conflict.message(&log.written));
+            self.logs.add(&log.path, log.buffer).map_err(conflict)
+        };
         said.iter().map(&mut add).collect()
     }
 

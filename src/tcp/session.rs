@@ -301,11 +301,29 @@ impl Session {
                         Err(error) => self.try_next(cx, balancer, &error),
                     }
                 }
+                (_, Side::Client) => self.client_left(cx),
                 _ => Verdict::GoesOn,
             },
             (Phase::Relaying, balancer) => self.relay(side, cx, balancer),
             (Phase::Sending { .. }, _) => self.send_text(cx),
             (Phase::Connecting, None) => Verdict::Over,
+        }
+    }
+
+    /// Something came from the client while a peer is being connected to. What it sends waits in its socket; a client that
+    /// is gone without having sent anything needs no peer.
+    fn client_left(&self, cx: &mut Context) -> Verdict {
+        if !cx.reactor.closing(self.client.source()) {
+            return Verdict::GoesOn;
+        }
+        match self.client.probe(&mut cx.reactor) {
+            Ok(()) => Verdict::GoesOn,
+            Err(error) => {
+                let reset = Some(&error).filter(|error| error.raw_os_error().is_some());
+                let message = format_args!("client prematurely closed connection");
+                self.log(Level::Info, reset, "connecting to upstream", message);
+                Verdict::Over
+            }
         }
     }
 
