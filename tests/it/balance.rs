@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::TcpStream;
 
 use super::common::clients::{fetch, is_quiet};
-use super::common::weir::send;
+use super::common::running::send;
 use crate::common::*;
 
 /// One server on `port` that proxies to an upstream with these lines.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::common::clients::{fetch, is_quiet, try_connect};
 use super::common::proc;
-use super::common::weir::send;
+use super::common::running::send;
 use crate::common::*;
 
 #[test]

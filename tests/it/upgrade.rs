@@ -7,7 +7,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::common::clients::fetch;
 use super::common::proc;
-use super::common::weir::{send, workers_of};
+use super::common::running::{send, workers_of};
 use super::reload::Load;
 use crate::common::*;
 
