@@ -11,6 +11,7 @@
 pub mod access;
 pub mod clock;
 pub mod error;
+pub mod format;
 
 mod debug;
 mod file;

@@ -2,8 +2,9 @@
 
 use super::level::{AccessLog, Builder, Level, Pass};
 use super::listen;
-use super::variables::Template;
+use super::variables;
 use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row, value};
+use crate::log::format::Escape;
 use crate::net::access::{Match, Rule};
 use crate::net::address;
 use crate::upstream;
@@ -311,7 +312,8 @@ pub static TABLE: &[Directive<Level>] = &[
             "Sends a text and closes, instead of `proxy_pass`. Variables: `$remote_addr` `$remote_port` `$server_addr` `$server_port` `$connection` `$pid` `$hostname` `$time_local` `$time_iso8601` `$msec`.",
         ),
         set: |level, call| {
-            level.returns = Some(Template::compile(call.bytes(1)).map_err(|message| call.error(message))?);
+            level.returns =
+                Some(variables::compile(call.bytes(1), Escape::None).map_err(|message| call.error(message))?);
             Ok(())
         },
     },

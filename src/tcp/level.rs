@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::listen;
-use super::variables::Template;
+use super::variables::Text;
 use super::{Config, Content, Server};
 use crate::conf::{Error, Place, Result};
 use crate::log::access::{AccessLogs, Conflict, LogId};
@@ -34,7 +34,7 @@ pub struct Level {
     pub(super) access_logs: Option<Vec<AccessLog>>,
     pub(super) proxy_pass: Option<Pass>,
     /// Of a `server {}` only.
-    pub(super) returns: Option<Template>,
+    pub(super) returns: Option<Text>,
     pub(super) listens: Vec<listen::Directive>,
     /// Of `tcp {}` only, each with the place of its end.
     pub(super) servers: Vec<(Level, Place)>,

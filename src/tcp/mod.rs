@@ -20,7 +20,7 @@ use crate::upstream::Group;
 pub use engine::Engine;
 pub use level::Builder;
 pub use listen::Listen;
-use variables::Template;
+use variables::Text;
 
 /// All `tcp {}` blocks of a configuration, inheritance settled.
 #[derive(Default)]
@@ -57,7 +57,7 @@ enum Content {
     /// `proxy_pass`: the group's place in [`Config::groups`].
     Proxy(usize),
     /// `return`
-    Return(Template),
+    Return(Text),
     /// Neither: the session is closed.
     None,
 }

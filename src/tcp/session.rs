@@ -201,10 +201,10 @@ impl Session {
         let server = self.arrival.server.clone();
         match (&server.content, balancer) {
             (Content::Proxy(_), Some(balancer)) => self.connect(cx, balancer),
-            (Content::Return(template), _) => {
+            (Content::Return(text), _) => {
                 let local = self.client.local_address().unwrap_or(Address::Unix(Default::default()));
                 let values = Values { connection: self.arrival.number, remote: &self.arrival.client, local: &local };
-                self.phase = Phase::Sending { text: template.fill(&values), sent: 0 };
+                self.phase = Phase::Sending { text: values.fill(text), sent: 0 };
                 cx.reactor.set_timer(self.timer, cx.reactor.now() + server.timeouts.client);
                 Verdict::GoesOn
             }

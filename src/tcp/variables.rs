@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use crate::conf::template::{self, Part};
 use crate::log::clock;
+use crate::log::format::{Escape, Format};
 use crate::net::Address;
 
 /// What a session can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Variable {
+pub(super) enum Variable {
     RemoteAddr,
     RemotePort,
     ServerAddr,
@@ -41,39 +41,21 @@ pub(super) struct Values<'a> {
     pub local: &'a Address,
 }
 
-#[derive(Debug)]
-enum Piece {
-    Text(Vec<u8>),
-    Value(Variable),
+/// Text with variables of a session.
+pub(super) type Text = Format<Variable>;
+
+/// # Errors
+/// nginx's message: a malformed or unknown variable.
+pub(super) fn compile(text: &[u8], escape: Escape) -> Result<Text, String> {
+    Format::compile(text, escape, |name| NAMES.iter().find(|(known, _)| *known == name).map(|(_, variable)| *variable))
 }
 
-/// Text with variables, ready to be filled in.
-#[derive(Debug)]
-pub(super) struct Template(Vec<Piece>);
-
-impl Template {
-    /// # Errors
-    /// nginx's message: a malformed or unknown variable.
-    pub(super) fn compile(text: &[u8]) -> Result<Self, String> {
-        let piece = |part| match part {
-            Part::Literal(bytes) => Ok(Piece::Text(bytes)),
-            Part::Variable(name) => match NAMES.iter().find(|(known, _)| *known == name) {
-                Some((_, variable)) => Ok(Piece::Value(*variable)),
-                None => Err(format!("unknown \"{name}\" variable")),
-            },
-        };
-        template::parse(text)?.into_iter().map(piece).collect::<Result<_, _>>().map(Template)
-    }
-
-    pub(super) fn fill(&self, values: &Values<'_>) -> Vec<u8> {
-        let mut text = Vec::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Text(bytes) => text.extend_from_slice(bytes),
-                Piece::Value(variable) => variable.write(values, &mut text),
-            }
-        }
-        text
+impl Values<'_> {
+    /// The text with the values of this session.
+    pub(super) fn fill(&self, text: &Text) -> Vec<u8> {
+        let mut out = Vec::new();
+        text.fill(&mut out, |variable, out| variable.write(self, out));
+        out
     }
 }
 

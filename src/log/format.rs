@@ -1,0 +1,121 @@
+//! Text with variables, compiled once and filled in for each line or answer: `log_format`, `return` and their like.
+
+use crate::conf::template::{self, Part};
+
+/// Which bytes of a value are written otherwise; nginx's `escape=`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Escape {
+    /// `"`, `\` and bytes below 32 or above 126 as `\xXX`; an empty value as `-`.
+    Default,
+    /// As in a JSON string; an empty value as nothing.
+    Json,
+    /// Values as they are.
+    #[default]
+    None,
+}
+
+/// A piece of a [`Format`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece<V> {
+    Text(Vec<u8>),
+    Value(V),
+}
+
+/// Text with variables of the kind `V`, which the block that uses it defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Format<V> {
+    pieces: Vec<Piece<V>>,
+    escape: Escape,
+}
+
+impl<V> Format<V> {
+    /// Compiles `text`; `variable` knows the names.
+    ///
+    /// # Errors
+    /// nginx's message: a malformed or unknown variable.
+    pub fn compile(text: &[u8], escape: Escape, variable: impl Fn(&str) -> Option<V>) -> Result<Self, String> {
+        let piece = |part| match part {
+            Part::Literal(bytes) => Ok(Piece::Text(bytes)),
+            Part::Variable(name) => {
+                variable(&name).map(Piece::Value).ok_or_else(|| format!("unknown \"{name}\" variable"))
+            }
+        };
+        let pieces = template::parse(text)?.into_iter().map(piece).collect::<Result<_, _>>()?;
+        Ok(Format { pieces, escape })
+    }
+
+    /// Appends the filled-in text to `out`; `write` appends the value of a variable, nothing where it has none.
+    pub fn fill(&self, out: &mut Vec<u8>, mut write: impl FnMut(&V, &mut Vec<u8>)) {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(bytes) => out.extend_from_slice(bytes),
+                Piece::Value(variable) => {
+                    let start = out.len();
+                    write(variable, out);
+                    self.escape.apply(out, start);
+                }
+            }
+        }
+    }
+}
+
+impl Escape {
+    /// Escapes what stands in `out` from `start` on.
+    fn apply(self, out: &mut Vec<u8>, start: usize) {
+        let plain = |byte: &u8| match self {
+            Escape::None => true,
+            Escape::Default => (32..127).contains(byte) && *byte != b'"' && *byte != b'\\',
+            Escape::Json => *byte >= 32 && *byte != b'"' && *byte != b'\\',
+        };
+        if self == Escape::Default && out.len() == start {
+            out.push(b'-');
+        }
+        if out[start..].iter().all(plain) {
+            return;
+        }
+        let value = out.split_off(start);
+        for byte in value {
+            if plain(&byte) {
+                out.push(byte);
+                continue;
+            }
+            match (self, byte) {
+                (Escape::Json, b'"' | b'\\') => out.extend([b'\\', byte]),
+                (Escape::Json, b'\n') => out.extend(b"\\n"),
+                (Escape::Json, b'\r') => out.extend(b"\\r"),
+                (Escape::Json, b'\t') => out.extend(b"\\t"),
+                (Escape::Json, 8) => out.extend(b"\\b"),
+                (Escape::Json, 12) => out.extend(b"\\f"),
+                (Escape::Json, _) => out.extend(format!("\\u{byte:04X}").bytes()),
+                _ => out.extend(format!("\\x{byte:02X}").bytes()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(escape: Escape, value: &[u8]) -> Vec<u8> {
+        let format = Format::compile(b"<$x>", escape, |name| (name == "x").then_some(())).unwrap();
+        let mut out = b"begin".to_vec();
+        format.fill(&mut out, |(), out| out.extend_from_slice(value));
+        out
+    }
+
+    #[test]
+    fn values_are_escaped_and_text_is_not() {
+        assert_eq!(filled(Escape::None, b"a\"\n"), b"begin<a\"\n>");
+        assert_eq!(filled(Escape::Default, b"a\"\\\n\xff"), b"begin<a\\x22\\x5C\\x0A\\xFF>");
+        assert_eq!(filled(Escape::Default, b""), b"begin<->");
+        assert_eq!(filled(Escape::Json, b"a\"\\\n\x01\xff"), b"begin<a\\\"\\\\\\n\\u0001\xff>");
+        assert_eq!(filled(Escape::Json, b""), b"begin<>");
+    }
+
+    #[test]
+    fn unknown_variables_are_refused() {
+        let compiled = Format::<()>::compile(b"$nothing", Escape::None, |_| None);
+        assert_eq!(compiled.unwrap_err(), "unknown \"nothing\" variable");
+    }
+}
