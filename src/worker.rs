@@ -50,6 +50,8 @@ mod engine {
     pub const SHUTDOWN: u8 = 3;
     /// The end of a pause in accepting.
     pub const ACCEPT: u8 = 4;
+    /// The time of a buffered access log.
+    pub const LOGS: u8 = 5;
 }
 
 /// Clients taken for one event, or while draining, before others have their turn: the default length of the kernel's queue.
@@ -93,9 +95,9 @@ impl Worker {
             shutdown_timer: reactor.add_timer(own(engine::SHUTDOWN)),
             accept_timer: reactor.add_timer(own(engine::ACCEPT)),
             cx: Context {
+                logs: Logs::new(reactor.add_timer(own(engine::LOGS))),
                 reactor,
                 buffers: Buffers::default(),
-                logs: Logs::default(),
                 connections: Connections::new(setup.config.events.worker_connections, setup.connections.clone()),
                 debugged: Vec::new(),
                 pid: std::process::id(),
@@ -191,6 +193,7 @@ impl Worker {
                     message(Level::Notice, format_args!("worker_shutdown_timeout is over, closing all sessions"));
                     self.tcp.stop(&mut self.cx);
                 }
+                engine::LOGS => self.cx.logs.flush_due(&mut self.cx.reactor),
                 engine::ACCEPT => {
                     if let Err(error) = self.resume_accepting() {
                         self.accept_failed("epoll_ctl()", &error);

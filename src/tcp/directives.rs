@@ -1,9 +1,10 @@
 //! The directives of `tcp {}` and of the `server {}` in it.
 
-use super::level::{AccessLog, Builder, Level, Pass};
+use super::level::{Builder, Level, Pass};
 use super::listen;
-use super::variables;
+use super::variables::{self, Variable};
 use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row, value};
+use crate::log::directive;
 use crate::log::format::Escape;
 use crate::net::access::{Match, Rule};
 use crate::net::address;
@@ -218,14 +219,25 @@ pub static TABLE: &[Directive<Level>] = &[
     },
     Directive {
         row: repeated(row(
+            "log_format",
+            M,
+            Arity::AtLeast(2),
+            "name [escape=default|json|none] text ...",
+            "-",
+            "A form of lines for `access_log`, with the variables of `return`. Values are escaped for quoted text, for JSON strings, or not at all.",
+        )),
+        set: |level, call| level.formats.add(call, Variable::named),
+    },
+    Directive {
+        row: repeated(row(
             "access_log",
             MS,
-            Arity::Between(1, 2),
-            "path [buffer=size] | off",
+            Arity::AtLeast(1),
+            "path [format] [buffer=size] [flush=time] [if=condition] | syslog:server=address[,facility=name][,severity=name][,tag=word][,nohostname] [format] [if=condition] | off",
             "logs/tcp_access.log",
-            "A line for each session when it ends.",
+            "A line for each session when it ends, in the form of a `log_format` or in the module's own. `buffer` and `flush`: how much and how long lines are held back. `if`: no line where this is empty or `0`. Syslog servers get datagrams by UDP (port 514) or at `unix:path`; facility `local7`, severity `info`, tag `nginx` when nothing is said.",
         )),
-        set: set_access_log,
+        set: |level, call| directive::add(&mut level.access_logs, call, Variable::named),
     },
     Directive {
         row: row(
@@ -309,7 +321,7 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::Exactly(1),
             "text",
             "-",
-            "Sends a text and closes, instead of `proxy_pass`. Variables: `$remote_addr` `$remote_port` `$server_addr` `$server_port` `$connection` `$pid` `$hostname` `$time_local` `$time_iso8601` `$msec`.",
+            "Sends a text and closes, instead of `proxy_pass`. Variables: `$remote_addr` `$remote_port` `$server_addr` `$server_port` `$proxy_protocol_addr` `$proxy_protocol_port` `$upstream_addr` `$upstream_bytes_received` `$upstream_bytes_sent` `$upstream_connect_time` `$bytes_received` `$bytes_sent` `$session_time` `$status` `$protocol` `$ssl_protocol` `$ssl_cipher` `$connection` `$pid` `$hostname` `$time_local` `$time_iso8601` `$msec`.",
         ),
         set: |level, call| {
             level.returns =
@@ -389,30 +401,6 @@ fn add_rule(level: &mut Level, call: &mut Call<'_>, allow: bool) -> Result<()> {
         call.warn(format!("low address bits of {text} are meaningless"));
     }
     level.rules.get_or_insert_default().push(Rule { allow, matches });
-    Ok(())
-}
-
-fn set_access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let logs = level.access_logs.get_or_insert_default();
-    if call.bytes(1) == b"off" {
-        if call.count() > 1 {
-            return Err(call.error(format!("invalid parameter \"{}\"", call.text(2)?)));
-        }
-        logs.clear();
-        return Ok(());
-    }
-    let mut buffer = 0;
-    if call.count() == 2 {
-        let word = call.text(2)?;
-        let Some(size) = word.strip_prefix("buffer=") else {
-            return Err(call.error(format!("invalid parameter \"{word}\"")));
-        };
-        buffer = value::size(size)
-            .filter(|&size| size > 0)
-            .ok_or_else(|| call.error(format!("invalid buffer size \"{size}\"")))?;
-    }
-    let written = call.text(1)?.to_owned();
-    logs.push(AccessLog { written, path: call.path(1), buffer, place: call.node.place.clone() });
     Ok(())
 }
 

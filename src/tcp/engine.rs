@@ -90,6 +90,7 @@ impl Engine {
         let arrival = Arrival {
             number: cx.connections.number(),
             accepted: clock::unix_seconds(),
+            began: cx.reactor.now(),
             listen: route.name.clone(),
             server: server.clone(),
             epoch,
@@ -97,7 +98,7 @@ impl Engine {
             client,
         };
         if !access::allows(&server.rules, &arrival.client) {
-            arrival.refused(cx);
+            arrival.refused(cx, &socket);
             cx.connections.give_back();
             return;
         }

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::listen;
-use super::variables::Text;
+use super::variables::{Text, Variable};
 use super::{Config, Content, Server};
 use crate::conf::{Error, Place, Result};
-use crate::log::access::{AccessLogs, Conflict, LogId};
+use crate::log::access::{AccessLogs, Conflict};
+use crate::log::directive::{AccessLog, Entry, Formats};
 use crate::net::access::Rule;
 use crate::net::address;
 use crate::relay::Timeouts;
@@ -31,7 +32,7 @@ pub struct Level {
     pub(super) nodelay: Option<bool>,
     pub(super) keepalive: Option<bool>,
     pub(super) rules: Option<Vec<Rule>>,
-    pub(super) access_logs: Option<Vec<AccessLog>>,
+    pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
     pub(super) proxy_pass: Option<Pass>,
     /// Of a `server {}` only.
     pub(super) returns: Option<Text>,
@@ -39,16 +40,7 @@ pub struct Level {
     /// Of `tcp {}` only, each with the place of its end.
     pub(super) servers: Vec<(Level, Place)>,
     pub(super) groups: Vec<Group>,
-}
-
-/// `access_log path [buffer=size]`
-#[derive(Clone, Debug)]
-pub(super) struct AccessLog {
-    /// The path as written.
-    pub written: String,
-    pub path: PathBuf,
-    pub buffer: usize,
-    pub place: Place,
+    pub(super) formats: Formats<Variable>,
 }
 
 /// `proxy_pass`, not resolved yet: the group it may name can stand below it.
@@ -85,9 +77,12 @@ impl Builder {
             let first = assembly.groups.len();
             assembly.groups.extend(std::mem::take(&mut block.groups).into_iter().map(Rc::new));
             let named = first..assembly.groups.len();
+            // Faults show even where every server says something else.
             if let Some(pass) = &block.proxy_pass {
-                // A fault shows even where every server says something else.
                 assembly.group(pass, named.clone())?;
+            }
+            for log in block.access_logs.iter().flatten() {
+                log.settle(&block.formats, &mut AccessLogs::default())?;
             }
             for (mut server, end) in std::mem::take(&mut block.servers) {
                 let listens = std::mem::take(&mut server.listens);
@@ -114,6 +109,7 @@ impl Assembly<'_> {
     /// One server, with what it does not say taken from `main`. `named` are the `upstream {}` blocks it can mean.
     fn server(&mut self, main: &Level, own: Level, end: Place, named: Range<usize>) -> Result<Server> {
         let time = |own: Option<Duration>, main: Option<Duration>| own.or(main).unwrap_or(DEFAULT_TIMEOUT);
+        let access_logs = self.access_logs(main, &own)?;
         let content = match (own.returns, own.proxy_pass.or_else(|| main.proxy_pass.clone())) {
             (Some(text), _) => Content::Return(text),
             (None, Some(pass)) => Content::Proxy(self.group(&pass, named)?),
@@ -133,22 +129,18 @@ impl Assembly<'_> {
             nodelay: own.nodelay.or(main.nodelay).unwrap_or(true),
             keepalive: own.keepalive.or(main.keepalive).unwrap_or(false),
             rules: own.rules.or_else(|| main.rules.clone()).unwrap_or_default(),
-            access_logs: self.access_logs(own.access_logs.as_ref().or(main.access_logs.as_ref()))?,
+            access_logs,
             content,
         })
     }
 
-    fn access_logs(&mut self, said: Option<&Vec<AccessLog>>) -> Result<Vec<LogId>> {
-        let Some(said) = said else {
+    fn access_logs(&mut self, main: &Level, own: &Level) -> Result<Vec<Entry<Variable>>> {
+        let Some(said) = own.access_logs.as_ref().or(main.access_logs.as_ref()) else {
             let path = &self.default_log;
             let conflict = |conflict: Conflict| Error::general(conflict.message(&path.to_string_lossy()));
-            return Ok(vec![self.logs.add(path, 0).map_err(conflict)?]);
+            return Ok(vec![Entry::plain(self.logs.add_file(path, None).map_err(conflict)?)]);
         };
-        let mut add = |log: &AccessLog| {
-            let conflict = |conflict: Conflict| Error::at(&log.place, conflict.message(&log.written));
-            self.logs.add(&log.path, log.buffer).map_err(conflict)
-        };
-        said.iter().map(&mut add).collect()
+        said.iter().map(|log| log.settle(&main.formats, self.logs)).collect()
     }
 
     /// The group that a `proxy_pass` means: one of the `named`, or one made of the addresses of a host.

@@ -12,7 +12,7 @@ mod variables;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::log::access::LogId;
+use crate::log::directive::Entry;
 use crate::net::access::Rule;
 use crate::relay::Timeouts;
 use crate::upstream::Group;
@@ -20,7 +20,7 @@ use crate::upstream::Group;
 pub use engine::Engine;
 pub use level::Builder;
 pub use listen::Listen;
-use variables::Text;
+use variables::{Text, Variable};
 
 /// All `tcp {}` blocks of a configuration, inheritance settled.
 #[derive(Default)]
@@ -47,7 +47,7 @@ pub struct Server {
     nodelay: bool,
     keepalive: bool,
     rules: Vec<Rule>,
-    access_logs: Vec<LogId>,
+    access_logs: Vec<Entry<Variable>>,
     content: Content,
 }
 

@@ -12,10 +12,12 @@
 use std::fmt;
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use socket2::Socket;
 
 use super::Server;
-use super::variables::Values;
+use super::variables::{Attempt, Attempts, Values};
 use super::{Content, access_log};
 use crate::context::{Context, Epoch};
 use crate::event::{Owner, TimerId};
@@ -23,6 +25,17 @@ use crate::log::{Level, Record, emit, enabled};
 use crate::net::{Address, Connection};
 use crate::relay::{Ends, Expired, Fault, Relay, Side};
 use crate::upstream::{Balancer, Tried};
+
+/// `$status`: how a session ended, by nginx's numbers.
+mod status {
+    pub const OK: u16 = 200;
+    /// A rule keeps the client out.
+    pub const FORBIDDEN: u16 = 403;
+    /// The fault is ours.
+    pub const INTERNAL_ERROR: u16 = 500;
+    /// No peer could be connected to.
+    pub const BAD_GATEWAY: u16 = 502;
+}
 
 /// Whether a session goes on after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +54,7 @@ pub(super) struct Arrival {
     pub client: Address,
     /// Seconds since 1970.
     pub accepted: i64,
+    pub began: Instant,
     /// The listening address as configured.
     pub listen: Rc<str>,
     pub server: Rc<Server>,
@@ -98,9 +112,11 @@ impl Arrival {
     }
 
     /// The client may not come in.
-    pub(super) fn refused(&self, cx: &mut Context) {
+    pub(super) fn refused(&self, cx: &mut Context, socket: &Socket) {
         self.log(Level::Notice, None, "", None, format_args!("access forbidden by rule"));
-        self.write_access_log(cx, None, 0, 0);
+        let local = || Ok(Address::from_sockaddr(&socket.local_addr()?));
+        let values = self.values(cx, &local);
+        self.write_access_log(cx, &Values { status: status::FORBIDDEN, ..values });
     }
 
     /// The reactor does not take the client's socket.
@@ -115,23 +131,36 @@ impl Arrival {
         }
     }
 
-    fn write_access_log(&self, cx: &mut Context, upstream: Option<&str>, received: u64, sent: u64) {
-        if self.server.access_logs.is_empty() {
-            return;
-        }
-        let line = access_log::line(&access_log::Ended {
+    /// What is known of a session before anything has been done for it.
+    fn values<'a>(&'a self, cx: &Context, local: &'a dyn Fn() -> io::Result<Address>) -> Values<'a> {
+        Values {
+            connection: self.number,
             pid: cx.pid,
-            client: &self.client,
-            listen: &self.listen,
-            accepted: self.accepted,
-            upstream,
-            received,
-            sent,
-        });
-        if let Some(logs) = cx.logs.of(self.epoch) {
-            for &id in &self.server.access_logs {
-                logs.write(id, &line);
+            remote: &self.client,
+            local,
+            announced: None,
+            attempts: Attempts::default(),
+            received: 0,
+            sent: 0,
+            elapsed: cx.reactor.now() - self.began,
+            status: 0,
+        }
+    }
+
+    fn write_access_log(&self, cx: &mut Context, values: &Values<'_>) {
+        for entry in &self.server.access_logs {
+            if !entry.wanted(|variable, out| values.write(*variable, out)) {
+                continue;
             }
+            let line = match &entry.format {
+                None => access_log::line(values, &self.listen, self.accepted),
+                Some(format) => {
+                    let mut line = values.fill(format);
+                    line.push(b'\n');
+                    line
+                }
+            };
+            cx.logs.write(&mut cx.reactor, self.epoch, entry.log, &line);
         }
     }
 }
@@ -155,8 +184,14 @@ pub(super) struct Session {
     pub arrival: Arrival,
     client: Connection,
     upstream: Option<Upstream>,
-    /// The name of the last peer tried, by its number, for the access log.
-    last_peer: Option<usize>,
+    /// The last peer tried, and those before it, by their places in the group, for the access log.
+    last_peer: Option<u32>,
+    failed_peers: Vec<u32>,
+    /// When connecting to the last peer began, and how long it took.
+    connect_began: Instant,
+    connect_time: Option<Duration>,
+    /// What went wrong, as `$status`.
+    fault: Option<u16>,
     tried: Tried,
     relay: Relay,
     phase: Phase,
@@ -180,6 +215,10 @@ impl Session {
             client,
             upstream: None,
             last_peer: None,
+            failed_peers: Vec::new(),
+            connect_began: now,
+            connect_time: None,
+            fault: None,
             tried: Tried::default(),
             relay,
             phase: Phase::Connecting,
@@ -202,15 +241,15 @@ impl Session {
         match (&server.content, balancer) {
             (Content::Proxy(_), Some(balancer)) => self.connect(cx, balancer),
             (Content::Return(text), _) => {
-                let local = self.client.local_address().unwrap_or(Address::Unix(Default::default()));
-                let values = Values { connection: self.arrival.number, remote: &self.arrival.client, local: &local };
-                self.phase = Phase::Sending { text: values.fill(text), sent: 0 };
+                let local = || self.client.local_address();
+                let text = self.arrival.values(cx, &local).fill(text);
+                self.phase = Phase::Sending { text, sent: 0 };
                 cx.reactor.set_timer(self.timer, cx.reactor.now() + server.timeouts.client);
                 Verdict::GoesOn
             }
             _ => {
                 self.log(Level::Error, None, "", format_args!("no handler for server"));
-                Verdict::Over
+                self.fail(status::INTERNAL_ERROR)
             }
         }
     }
@@ -220,14 +259,15 @@ impl Session {
         const ACTION: &str = "connecting to upstream";
         let now = cx.reactor.now();
         while let Some(peer) = balancer.pick(&mut self.tried, now) {
-            self.last_peer = Some(peer);
+            self.failed_peers.extend(self.last_peer.replace(peer as u32));
+            self.connect_began = now;
             let config = &balancer.group().peers[peer];
             if !cx.connections.take() {
                 let limit = cx.connections.limit;
                 let message = format_args!("{limit} worker_connections are not enough");
                 self.arrival.log(Level::Alert, None, ACTION, Some(&config.name), message);
                 balancer.release(peer);
-                return Verdict::Over;
+                return self.fail(status::INTERNAL_ERROR);
             }
             self.arrival.debug(format_args!("connect to {}", config.name));
             match Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner) {
@@ -243,7 +283,7 @@ impl Session {
                         // Ours is the fault, not the peer's: out of descriptors or memory.
                         self.arrival.log(Level::Alert, Some(&error), ACTION, name, format_args!("{call} failed"));
                         balancer.release(peer);
-                        return Verdict::Over;
+                        return self.fail(status::INTERNAL_ERROR);
                     }
                     self.arrival.log(connect_level(&error), Some(&error), ACTION, name, format_args!("{call} failed"));
                     self.peer_failed(cx, balancer, peer);
@@ -252,6 +292,12 @@ impl Session {
         }
         let group = balancer.group().name.as_str();
         self.arrival.log(Level::Error, None, ACTION, Some(group), format_args!("no live upstreams"));
+        self.fail(status::BAD_GATEWAY)
+    }
+
+    /// Over, for this reason.
+    fn fail(&mut self, status: u16) -> Verdict {
+        self.fault = Some(status);
         Verdict::Over
     }
 
@@ -330,6 +376,7 @@ impl Session {
     fn connected(&mut self, cx: &mut Context, balancer: &mut Balancer) -> Verdict {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         balancer.succeeded(upstream.peer);
+        self.connect_time = Some(cx.reactor.now() - self.connect_began);
         let server = &self.arrival.server;
         if server.nodelay && balancer.group().peers[upstream.peer].address.port().is_some() {
             // A peer that has reset the connection meanwhile is found out by the relay.
@@ -425,8 +472,11 @@ impl Session {
             _ => 0,
         };
         let (received, sent) = (self.relay.received(Side::Client), self.relay.sent(Side::Client) + returned);
-        let name = self.peer_name(balancer.as_deref());
-        self.arrival.write_access_log(cx, name, received, sent);
+        let local = || self.client.local_address();
+        let values = self.arrival.values(cx, &local);
+        let status = self.fault.unwrap_or(status::OK);
+        let attempts = self.attempts(balancer.as_deref());
+        self.arrival.write_access_log(cx, &Values { attempts, received, sent, status, ..values });
         self.arrival.debug(format_args!("session ended, bytes from/to client: {received}/{sent}"));
         self.relay.release(&mut cx.buffers);
         let mut kept = None;
@@ -443,7 +493,18 @@ impl Session {
 
     /// The last peer tried.
     fn peer_name<'a>(&self, balancer: Option<&'a Balancer>) -> Option<&'a str> {
-        Some(balancer?.group().peers[self.last_peer?].name.as_str())
+        Some(balancer?.group().peers[self.last_peer? as usize].name.as_str())
+    }
+
+    fn attempts<'a>(&'a self, balancer: Option<&'a Balancer>) -> Attempts<'a> {
+        let (received, sent) = (self.relay.received(Side::Upstream), self.relay.sent(Side::Upstream));
+        let attempt = |peer| Attempt { peer, connect_time: self.connect_time, received, sent };
+        Attempts {
+            group: balancer.map(|balancer| balancer.group()),
+            failed: &self.failed_peers,
+            last: self.peer_name(balancer).map(attempt),
+            none_chosen: self.fault == Some(status::BAD_GATEWAY) && self.last_peer.is_none(),
+        }
     }
 
     fn log(&self, level: Level, error: Option<&io::Error>, action: &str, message: fmt::Arguments<'_>) {
