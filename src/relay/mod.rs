@@ -152,6 +152,12 @@ impl Relay {
         Relay { flows: [flow(), flow()], active: [now; 2], stalled: None, buffer }
     }
 
+    /// What the upstream is to get before the client's first byte.
+    pub fn precede(&mut self, bytes: &[u8], buffers: &mut Buffers, now: Instant) {
+        self.flows[Side::Client as usize].kept = Some(buffers.keep_copy(bytes));
+        self.stalled = Some(now);
+    }
+
     /// Bytes read from a side so far.
     pub fn received(&self, from: Side) -> u64 {
         self.flows[from as usize].received

@@ -8,6 +8,7 @@ use crate::log::directive;
 use crate::log::format::Escape;
 use crate::net::access::{Match, Rule};
 use crate::net::address;
+use crate::net::proxy_protocol::Version;
 use crate::upstream;
 
 const M: Contexts = Contexts::TCP;
@@ -77,9 +78,9 @@ pub static TABLE: &[Directive<Level>] = &[
             "listen",
             S,
             Arity::AtLeast(1),
-            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ipv6only=on|off]",
+            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ipv6only=on|off] [proxy_protocol]",
             "-",
-            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first.",
+            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first. `proxy_protocol`: clients begin with a header of the PROXY protocol, version 1 or 2; without it they are closed.",
         )),
         set: |level, call| {
             let directive = listen::Directive::parse(call)?;
@@ -216,6 +217,48 @@ pub static TABLE: &[Directive<Level>] = &[
             "Turns clients away, see `allow`.",
         )),
         set: |level, call| add_rule(level, call, false),
+    },
+    Directive {
+        row: row(
+            "proxy_protocol_timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "30s",
+            "How long a client of a `listen ... proxy_protocol` may take for the header.",
+        ),
+        set: |level, call| {
+            level.proxy_protocol_timeout = Some(call.time()?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: repeated(row(
+            "set_real_ip_from",
+            MS,
+            Arity::Exactly(1),
+            "address | CIDR | unix:",
+            "-",
+            "Who may send a PROXY protocol header: with it, the client of the session is the one in the header, for rules, logs and balancing, and other senders are closed. Without it a header only sets `$proxy_protocol_addr`. Those of a server replace those of `tcp {}`.",
+        )),
+        set: add_real_ip_from,
+    },
+    Directive {
+        row: row(
+            "proxy_protocol",
+            MS,
+            Arity::Exactly(1),
+            "on | v2 | off",
+            "off",
+            "Whether servers are told the client's address by a PROXY protocol header, of version 1 or 2.",
+        ),
+        set: |level, call| {
+            level.proxy_protocol = Some(match call.bytes(1) {
+                word if word.eq_ignore_ascii_case(b"v2") => Some(Version::V2),
+                _ => call.flag()?.then_some(Version::V1),
+            });
+            Ok(())
+        },
     },
     Directive {
         row: repeated(row(
@@ -395,13 +438,27 @@ fn set_resolver(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
 }
 
 fn add_rule(level: &mut Level, call: &mut Call<'_>, allow: bool) -> Result<()> {
+    let matches = parse_match(call)?;
+    level.rules.get_or_insert_default().push(Rule { allow, matches });
+    Ok(())
+}
+
+fn add_real_ip_from(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let sender = parse_match(call)?;
+    if sender == Match::All {
+        return Err(call.error("host not found in set_real_ip_from \"all\""));
+    }
+    level.real_ip_from.get_or_insert_default().push(sender);
+    Ok(())
+}
+
+fn parse_match(call: &mut Call<'_>) -> Result<Match> {
     let text = call.text(1)?;
     let (matches, host_bits) = Match::parse(text).ok_or_else(|| call.error(format!("invalid parameter \"{text}\"")))?;
     if host_bits {
         call.warn(format!("low address bits of {text} are meaningless"));
     }
-    level.rules.get_or_insert_default().push(Rule { allow, matches });
-    Ok(())
+    Ok(matches)
 }
 
 /// The rows of this block, for checks and documentation.

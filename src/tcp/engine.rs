@@ -6,8 +6,9 @@ use slab::Slab;
 use socket2::Socket;
 
 use super::Config;
+use super::arrival::Arrival;
 use super::linger::Linger;
-use super::session::{Arrival, Session, Verdict};
+use super::session::{Session, Verdict};
 use crate::context::{Context, Epoch};
 use crate::event::Owner;
 use crate::log::clock;
@@ -95,9 +96,12 @@ impl Engine {
             server: server.clone(),
             epoch,
             debug: cx.debugged.iter().any(|named| named.covers(&client)),
+            proxy_protocol: route.proxy_protocol,
+            announced: None,
             client,
         };
-        if !access::allows(&server.rules, &arrival.client) {
+        // Rules are about the client, whom only a header makes known where there is one.
+        if !route.proxy_protocol && !access::allows(&server.rules, &arrival.client) {
             arrival.refused(cx, &socket);
             cx.connections.give_back();
             return;

@@ -11,8 +11,9 @@ use super::{Config, Content, Server};
 use crate::conf::{Error, Place, Result};
 use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
-use crate::net::access::Rule;
+use crate::net::access::{Match, Rule};
 use crate::net::address;
+use crate::net::proxy_protocol::Version;
 use crate::relay::Timeouts;
 use crate::upstream::{Group, Peer};
 
@@ -20,6 +21,8 @@ use crate::upstream::{Group, Peer};
 const DEFAULT_PORT: u16 = 80;
 /// What the timeouts are when nothing is said.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for the header of the PROXY protocol, as in nginx's stream module.
+const DEFAULT_PROXY_PROTOCOL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is said on one level, `tcp {}` or `server {}`; `None` where it says nothing and the level above counts.
 #[derive(Debug, Default)]
@@ -32,6 +35,10 @@ pub struct Level {
     pub(super) nodelay: Option<bool>,
     pub(super) keepalive: Option<bool>,
     pub(super) rules: Option<Vec<Rule>>,
+    pub(super) proxy_protocol_timeout: Option<Duration>,
+    pub(super) real_ip_from: Option<Vec<Match>>,
+    /// `Some(None)`: off.
+    pub(super) proxy_protocol: Option<Option<Version>>,
     pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
     pub(super) proxy_pass: Option<Pass>,
     /// Of a `server {}` only.
@@ -129,6 +136,12 @@ impl Assembly<'_> {
             nodelay: own.nodelay.or(main.nodelay).unwrap_or(true),
             keepalive: own.keepalive.or(main.keepalive).unwrap_or(false),
             rules: own.rules.or_else(|| main.rules.clone()).unwrap_or_default(),
+            proxy_protocol_timeout: own
+                .proxy_protocol_timeout
+                .or(main.proxy_protocol_timeout)
+                .unwrap_or(DEFAULT_PROXY_PROTOCOL_TIMEOUT),
+            real_ip_from: own.real_ip_from.or_else(|| main.real_ip_from.clone()).unwrap_or_default(),
+            proxy_protocol: own.proxy_protocol.or(main.proxy_protocol).flatten(),
             access_logs,
             content,
         })

@@ -1,6 +1,7 @@
 //! The `tcp {}` block: its directives and its sessions.
 
 mod access_log;
+mod arrival;
 pub mod directives;
 mod engine;
 mod level;
@@ -13,7 +14,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::log::directive::Entry;
-use crate::net::access::Rule;
+use crate::net::access::{Match, Rule};
+use crate::net::proxy_protocol::Version;
 use crate::relay::Timeouts;
 use crate::upstream::Group;
 
@@ -47,6 +49,12 @@ pub struct Server {
     nodelay: bool,
     keepalive: bool,
     rules: Vec<Rule>,
+    /// How long a client of a `listen ... proxy_protocol` may take for its header.
+    proxy_protocol_timeout: Duration,
+    /// Senders whose header is believed; empty: headers are read, and change nothing.
+    real_ip_from: Vec<Match>,
+    /// The header that the upstream is sent.
+    proxy_protocol: Option<Version>,
     access_logs: Vec<Entry<Variable>>,
     content: Content,
 }

@@ -7,35 +7,26 @@
 //! accepted ─▶ Sending ─▶ over                    return
 //! ```
 //!
+//! A client of a `listen ... proxy_protocol` begins with the phase `Header`. The order of what decides about a client is: header,
+//! rules, content. (Without a header the rules are looked at before there is a session.)
+//!
 //! A connection that may still hold bytes for its peer outlives its session: see [`super::linger`].
+
+mod header;
 
 use std::fmt;
 use std::io;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use socket2::Socket;
-
-use super::Server;
+use super::Content;
+use super::arrival::{Arrival, status};
 use super::variables::{Attempt, Attempts, Values};
-use super::{Content, access_log};
 use crate::context::{Context, Epoch};
 use crate::event::{Owner, TimerId};
-use crate::log::{Level, Record, emit, enabled};
-use crate::net::{Address, Connection};
+use crate::log::Level;
+use crate::net::{Address, Connection, proxy_protocol};
 use crate::relay::{Ends, Expired, Fault, Relay, Side};
 use crate::upstream::{Balancer, Tried};
-
-/// `$status`: how a session ended, by nginx's numbers.
-mod status {
-    pub const OK: u16 = 200;
-    /// A rule keeps the client out.
-    pub const FORBIDDEN: u16 = 403;
-    /// The fault is ours.
-    pub const INTERNAL_ERROR: u16 = 500;
-    /// No peer could be connected to.
-    pub const BAD_GATEWAY: u16 = 502;
-}
 
 /// Whether a session goes on after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,124 +38,6 @@ pub(super) enum Verdict {
     Linger(Side),
 }
 
-/// Who came, when and where: what is known of a session before anything is done for it.
-pub(super) struct Arrival {
-    /// `*N` in logs.
-    pub number: u64,
-    pub client: Address,
-    /// Seconds since 1970.
-    pub accepted: i64,
-    pub began: Instant,
-    /// The listening address as configured.
-    pub listen: Rc<str>,
-    pub server: Rc<Server>,
-    /// The configuration it came under.
-    pub epoch: Epoch,
-    /// One of `debug_connection`'s clients.
-    pub debug: bool,
-}
-
-/// What an error log line tells beside its message.
-struct While<'a> {
-    action: &'a str,
-    arrival: &'a Arrival,
-    upstream: Option<&'a str>,
-}
-
-impl fmt::Display for While<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.action.is_empty() {
-            write!(f, " while {}", self.action)?;
-        }
-        write!(f, ", client: {}, server: {}", self.arrival.client.host(), self.arrival.listen)?;
-        match self.upstream {
-            Some(upstream) => write!(f, ", upstream: \"{upstream}\""),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Arrival {
-    fn log(
-        &self,
-        level: Level,
-        error: Option<&io::Error>,
-        action: &str,
-        upstream: Option<&str>,
-        message: fmt::Arguments<'_>,
-    ) {
-        let context = While { action, arrival: self, upstream };
-        let record = Record {
-            level,
-            connection: Some(self.number),
-            error,
-            context: Some(&context),
-            debug_connection: self.debug,
-        };
-        emit(&record, message);
-    }
-
-    /// A line for those who follow the program's steps.
-    pub(super) fn debug(&self, message: fmt::Arguments<'_>) {
-        if self.debug || enabled(Level::Debug) {
-            self.log(Level::Debug, None, "", None, message);
-        }
-    }
-
-    /// The client may not come in.
-    pub(super) fn refused(&self, cx: &mut Context, socket: &Socket) {
-        self.log(Level::Notice, None, "", None, format_args!("access forbidden by rule"));
-        let local = || Ok(Address::from_sockaddr(&socket.local_addr()?));
-        let values = self.values(cx, &local);
-        self.write_access_log(cx, &Values { status: status::FORBIDDEN, ..values });
-    }
-
-    /// The reactor does not take the client's socket.
-    pub(super) fn unwatchable(&self, error: &io::Error) {
-        self.log(Level::Alert, Some(error), "", None, format_args!("epoll_ctl() failed"));
-    }
-
-    /// The client is let in.
-    pub(super) fn greeted(&self) {
-        if self.debug || enabled(Level::Info) {
-            self.log(Level::Info, None, "", None, format_args!("client {} connected to {}", self.client, self.listen));
-        }
-    }
-
-    /// What is known of a session before anything has been done for it.
-    fn values<'a>(&'a self, cx: &Context, local: &'a dyn Fn() -> io::Result<Address>) -> Values<'a> {
-        Values {
-            connection: self.number,
-            pid: cx.pid,
-            remote: &self.client,
-            local,
-            announced: None,
-            attempts: Attempts::default(),
-            received: 0,
-            sent: 0,
-            elapsed: cx.reactor.now() - self.began,
-            status: 0,
-        }
-    }
-
-    fn write_access_log(&self, cx: &mut Context, values: &Values<'_>) {
-        for entry in &self.server.access_logs {
-            if !entry.wanted(|variable, out| values.write(*variable, out)) {
-                continue;
-            }
-            let line = match &entry.format {
-                None => access_log::line(values, &self.listen, self.accepted),
-                Some(format) => {
-                    let mut line = values.fill(format);
-                    line.push(b'\n');
-                    line
-                }
-            };
-            cx.logs.write(&mut cx.reactor, self.epoch, entry.log, &line);
-        }
-    }
-}
-
 /// A connection to a peer, made or in the making.
 struct Upstream {
     connection: Connection,
@@ -172,6 +45,8 @@ struct Upstream {
 }
 
 enum Phase {
+    /// The client's PROXY protocol header is awaited.
+    Header,
     /// A peer is being connected to.
     Connecting,
     /// Bytes are passed between client and upstream.
@@ -210,6 +85,7 @@ impl Session {
         now: Instant,
     ) -> Self {
         let relay = Relay::new(arrival.server.buffer, now);
+        let phase = if arrival.proxy_protocol { Phase::Header } else { Phase::Connecting };
         Session {
             arrival,
             client,
@@ -221,7 +97,7 @@ impl Session {
             fault: None,
             tried: Tried::default(),
             relay,
-            phase: Phase::Connecting,
+            phase,
             timer,
             upstream_owner,
         }
@@ -237,6 +113,14 @@ impl Session {
 
     /// Begins to serve.
     pub(super) fn start(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
+        match self.phase {
+            Phase::Header => self.await_header(cx),
+            _ => self.serve(cx, balancer),
+        }
+    }
+
+    /// Begins to do what the server is for.
+    fn serve(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         let server = self.arrival.server.clone();
         match (&server.content, balancer) {
             (Content::Proxy(_), Some(balancer)) => self.connect(cx, balancer),
@@ -340,6 +224,7 @@ impl Session {
     /// A connection has something to read or takes something.
     pub(super) fn ready(&mut self, side: Side, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         match (&mut self.phase, balancer) {
+            (Phase::Header, balancer) => self.read_header(cx, balancer),
             (Phase::Connecting, Some(balancer)) => match (&self.upstream, side) {
                 (Some(upstream), Side::Upstream) if cx.reactor.writable(upstream.connection.source()) => {
                     match upstream.connection.probe(&mut cx.reactor) {
@@ -384,9 +269,22 @@ impl Session {
         }
         let now = cx.reactor.now();
         self.relay = Relay::new(server.buffer, now);
+        if let Some(version) = server.proxy_protocol {
+            let header = proxy_protocol::header(version, &self.arrival.client, &self.destination());
+            self.relay.precede(&header, &mut cx.buffers, now);
+        }
         self.phase = Phase::Relaying;
         cx.reactor.set_timer(self.timer, self.relay.deadline(&server.timeouts).0);
         self.relay(Side::Upstream, cx, Some(balancer))
+    }
+
+    /// Where the client connected to. Behind a Unix socket only the sender of a header knows.
+    fn destination(&self) -> Address {
+        match (self.client.local_address(), &self.arrival.announced) {
+            (Ok(local @ Address::Inet(_)), _) => local,
+            (_, Some(announced)) => Address::Inet(announced.destination),
+            _ => Address::Unix(Default::default()),
+        }
     }
 
     fn relay(&mut self, event: Side, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
@@ -450,6 +348,7 @@ impl Session {
                 self.arrival.log(level, Some(&error), action, name, format_args!("{message}"));
                 Verdict::Over
             }
+            (Phase::Header, _) => self.header_timed_out(),
             (Phase::Sending { .. }, _) => {
                 let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
                 self.log(Level::Info, Some(&error), "sending to client", format_args!("client timed out"));

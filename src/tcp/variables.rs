@@ -1,6 +1,7 @@
 //! Variables of a tcp session, by the names and meanings of nginx's stream module, and text made of them.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::log::format::{Escape, Format};
@@ -118,7 +119,7 @@ pub(super) struct Values<'a> {
     /// Asks the kernel for the address that the client connected to.
     pub local: &'a dyn Fn() -> io::Result<Address>,
     /// The client's address by the PROXY protocol.
-    pub announced: Option<&'a Address>,
+    pub announced: Option<&'a SocketAddr>,
     pub attempts: Attempts<'a>,
     /// Bytes from the client.
     pub received: u64,
@@ -160,11 +161,11 @@ impl Values<'_> {
             },
             Variable::ServerPort => write!(out, "{}", port(&local())),
             Variable::ProxyProtocolAddr => match self.announced {
-                Some(address) => write!(out, "{}", address.host()),
+                Some(address) => write!(out, "{}", address.ip()),
                 None => return false,
             },
             Variable::ProxyProtocolPort => match self.announced {
-                Some(address) => write!(out, "{}", port(address)),
+                Some(address) => write!(out, "{}", address.port()),
                 None => return false,
             },
             Variable::UpstreamAddr => return self.each_attempt(out, |attempt, out| write!(out, "{}", attempt.peer)),
