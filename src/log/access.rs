@@ -154,9 +154,6 @@ impl AccessLog {
             self.put(line);
             return None;
         }
-        if self.buffer.capacity() == 0 {
-            self.buffer.reserve_exact(size);
-        }
         let first = self.buffer.is_empty();
         self.buffer.extend_from_slice(line);
         if first {

@@ -94,7 +94,7 @@ pub(super) struct Attempts<'a> {
     /// Peers that failed before the last, by their places in the group.
     pub failed: &'a [u32],
     pub last: Option<Attempt<'a>>,
-    /// No peer could be chosen: nginx lists the group's name.
+    /// No other peer could be chosen: nginx lists the group's name.
     pub none_chosen: bool,
 }
 
@@ -102,11 +102,11 @@ impl<'a> Attempts<'a> {
     fn for_each(&self, mut each: impl FnMut(&Attempt<'a>)) {
         if let Some(group) = self.group {
             self.failed.iter().for_each(|&peer| each(&Attempt::failed(&group.peers[peer as usize].name)));
-            if self.none_chosen {
-                each(&Attempt::failed(&group.name));
-            }
         }
-        self.last.iter().for_each(each);
+        self.last.iter().for_each(&mut each);
+        if let Some(group) = self.group.filter(|_| self.none_chosen) {
+            each(&Attempt::failed(&group.name));
+        }
     }
 }
 
