@@ -381,3 +381,6 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

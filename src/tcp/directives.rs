@@ -438,23 +438,25 @@ fn set_resolver(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
 }
 
 fn add_rule(level: &mut Level, call: &mut Call<'_>, allow: bool) -> Result<()> {
-    let matches = parse_match(call)?;
+    let matches = parse_match(call, |text| format!("invalid parameter \"{text}\""))?;
     level.rules.get_or_insert_default().push(Rule { allow, matches });
     Ok(())
 }
 
 fn add_real_ip_from(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let sender = parse_match(call)?;
+    let unknown = |text: &str| format!("host not found in set_real_ip_from \"{text}\"");
+    let sender = parse_match(call, unknown)?;
     if sender == Match::All {
-        return Err(call.error("host not found in set_real_ip_from \"all\""));
+        return Err(call.error(unknown("all")));
     }
     level.real_ip_from.get_or_insert_default().push(sender);
     Ok(())
 }
 
-fn parse_match(call: &mut Call<'_>) -> Result<Match> {
+/// The argument as clients that it stands for.
+fn parse_match(call: &mut Call<'_>, fault: impl Fn(&str) -> String) -> Result<Match> {
     let text = call.text(1)?;
-    let (matches, host_bits) = Match::parse(text).ok_or_else(|| call.error(format!("invalid parameter \"{text}\"")))?;
+    let (matches, host_bits) = Match::parse(text).ok_or_else(|| call.error(fault(text)))?;
     if host_bits {
         call.warn(format!("low address bits of {text} are meaningless"));
     }

@@ -132,7 +132,7 @@ impl Session {
                 let text = self.arrival.values(cx, &local).fill(text);
                 self.phase = Phase::Sending { text, sent: 0 };
                 cx.reactor.set_timer(self.timer, cx.reactor.now() + server.timeouts.client);
-                Verdict::GoesOn
+                self.send_text(cx)
             }
             _ => {
                 self.log(Level::Error, None, "", format_args!("no handler for server"));
