@@ -157,11 +157,11 @@ fn a_burst_on_its_way_to_a_slow_reader_keeps_the_session() {
         stream.read_exact(&mut [0]).unwrap();
         stream.write_all(b"done").unwrap();
     });
-    let (_weir, port) = before(backend.address, "timeout 1s; proxy_read_timeout 1s;");
+    let (_weir, port) = before(backend.address, "timeout 1500ms; proxy_read_timeout 1500ms;");
     let mut stream = connect_narrow(([127, 0, 0, 1], port.number).into());
-    let (mut piece, mut rest) = (vec![0; 16_000], 3 << 20);
+    let (mut piece, mut rest) = (vec![0; 10_000], 3 << 20);
     while rest > 0 {
-        rest -= stream.read(&mut piece[..rest.min(16_000)]).unwrap();
+        rest -= stream.read(&mut piece[..rest.min(10_000)]).unwrap();
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(ask(&mut stream, b"?"), b"d");

@@ -19,7 +19,7 @@ pub fn connect(to: impl ToSocketAddrs + Debug) -> TcpStream {
 /// A connection whose kernel holds little for a slow reader, so that what it has not read stays with the sender.
 pub fn connect_narrow(to: SocketAddr) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(32_768).unwrap();
+    socket.set_recv_buffer_size(131_072).unwrap();
     socket.connect(&to.into()).unwrap();
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
