@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::common::clients::{exchange, fill, noise, reset};
+use super::common::clients::{connect_narrow, exchange, fill, noise, reset};
 use super::common::proc;
 use super::common::wait::{PATIENCE, wait_until_idle};
 use crate::common::*;
@@ -447,6 +447,29 @@ fn the_last_words_to_a_server_that_goes_on_sending_are_whole() {
     stream.write_all(&words).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     assert!(received.recv_timeout(PATIENCE).unwrap() == words);
+}
+
+#[test]
+fn a_reply_is_whole_however_long_its_reader_takes() {
+    // Longer than a peer that has received everything may be silent.
+    let reply = noise(2_000_000);
+    let backend = Backend::start(backends::source(reply.clone()));
+    let (weir, port) = before(&backend);
+    let mut stream = connect_narrow(([127, 0, 0, 1], port.number).into());
+    weir.wait_access(1);
+    let (mut got, mut piece, mut said) = (Vec::new(), [0; 10_000], Instant::now());
+    loop {
+        if said.elapsed() > Duration::from_secs(6) {
+            said = Instant::now();
+            stream.write_all(b"?").unwrap();
+        }
+        match stream.read(&mut piece).unwrap_or_else(|error| panic!("{error} after {} bytes", got.len())) {
+            0 => break,
+            count => got.extend_from_slice(&piece[..count]),
+        }
+        thread::sleep(Duration::from_millis(40));
+    }
+    assert!(got == reply);
 }
 
 #[test]
