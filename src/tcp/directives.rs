@@ -427,6 +427,9 @@ fn set_access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
             .ok_or_else(|| call.error(format!("invalid buffer size \"{size}\"")))?;
     }
     let written = call.text(1)?.to_owned();
+    if written.starts_with("syslog:") {
+        return Err(call.error("\"syslog:\" is not supported in \"access_log\" directive"));
+    }
     logs.push(AccessLog { written, path: call.path(1), buffer, place: call.node.place.clone() });
     Ok(())
 }
