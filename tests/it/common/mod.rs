@@ -5,6 +5,7 @@ pub mod clients;
 pub mod ports;
 pub mod proc;
 pub mod running;
+pub mod servers;
 pub mod wait;
 
 pub use backends::Backend;
@@ -12,4 +13,5 @@ pub use clients::{ask, connect, is_closed, read_all};
 pub use nix::sys::signal::Signal;
 pub use ports::Port;
 pub use running::{Prefix, Setup, Weir};
+pub use servers::Server;
 pub use wait::{wait_for, wait_some};
