@@ -54,7 +54,10 @@ fn http_request_and_expected_classes() {
         &format!("check type=http; {send} check_http_expect_alive http_3xx http_5xx;"),
         "\"HTTP/1.1 204 No Content\"",
     );
-    found("check type=http; check_http_send 'no request\r\n\r\n';", "is down: unexpected answer \"<html>\"");
+    found(
+        "check type=http; check_http_send 'no request\r\n\r\n';",
+        "is down: unexpected answer \"HTTP/1.1 400 Bad Request\"",
+    );
 }
 
 fn tls_nginx(protocol: &str) -> Server {

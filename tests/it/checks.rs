@@ -342,3 +342,34 @@ fn accepted_with_a_warning_or_without() {
         ["duplicate value \"http_2xx\""]
     );
 }
+
+/// The configuration that the README shows, with addresses of this machine.
+#[test]
+fn the_readme_configuration() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("## Health checks").nth(1).unwrap();
+    let text = section.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap();
+    let port = Port::reserve();
+    let http = "server { listen {0}; location = /health { return 204; } location / { return 200 served; } }\nserver { listen {1}; location = /health { return 503; } }";
+    let nginx = Server::nginx(2, http);
+    for address in [0, 1] {
+        wait_for("nginx", || std::net::TcpStream::connect(nginx.address(address)).is_ok());
+    }
+    let prefix = Prefix::new();
+    let text = [
+        ("10.0.0.11:80", nginx.address(0)),
+        ("10.0.0.12:80", nginx.address(1)),
+        ("listen 8080", format!("listen {}", port.v4())),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    let main = "daemon off; error_log error.log notice; pid weir.pid; events {}\n";
+    prefix.write("nginx.conf", format!("{main}{text}").replace("tcp {", "tcp { access_log off;"));
+    let weir = Weir::launch(prefix, &[]);
+    weir.wait_error(&format!("peer {} of upstream \"web\" is up: http check passed", nginx.address(0)));
+    let line = weir.wait_error(&format!("peer {} of upstream \"web\" is down", nginx.address(1)));
+    assert!(line.ends_with("unexpected answer \"HTTP/1.1 503 Service Temporarily Unavailable\""), "{line}");
+    let mut client = connect(port.v4());
+    std::io::Write::write_all(&mut client, b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    assert!(String::from_utf8(read_all(client)).unwrap().ends_with("served"));
+}
