@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 use super::Group;
 use crate::shm::Shared;
 
-/// How many workers may live at once, finishing ones included: nginx's limit of processes.
-pub const ROWS: usize = 1024;
+/// How many workers may live at once, finishing ones included: four generations of as many as can be configured. Rows that were
+/// never used take no memory.
+pub const ROWS: usize = 4096;
 
 /// Counters in a cache line of 64 bytes: rows begin at one, so that workers do not write to each other's.
 const LINE: usize = 64 / size_of::<AtomicU32>();
@@ -55,7 +56,7 @@ const ROW_BITS: u32 = 16;
 struct Region {
     /// One a peer, and the header.
     cells: Shared<Cells>,
-    /// Row after row, [`ROWS`] of them; untouched ones take no memory.
+    /// Row after row, [`ROWS`] of them.
     sessions: Shared<AtomicU32>,
     /// Counters in a row, of which the last few may be unused.
     width: usize,

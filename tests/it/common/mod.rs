@@ -2,6 +2,7 @@
 
 pub mod backends;
 pub mod clients;
+pub mod dice;
 pub mod ports;
 pub mod proc;
 pub mod running;
@@ -10,6 +11,7 @@ pub mod wait;
 
 pub use backends::Backend;
 pub use clients::{ask, connect, is_closed, read_all};
+pub use dice::Dice;
 pub use nix::sys::signal::Signal;
 pub use ports::Port;
 pub use running::{Prefix, Setup, Weir};
