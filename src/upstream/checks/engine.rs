@@ -22,7 +22,7 @@ struct Watch {
     probe: Option<Probe>,
 }
 
-/// The checks of a worker.
+/// The checks of a worker. Their connections are few, and not counted as `worker_connections`.
 pub struct Engine {
     /// Its number among the worker's engines, for the owners of events.
     number: u8,
