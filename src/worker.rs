@@ -13,6 +13,7 @@ use crate::log::access::AccessLogs;
 use crate::log::{self, Level, Record, emit, message};
 use crate::net::Listener;
 use crate::relay::Buffers;
+use crate::resolver::Resolver;
 use crate::shm::Shared;
 use crate::tcp;
 use crate::upstream::shared::{Busy, BusyTable};
@@ -50,6 +51,7 @@ mod engine {
     pub const SHUTDOWN: u8 = 3;
     /// The end of a pause in accepting.
     pub const ACCEPT: u8 = 4;
+    pub const RESOLVER: u8 = 5;
 }
 
 /// Clients taken for one event, or while draining, before others have their turn: the default length of the kernel's queue.
@@ -94,6 +96,7 @@ impl Worker {
             accept_timer: reactor.add_timer(own(engine::ACCEPT)),
             cx: Context {
                 reactor,
+                resolver: Resolver::new(engine::RESOLVER),
                 buffers: Buffers::default(),
                 logs: Logs::default(),
                 connections: Connections::new(setup.config.events.worker_connections, setup.connections.clone()),
@@ -120,7 +123,7 @@ impl Worker {
         self.cx.connections.limit = config.events.worker_connections;
         self.cx.debugged = config.events.debug_connections.clone();
         self.cx.logs.add(access_logs);
-        for epoch in self.tcp.adopt(config.tcp.clone(), &Busy::new(busy, slot)) {
+        for epoch in self.tcp.adopt(&mut self.cx, config.tcp.clone(), &Busy::new(busy, slot)) {
             self.cx.logs.remove(epoch);
         }
         self.config = config;
@@ -183,10 +186,18 @@ impl Worker {
                 engine::TCP => self.tcp.ready(&mut self.cx, owner),
                 engine::LISTENER => self.accept(owner.id as usize),
                 engine::SIGNALS => self.signalled = true,
+                engine::RESOLVER => {
+                    self.cx.resolver.ready(&mut self.cx.reactor, owner);
+                    self.bring_answers();
+                }
                 _ => {}
             },
             Event::Timer(owner) => match owner.engine {
                 engine::TCP => self.tcp.timer(&mut self.cx, owner),
+                engine::RESOLVER => {
+                    self.cx.resolver.timer(&mut self.cx.reactor, owner);
+                    self.bring_answers();
+                }
                 engine::SHUTDOWN => {
                     message(Level::Notice, format_args!("worker_shutdown_timeout is over, closing all sessions"));
                     self.tcp.stop(&mut self.cx);
@@ -201,13 +212,27 @@ impl Worker {
         }
     }
 
+    /// What has been resolved goes to the engines that asked for it.
+    fn bring_answers(&mut self) {
+        while let Some(answer) = self.cx.resolver.answer() {
+            if answer.asker.engine == engine::TCP {
+                self.tcp.resolved(&mut self.cx, &answer);
+            }
+        }
+    }
+
     fn abandon(&mut self, event: Event) {
         let (Event::Ready(owner) | Event::Timer(owner)) = event;
-        if owner.engine == engine::TCP {
-            let ended = panic::catch_unwind(AssertUnwindSafe(|| self.tcp.abandon(&mut self.cx, owner.id)));
-            if ended.is_err() {
-                message(Level::Alert, format_args!("a session could not be ended cleanly"));
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| match owner.engine {
+            engine::TCP => self.tcp.abandon(&mut self.cx, owner.id),
+            engine::RESOLVER => {
+                self.cx.resolver.abandon(&mut self.cx.reactor, owner.id);
+                self.bring_answers();
             }
+            _ => {}
+        }));
+        if ended.is_err() {
+            message(Level::Alert, format_args!("a session could not be ended cleanly"));
         }
     }
 

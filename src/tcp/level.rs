@@ -13,6 +13,7 @@ use crate::log::access::{AccessLogs, Conflict, LogId};
 use crate::net::access::Rule;
 use crate::net::address;
 use crate::relay::Timeouts;
+use crate::resolver;
 use crate::upstream::{Group, Peer};
 
 /// The port of a server that names none.
@@ -27,6 +28,9 @@ pub struct Level {
     pub(super) connect_timeout: Option<Duration>,
     pub(super) read_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
+    /// `None` for `off` too.
+    pub(super) resolver: Option<resolver::Settings>,
+    pub(super) resolver_timeout: Option<Duration>,
     pub(super) buffer: Option<usize>,
     pub(super) nodelay: Option<bool>,
     pub(super) keepalive: Option<bool>,
@@ -83,7 +87,18 @@ impl Builder {
         let mut servers = Vec::new();
         for mut block in self.blocks {
             let first = assembly.groups.len();
-            assembly.groups.extend(std::mem::take(&mut block.groups).into_iter().map(Rc::new));
+            let resolver = block.resolver.take().map(|settings| {
+                let timeout = block.resolver_timeout.unwrap_or(settings.timeout);
+                Rc::new(resolver::Settings { timeout, ..settings })
+            });
+            for mut group in std::mem::take(&mut block.groups) {
+                if let (Some(followed), None) = (group.followed.first(), &resolver) {
+                    let message = format!("no resolver defined to resolve {}", followed.host);
+                    return Err(Error::at(&followed.place, message));
+                }
+                group.resolver = resolver.clone();
+                assembly.groups.push(Rc::new(group));
+            }
             let named = first..assembly.groups.len();
             if let Some(pass) = &block.proxy_pass {
                 // A fault shows even where every server says something else.
@@ -171,7 +186,7 @@ impl Assembly<'_> {
         let addresses =
             address::resolve(target, DEFAULT_PORT).map_err(|why| fault(format!("{why} in upstream \"{target}\"")))?;
         let peers: Vec<Peer> = addresses.into_iter().map(Peer::new).collect();
-        self.groups.push(Rc::new(Group { name: target.clone(), primaries: peers.len(), peers }));
+        self.groups.push(Rc::new(Group::new(target.clone(), peers)));
         Ok(self.groups.len() - 1)
     }
 }
