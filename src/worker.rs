@@ -224,7 +224,7 @@ impl Worker {
     fn abandon(&mut self, event: Event) {
         let (Event::Ready(owner) | Event::Timer(owner)) = event;
         let ended = panic::catch_unwind(AssertUnwindSafe(|| match owner.engine {
-            engine::TCP => self.tcp.abandon(&mut self.cx, owner.id),
+            engine::TCP => self.tcp.abandon(&mut self.cx, owner),
             engine::RESOLVER => {
                 self.cx.resolver.abandon(&mut self.cx.reactor, owner.id);
                 self.bring_answers();

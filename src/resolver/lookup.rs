@@ -390,7 +390,8 @@ impl Datagrams {
     /// Connects, by which the kernel picks a free port at random.
     fn open(server: SocketAddr, reactor: &mut Reactor, owner: Owner) -> Result<Self, (&'static str, io::Error)> {
         let at = |call| move |error| (call, error);
-        let socket = Socket::new(Domain::for_address(server), Type::DGRAM.nonblocking(), None).map_err(at("socket()"))?;
+        let socket =
+            Socket::new(Domain::for_address(server), Type::DGRAM.nonblocking(), None).map_err(at("socket()"))?;
         socket.connect(&server.into()).map_err(at("connect()"))?;
         let source = reactor.add(socket.as_raw_fd(), owner).map_err(at("epoll_ctl()"))?;
         Ok(Datagrams { socket: socket.into(), source })

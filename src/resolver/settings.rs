@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn servers_and_parameters_in_any_order() {
-        let settings = parse(&["127.0.0.1", "valid=30s", "[::1]:5353", "ipv6=off", "status_zone=dns"]).unwrap().unwrap();
+        let settings =
+            parse(&["127.0.0.1", "valid=30s", "[::1]:5353", "ipv6=off", "status_zone=dns"]).unwrap().unwrap();
         assert_eq!(settings.servers, ["127.0.0.1:53".parse().unwrap(), "[::1]:5353".parse().unwrap()]);
         assert_eq!((settings.valid, settings.ipv4, settings.ipv6), (Some(Duration::from_secs(30)), true, false));
         assert_eq!(settings.timeout, Duration::from_secs(30));

@@ -92,11 +92,14 @@ impl Builder {
                 Rc::new(resolver::Settings { timeout, ..settings })
             });
             for mut group in std::mem::take(&mut block.groups) {
-                if let (Some(followed), None) = (group.followed.first(), &resolver) {
-                    let message = format!("no resolver defined to resolve {}", followed.host);
-                    return Err(Error::at(&followed.place, message));
+                match (group.followed.first(), &resolver) {
+                    (Some(_), Some(settings)) => group.follow_by(settings.clone()),
+                    (Some(line), None) => {
+                        let message = format!("no resolver defined to resolve {}", line.host);
+                        return Err(Error::at(&line.place, message));
+                    }
+                    (None, _) => {}
                 }
-                group.resolver = resolver.clone();
                 assembly.groups.push(Rc::new(group));
             }
             let named = first..assembly.groups.len();

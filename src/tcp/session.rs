@@ -221,7 +221,7 @@ impl Session {
         let now = cx.reactor.now();
         while let Some(peer) = balancer.pick(&mut self.tried, now) {
             self.last_peer = Some(peer);
-            let config = &balancer.group().peers[peer];
+            let config = balancer.peer(peer);
             if !cx.connections.take() {
                 let limit = cx.connections.limit;
                 let message = format_args!("{limit} worker_connections are not enough");
@@ -257,7 +257,7 @@ impl Session {
 
     fn peer_failed(&self, cx: &Context, balancer: &mut Balancer, peer: usize) {
         if balancer.failed(peer, cx.reactor.now()) {
-            let name = balancer.group().peers[peer].name.as_str();
+            let name = balancer.peer(peer).name.as_str();
             let message = format_args!("upstream server temporarily disabled");
             self.arrival.log(Level::Warn, None, "connecting to upstream", Some(name), message);
         }
@@ -269,7 +269,7 @@ impl Session {
         if let Some(Upstream { connection, peer }) = self.upstream.take() {
             connection.close(&mut cx.reactor);
             cx.connections.give_back();
-            let name = Some(balancer.group().peers[peer].name.as_str());
+            let name = Some(balancer.peer(peer).name.as_str());
             const ACTION: &str = "connecting to upstream";
             match error.kind() {
                 io::ErrorKind::UnexpectedEof => {
@@ -331,7 +331,7 @@ impl Session {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         balancer.succeeded(upstream.peer);
         let server = &self.arrival.server;
-        if server.nodelay && balancer.group().peers[upstream.peer].address.port().is_some() {
+        if server.nodelay && balancer.peer(upstream.peer).address.port().is_some() {
             // A peer that has reset the connection meanwhile is found out by the relay.
             let _ = upstream.connection.set_nodelay(true);
         }
@@ -346,7 +346,7 @@ impl Session {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         let ends = Ends { client: &self.client, upstream: &upstream.connection };
         let arrival = &self.arrival;
-        let name = balancer.map(|balancer| balancer.group().peers[upstream.peer].name.as_str());
+        let name = balancer.map(|balancer| balancer.peer(upstream.peer).name.as_str());
         let was_stalled = self.relay.stalled();
         let goes_on = self.relay.ready(event, ends, &mut cx.reactor, &mut cx.buffers, |fault: &Fault| {
             let level = fault_level(fault);
@@ -443,7 +443,7 @@ impl Session {
 
     /// The last peer tried.
     fn peer_name<'a>(&self, balancer: Option<&'a Balancer>) -> Option<&'a str> {
-        Some(balancer?.group().peers[self.last_peer?].name.as_str())
+        Some(balancer?.peer(self.last_peer?).name.as_str())
     }
 
     fn log(&self, level: Level, error: Option<&io::Error>, action: &str, message: fmt::Arguments<'_>) {

@@ -1,10 +1,12 @@
 //! Choosing a peer: nginx's smooth weighted round robin with failure marks and backups.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::shared::Busy;
 use super::{Group, Peer};
+use crate::net::Address;
 
 /// The peers a session has tried. Up to 64 peers it owns no memory.
 #[derive(Default)]
@@ -38,9 +40,12 @@ impl Tried {
     }
 }
 
-/// What one worker knows at run time about the peers of one group.
+/// What one worker knows at run time about the peers of one group. A session names its peer by a number that stays the same
+/// while it holds the peer.
 pub struct Balancer {
     group: Rc<Group>,
+    /// Those of the configuration, and behind them addresses that names have come to have since.
+    peers: Vec<Peer>,
     busy: Busy,
     /// The number of the group's first peer in `busy`.
     first: usize,
@@ -62,12 +67,24 @@ struct State {
     accessed: Option<Instant>,
     /// The start of the running window.
     checked: Option<Instant>,
+    /// Its name has another address now: it gets no new sessions.
+    gone: bool,
+    /// Sessions of this worker that hold it.
+    sessions: u32,
 }
 
 impl State {
     fn new(peer: &Peer) -> Self {
         let weight = i64::from(peer.weight);
-        State { current_weight: 0, effective_weight: weight, fails: 0, accessed: None, checked: None }
+        State {
+            current_weight: 0,
+            effective_weight: weight,
+            fails: 0,
+            accessed: None,
+            checked: None,
+            gone: false,
+            sessions: 0,
+        }
     }
 
     /// Whether the window that began last is still running.
@@ -84,9 +101,16 @@ impl State {
 impl Balancer {
     /// A balancer with no failures known. `busy` counts sessions across workers, `first` is the number of this group's first peer in it.
     pub fn new(group: Rc<Group>, busy: Busy, first: usize) -> Self {
-        let states = group.peers.iter().map(State::new).collect();
-        let alone = group.peers.iter().filter(|peer| !peer.down).count() == 1;
-        Balancer { group, busy, first, states, alone }
+        let peers = group.peers.clone();
+        let states = peers.iter().map(State::new).collect();
+        let mut balancer = Balancer { group, peers, busy, first, states, alone: false };
+        balancer.alone = balancer.is_alone();
+        balancer
+    }
+
+    fn is_alone(&self) -> bool {
+        let present = self.peers.iter().zip(&self.states).filter(|(peer, state)| !peer.down && !state.gone);
+        present.count() == 1
     }
 
     /// The group it chooses from.
@@ -94,17 +118,78 @@ impl Balancer {
         &self.group
     }
 
+    /// A peer that was picked and not released yet.
+    pub fn peer(&self, peer: usize) -> &Peer {
+        &self.peers[peer]
+    }
+
+    /// The addresses that a followed line has now.
+    pub fn addresses(&self, line: usize) -> impl Iterator<Item = IpAddr> {
+        let present =
+            self.peers.iter().zip(&self.states).filter(move |(peer, state)| peer.line == Some(line) && !state.gone);
+        present.filter_map(|(peer, _)| ip(peer))
+    }
+
+    /// A followed line has these addresses from now on. What is known about those that stay is kept; those that go get no new sessions,
+    /// while the ones they have go on. Returns whether anything has changed.
+    pub fn follow(&mut self, line: usize, addresses: &[IpAddr]) -> bool {
+        let mut changed = false;
+        for (peer, state) in self.peers.iter().zip(&mut self.states).filter(|(peer, _)| peer.line == Some(line)) {
+            let gone = ip(peer).is_none_or(|ip| !addresses.contains(&ip));
+            changed |= state.gone != gone;
+            state.gone = gone;
+        }
+        for &address in addresses {
+            if !self.addresses(line).any(|known| known == address) {
+                self.add(self.group.followed[line].peer(address));
+                changed = true;
+            }
+        }
+        self.alone = self.is_alone();
+        changed
+    }
+
+    /// Takes the place of an address that came at run time, is gone and has no sessions, else a new one; so places are never more than
+    /// addresses in use. Those of the configuration are left alone: other workers count sessions there.
+    fn add(&mut self, peer: Peer) {
+        let state = State::new(&peer);
+        let configured = self.group.peers.len();
+        match self.states[configured..].iter().position(|state| state.gone && state.sessions == 0) {
+            Some(place) => {
+                let index = configured + place;
+                (self.peers[index], self.states[index]) = (peer, state);
+            }
+            None => {
+                self.peers.push(peer);
+                self.states.push(state);
+            }
+        }
+    }
+
+    /// Sessions open with a peer: of all workers, for an address that has come at run time of this one.
+    fn sessions(&self, index: usize) -> u32 {
+        match self.shared(index) {
+            Some(place) => self.busy.sessions(place),
+            None => self.states[index].sessions,
+        }
+    }
+
+    /// Where the workers count a peer's sessions.
+    fn shared(&self, index: usize) -> Option<usize> {
+        (index < self.group.peers.len()).then_some(self.first + index)
+    }
+
     /// The next peer to try, marked in `tried` and counted as busy until [`Balancer::release`]. `None`: no peer is left; if that was because
     /// all are marked failed, the marks are cleared, so that the next session tries again.
     pub fn pick(&mut self, tried: &mut Tried, now: Instant) -> Option<usize> {
-        let primaries = self.group.primaries;
-        let peer = self
-            .round_robin(0..primaries, tried, now)
-            .or_else(|| self.round_robin(primaries..self.group.peers.len(), tried, now));
+        let peer = self.round_robin(false, tried, now).or_else(|| self.round_robin(true, tried, now));
         match peer {
             Some(peer) => {
                 tried.insert(peer);
-                self.busy.enter(self.first + peer);
+                self.states[peer].sessions += 1;
+                if let Some(place) = self.shared(peer) {
+                    self.busy.enter(place);
+                }
             }
             None => self.clear_if_all_failed(now),
         }
@@ -117,7 +202,7 @@ impl Balancer {
         if self.alone {
             return false;
         }
-        let (peer, state) = (&self.group.peers[peer], &mut self.states[peer]);
+        let (peer, state) = (&self.peers[peer], &mut self.states[peer]);
         state.fails = state.fails.saturating_add(1);
         state.accessed = Some(now);
         state.checked = Some(now);
@@ -139,19 +224,22 @@ impl Balancer {
 
     /// The session with this peer is over, whether it came about or not.
     pub fn release(&mut self, peer: usize) {
-        self.busy.leave(self.first + peer);
+        self.states[peer].sessions -= 1;
+        if let Some(place) = self.shared(peer) {
+            self.busy.leave(place);
+        }
     }
 
-    /// The smooth weighted round robin among those of `peers` that are usable: each gains its weight, the one that is furthest behind is
-    /// taken and pays for all.
-    fn round_robin(&mut self, peers: std::ops::Range<usize>, tried: &Tried, now: Instant) -> Option<usize> {
+    /// The smooth weighted round robin among the usable primaries, or backups: each gains its weight, the one that is furthest
+    /// behind is taken and pays for all.
+    fn round_robin(&mut self, backup: bool, tried: &Tried, now: Instant) -> Option<usize> {
         let mut best: Option<usize> = None;
         let mut total = 0;
-        for index in peers {
-            if tried.contains(index) || !self.usable(index, now) {
+        for index in 0..self.peers.len() {
+            if self.peers[index].backup != backup || tried.contains(index) || !self.usable(index, now) {
                 continue;
             }
-            let (peer, state) = (&self.group.peers[index], &mut self.states[index]);
+            let (peer, state) = (&self.peers[index], &mut self.states[index]);
             state.current_weight += state.effective_weight;
             total += state.effective_weight;
             if state.effective_weight < i64::from(peer.weight) {
@@ -163,7 +251,7 @@ impl Balancer {
             }
         }
         let best = best?;
-        let (peer, state) = (&self.group.peers[best], &mut self.states[best]);
+        let (peer, state) = (&self.peers[best], &mut self.states[best]);
         state.current_weight -= total;
         // A new window: one session finds out whether a failed peer is back, while others go on leaving it alone.
         if !state.in_window(peer, now) {
@@ -173,19 +261,27 @@ impl Balancer {
     }
 
     fn usable(&self, index: usize, now: Instant) -> bool {
-        let peer = &self.group.peers[index];
+        let (peer, state) = (&self.peers[index], &self.states[index]);
         !peer.down
-            && !self.states[index].disabled(peer, now)
-            && peer.max_busy.is_none_or(|limit| self.busy.sessions(self.first + index) < limit)
+            && !state.gone
+            && !state.disabled(peer, now)
+            && peer.max_busy.is_none_or(|limit| self.sessions(index) < limit)
     }
 
     fn clear_if_all_failed(&mut self, now: Instant) {
-        let peers = self.group.peers.iter().zip(&self.states);
-        if peers.filter(|(peer, _)| !peer.down).all(|(peer, state)| state.disabled(peer, now)) {
+        let peers = self.peers.iter().zip(&self.states);
+        if peers.filter(|(peer, state)| !peer.down && !state.gone).all(|(peer, state)| state.disabled(peer, now)) {
             for state in &mut self.states {
                 state.fails = 0;
             }
         }
+    }
+}
+
+fn ip(peer: &Peer) -> Option<IpAddr> {
+    match &peer.address {
+        Address::Inet(address) => Some(address.ip()),
+        Address::Unix(_) => None,
     }
 }
 

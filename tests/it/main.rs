@@ -13,6 +13,7 @@ mod logs;
 mod processes;
 mod relay;
 mod reload;
+mod resolver;
 mod return_text;
 mod seed;
 mod signals;

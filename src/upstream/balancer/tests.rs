@@ -9,23 +9,14 @@ use crate::net::Address;
 use crate::upstream::shared::BusyTable;
 
 fn peer() -> Peer {
-    Peer {
-        address: Address::Unix(PathBuf::new()),
-        name: String::new(),
-        weight: 1,
-        max_fails: 1,
-        fail_timeout: Duration::from_secs(10),
-        max_busy: None,
-        backup: false,
-        down: false,
-    }
+    Peer::new(Address::Unix(PathBuf::new()))
 }
 
 /// A balancer of `peers`, primaries first, whose counters begin at place 3 of the table.
 fn balancer(peers: Vec<Peer>) -> Balancer {
     let primaries = peers.iter().filter(|peer| !peer.backup).count();
     let busy = Busy::new(Rc::new(BusyTable::new(peers.len() + 3, 1).unwrap()), 0);
-    Balancer::new(Rc::new(Group { name: "test".into(), peers, primaries }), busy, 3)
+    Balancer::new(Rc::new(Group { primaries, ..Group::new("test", peers) }), busy, 3)
 }
 
 fn weights(weights: &[u32]) -> Vec<Peer> {

@@ -2,6 +2,7 @@
 
 pub mod backends;
 pub mod clients;
+pub mod dns;
 pub mod ports;
 pub mod proc;
 pub mod wait;
