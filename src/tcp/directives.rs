@@ -3,6 +3,7 @@
 use super::level::{AccessLog, Builder, Level, Pass};
 use super::listen;
 use super::variables;
+use crate::conf::loader::Warning;
 use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row, value};
 use crate::log::format::Escape;
 use crate::net::access::{Match, Rule};
@@ -54,6 +55,17 @@ pub static TABLE: &[Directive<Level>] = &[
             "A group of servers for `proxy_pass`.",
         ),
         set: set_upstream,
+    },
+    Directive {
+        row: row(
+            "check_shm_size",
+            M,
+            Arity::Exactly(1),
+            "size",
+            "-",
+            "Accepted for compatibility: what workers share about servers takes the memory it needs.",
+        ),
+        set: |_, call| call.size().map(drop),
     },
     Directive {
         row: block_row(
@@ -344,6 +356,9 @@ fn set_upstream(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     }
     let mut builder = upstream::directives::Builder::default();
     call.apply(upstream::directives::TABLE, &mut builder)?;
+    for (place, message) in builder.idle() {
+        call.loader.warnings.push(Warning { message, place: Some(place) });
+    }
     if builder.is_empty() {
         return Err(Error::at(&call.node.end, "no servers are inside upstream"));
     }
@@ -398,6 +413,9 @@ fn set_access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
             .ok_or_else(|| call.error(format!("invalid buffer size \"{size}\"")))?;
     }
     let written = call.text(1)?.to_owned();
+    if written.starts_with("syslog:") {
+        return Err(call.error("\"syslog:\" is not supported in \"access_log\" directive"));
+    }
     logs.push(AccessLog { written, path: call.path(1), buffer, place: call.node.place.clone() });
     Ok(())
 }

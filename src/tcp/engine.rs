@@ -14,8 +14,9 @@ use crate::log::clock;
 use crate::net::{Address, Connection, access};
 use crate::relay::Side;
 use crate::resolver::Answer;
-use crate::upstream::shared::Busy;
-use crate::upstream::{Balancer, Follower};
+use crate::upstream::checks::Board;
+use crate::upstream::shared::Roster;
+use crate::upstream::{Balancer, Follower, Group};
 
 /// A session, or what is left of one. Sessions stand in the slab itself: nothing is allocated to accept a client.
 #[allow(clippy::large_enum_variant)]
@@ -60,18 +61,14 @@ impl Engine {
         Engine { number, slots: Slab::new(), serving: Vec::new(), following: Vec::new() }
     }
 
-    /// From now on new sessions are served by `config`. Returns the epochs that no session uses any more.
-    pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, busy: &Busy) -> Vec<Epoch> {
-        let mut first = 0;
-        let balancers = config
-            .groups
-            .iter()
-            .map(|group| {
-                let balancer = Balancer::new(group.clone(), busy.clone(), first);
-                first += group.peers.len();
-                balancer
-            })
-            .collect();
+    /// From now on new sessions are served by `config`, whose groups' peers have their records in `roster`; `row` is this worker's in them.
+    /// Returns the epochs that no session uses any more.
+    pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, roster: &Roster, row: usize) -> Vec<Epoch> {
+        let groups = config.groups.iter().enumerate();
+        let new = |(number, group): (usize, &Rc<Group>)| {
+            Balancer::new(group.clone(), roster.records(number), roster.spares(group), row)
+        };
+        let balancers = groups.map(new).collect();
         self.follow_names(cx, &config);
         self.serving.push(Some(Serving { config, balancers, sessions: 0 }));
         (0..self.serving.len() - 1).filter(|&epoch| self.retire(cx, epoch)).collect()
@@ -111,11 +108,17 @@ impl Engine {
         Some((follower, serving.balancers.get_mut(*group)?))
     }
 
-    /// A name has been resolved.
-    pub fn resolved(&mut self, cx: &mut Context, answer: &Answer) {
-        if let Some((follower, balancer)) = self.following(answer.asker) {
-            follower.answered(balancer, &answer.result, &mut cx.reactor);
-        }
+    /// A name has been resolved. Returns whether the peers that are to be checked have changed.
+    pub fn resolved(&mut self, cx: &mut Context, answer: &Answer) -> bool {
+        let Some((follower, balancer)) = self.following(answer.asker) else { return false };
+        let changed = follower.answered(balancer, &answer.result, &mut cx.reactor);
+        changed && balancer.group().check.is_some()
+    }
+
+    /// The checked peers of the current configuration as they are now.
+    pub fn board(&self) -> Board {
+        let balancers = self.serving.last().into_iter().flatten().flat_map(|serving| &serving.balancers);
+        Board::of(balancers.flat_map(Balancer::present))
     }
 
     /// Sessions that go on, and connections that still linger.
@@ -250,6 +253,38 @@ impl Engine {
         }
     }
 
+    /// Whether checks that find a peer down are to close its sessions, in any configuration in use.
+    pub fn closes_sessions(&self) -> bool {
+        self.serving.iter().flatten().any(|serving| serving.balancers.iter().any(closes_sessions))
+    }
+
+    /// Ends the sessions whose peers checks have found down since this was asked last, where the check says so.
+    pub fn close_fallen(&mut self, cx: &mut Context) {
+        let mut fallen: Vec<(Epoch, usize, usize)> = Vec::new();
+        for (epoch, serving) in self.serving.iter_mut().enumerate() {
+            let balancers = serving.iter_mut().flat_map(|serving| serving.balancers.iter_mut().enumerate());
+            for (group, balancer) in balancers.filter(|(_, balancer)| closes_sessions(balancer)) {
+                fallen.extend(balancer.fallen().into_iter().map(|peer| (epoch, group, peer)));
+            }
+        }
+        if fallen.is_empty() {
+            return;
+        }
+        let hit = |slot: &Slot| match slot {
+            Slot::Session(session) => {
+                session.relays_to().is_some_and(|(group, peer)| fallen.contains(&(session.arrival.epoch, group, peer)))
+            }
+            Slot::Linger(_) => false,
+        };
+        let ids: Vec<usize> = self.slots.iter().filter(|(_, slot)| hit(slot)).map(|(id, _)| id).collect();
+        for id in ids {
+            if let Some(Slot::Session(session)) = self.slots.get(id) {
+                session.peer_fell(balancer(&mut self.serving, session).as_deref());
+            }
+            self.end(cx, id as u32, None);
+        }
+    }
+
     /// Ends the session that `owner` is of, whatever state it is in: the program failed while serving it.
     pub fn abandon(&mut self, cx: &mut Context, owner: Owner) {
         if owner.part != FOLLOWER {
@@ -269,6 +304,10 @@ impl Engine {
             self.drop_slot(cx, id);
         }
     }
+}
+
+fn closes_sessions(balancer: &Balancer) -> bool {
+    balancer.group().check.as_ref().is_some_and(|check| check.close_sessions)
 }
 
 /// The balancer that a session's peers come from.

@@ -1,4 +1,4 @@
-//! A connection whose session is over but whose socket may still hold bytes for the peer.
+//! A connection whose session is over but whose socket still holds bytes for the peer.
 //!
 //! A socket that is closed and then gets input throws away what it has not sent yet and resets the connection
 //! (RFC 1122 4.2.2.13). So our side is ended with a FIN, what still comes is read and dropped, and the socket is closed

@@ -21,7 +21,7 @@ use crate::context::{Context, Epoch};
 use crate::event::{Owner, TimerId};
 use crate::log::{Level, Record, emit, enabled};
 use crate::net::{Address, Connection};
-use crate::relay::{Ends, Expired, Fault, Relay, Side};
+use crate::relay::{Due, Ends, Expired, Fault, Relay, Side};
 use crate::upstream::{Balancer, Tried};
 
 /// Whether a session goes on after an event.
@@ -219,7 +219,7 @@ impl Session {
     fn connect(&mut self, cx: &mut Context, balancer: &mut Balancer) -> Verdict {
         const ACTION: &str = "connecting to upstream";
         let now = cx.reactor.now();
-        while let Some(peer) = balancer.pick(&mut self.tried, now) {
+        while let Some(peer) = balancer.pick(&mut self.tried, &self.arrival.client, now) {
             self.last_peer = Some(peer);
             let config = balancer.peer(peer);
             if !cx.connections.take() {
@@ -338,7 +338,7 @@ impl Session {
         let now = cx.reactor.now();
         self.relay = Relay::new(server.buffer, now);
         self.phase = Phase::Relaying;
-        cx.reactor.set_timer(self.timer, self.relay.deadline(&server.timeouts).0);
+        cx.reactor.set_timer(self.timer, self.relay.wake(&server.timeouts, now));
         self.relay(Side::Upstream, cx, Some(balancer))
     }
 
@@ -347,18 +347,19 @@ impl Session {
         let ends = Ends { client: &self.client, upstream: &upstream.connection };
         let arrival = &self.arrival;
         let name = balancer.map(|balancer| balancer.peer(upstream.peer).name.as_str());
-        let was_stalled = self.relay.stalled();
+        let was_waiting = self.relay.waiting();
         let goes_on = self.relay.ready(event, ends, &mut cx.reactor, &mut cx.buffers, |fault: &Fault| {
             let level = fault_level(fault);
             arrival.log(level, Some(&fault.error), fault.action, name, format_args!("{} failed", fault.call));
         });
         if goes_on {
-            if self.relay.stalled() && !was_stalled {
-                cx.reactor.set_timer(self.timer, self.relay.deadline(&self.arrival.server.timeouts).0);
+            if self.relay.waiting() && !was_waiting {
+                let until = self.relay.wake(&self.arrival.server.timeouts, cx.reactor.now());
+                cx.reactor.set_timer(self.timer, until);
             }
             return Verdict::GoesOn;
         }
-        match [Side::Client, Side::Upstream].into_iter().find(|&side| self.relay.pressed(side)) {
+        match [Side::Client, Side::Upstream].into_iter().find(|&side| self.relay.unfinished(side, ends)) {
             Some(side) => Verdict::Linger(side),
             None => Verdict::Over,
         }
@@ -388,11 +389,15 @@ impl Session {
         match (&self.phase, balancer) {
             (Phase::Connecting, Some(balancer)) => self.try_next(cx, balancer, &io::ErrorKind::TimedOut.into()),
             (Phase::Relaying, balancer) => {
-                let (when, expired) = self.relay.deadline(&self.arrival.server.timeouts);
-                if when > cx.reactor.now() {
-                    cx.reactor.set_timer(self.timer, when);
-                    return Verdict::GoesOn;
-                }
+                let Some(upstream) = &self.upstream else { return Verdict::Over };
+                let ends = Ends { client: &self.client, upstream: &upstream.connection };
+                let expired = match self.relay.due(ends, &self.arrival.server.timeouts, cx.reactor.now()) {
+                    Due::Wait(until) => {
+                        cx.reactor.set_timer(self.timer, until);
+                        return Verdict::GoesOn;
+                    }
+                    Due::Expired(expired) => expired,
+                };
                 let (level, message, action) = match expired {
                     Expired::Client => (Level::Info, "client timed out", "proxying"),
                     Expired::UpstreamRead => (Level::Info, "upstream timed out", "proxying"),
@@ -410,6 +415,20 @@ impl Session {
             }
             (Phase::Connecting, None) => Verdict::Over,
         }
+    }
+
+    /// The group and the number of the peer it relays to.
+    pub(super) fn relays_to(&self) -> Option<(usize, usize)> {
+        match (&self.phase, &self.upstream) {
+            (Phase::Relaying, Some(upstream)) => Some((self.group()?, upstream.peer)),
+            _ => None,
+        }
+    }
+
+    /// A check has found its peer down; the session is to be closed.
+    pub(super) fn peer_fell(&self, balancer: Option<&Balancer>) {
+        let message = format_args!("upstream is down by a check, closing session");
+        self.arrival.log(Level::Info, None, "proxying", self.peer_name(balancer), message);
     }
 
     /// Ends the session: its line goes to the access log, its peer has one session less, its connections are closed but

@@ -40,25 +40,25 @@ impl Follower {
     }
 
     /// Takes an answer. A name that does not exist has no addresses; when there is no answer those at hand are kept, of one
-    /// family or both.
-    pub fn answered(&self, balancer: &mut Balancer, result: &Result<Found, Failure>, reactor: &mut Reactor) {
+    /// family or both. Returns whether the line has other addresses now.
+    pub fn answered(&self, balancer: &mut Balancer, result: &Result<Found, Failure>, reactor: &mut Reactor) -> bool {
         let settings = balancer.group().resolver.clone();
         let retry = settings.and_then(|settings| settings.valid).map_or(RETRY, |valid| valid.min(RETRY));
-        let valid = match result {
+        let (changed, valid) = match result {
             Ok(found) => {
-                self.adopt(balancer, found);
-                if found.v4.is_some() && found.v6.is_some() { found.valid } else { found.valid.min(retry) }
+                let changed = self.adopt(balancer, found);
+                let whole = found.v4.is_some() && found.v6.is_some();
+                (changed, if whole { found.valid } else { found.valid.min(retry) })
             }
             Err(failure) => {
                 let host = &self.followed(balancer).host;
                 self.log(balancer, Level::Error, format_args!("{host} could not be resolved ({failure})"));
-                if *failure == Failure::NOT_FOUND {
-                    self.adopt(balancer, &Found { v4: Some(Vec::new()), v6: Some(Vec::new()), valid: retry });
-                }
-                retry
+                let none = Found { v4: Some(Vec::new()), v6: Some(Vec::new()), valid: retry };
+                (*failure == Failure::NOT_FOUND && self.adopt(balancer, &none), retry)
             }
         };
         reactor.set_timer(self.timer, reactor.now() + valid.max(VALID_LEAST));
+        changed
     }
 
     /// Follows no longer. An answer may still come for `owner`.
@@ -66,19 +66,28 @@ impl Follower {
         reactor.remove_timer(self.timer);
     }
 
-    fn adopt(&self, balancer: &mut Balancer, found: &Found) {
+    fn adopt(&self, balancer: &mut Balancer, found: &Found) -> bool {
         let mut addresses: Vec<_> = found.addresses().collect();
         let unknown = balancer.addresses(self.line).filter(|ip| match ip {
             IpAddr::V4(_) => found.v4.is_none(),
             IpAddr::V6(_) => found.v6.is_none(),
         });
         addresses.extend(unknown);
-        if balancer.follow(self.line, &addresses) {
+        let changed = balancer.follow(self.line, &addresses);
+        if changed {
             let host = &self.followed(balancer).host;
-            let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let mut taken: Vec<_> = balancer.addresses(self.line).collect();
+            taken.sort();
+            let list: Vec<String> = taken.iter().map(ToString::to_string).collect();
             let list = if list.is_empty() { "no address".to_owned() } else { list.join(", ") };
             self.log(balancer, Level::Notice, format_args!("{host} has now {list}"));
+            if taken.len() < addresses.len() {
+                let message =
+                    format_args!("{host} has {} addresses, of which there is no room for some", addresses.len());
+                self.log(balancer, Level::Alert, message);
+            }
         }
+        changed
     }
 
     fn followed<'a>(&self, balancer: &'a Balancer) -> &'a Followed {

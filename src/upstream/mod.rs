@@ -1,10 +1,11 @@
-//! Groups of servers: configuration, balancing, failures, and what workers share about them.
+//! Groups of servers: configuration, balancing, failures, health checks, and what workers share about them.
 //!
 //! [`Group`] is the configuration, immutable; [`Balancer`] is what one worker knows about a group's peers at run time;
 //! [`Follower`] keeps the peers of a `server ... resolve` line at the addresses its name has;
-//! [`shared::Busy`] counts open sessions a peer across workers.
+//! [`shared::Record`] is what all workers share about one peer; [`checks`] finds out which peers are alive.
 
 pub mod balancer;
+pub mod checks;
 pub mod directives;
 pub mod follow;
 pub mod shared;
@@ -18,6 +19,7 @@ use crate::net::Address;
 use crate::resolver::{Name, Settings};
 
 pub use balancer::{Balancer, Tried};
+use checks::Check;
 pub use follow::Follower;
 
 /// One address of one `server` line.
@@ -58,6 +60,14 @@ impl Peer {
             line: None,
         }
     }
+
+    /// Its IP address; `None` for a Unix socket.
+    fn ip(&self) -> Option<IpAddr> {
+        match &self.address {
+            Address::Inet(address) => Some(address.ip()),
+            Address::Unix(_) => None,
+        }
+    }
 }
 
 /// A `server name:port resolve` line.
@@ -81,6 +91,18 @@ impl Followed {
     }
 }
 
+/// How a group chooses among its usable peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// By weight, in turns.
+    #[default]
+    RoundRobin,
+    /// `ip_hash`: by the client's address.
+    IpHash,
+    /// `busyness`: the one with the fewest open sessions.
+    Busyness,
+}
+
 /// A group of servers: an `upstream {}` block, or the addresses of a `proxy_pass host:port`.
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -90,6 +112,10 @@ pub struct Group {
     pub peers: Vec<Peer>,
     /// How many of `peers` are primaries.
     pub primaries: usize,
+    /// How peers are chosen.
+    pub method: Method,
+    /// How it is found out which peers are alive; `None`: only by sessions that fail.
+    pub check: Option<Check>,
     /// The lines whose names are followed; `peers` has their addresses as of the start.
     pub followed: Vec<Followed>,
     /// Whom to ask for the names of `followed`.
@@ -97,9 +123,17 @@ pub struct Group {
 }
 
 impl Group {
-    /// A group of primaries that follows no names.
+    /// A group of primaries, unchecked, by round robin, that follows no names.
     pub fn new(name: impl Into<String>, peers: Vec<Peer>) -> Self {
-        Group { name: name.into(), primaries: peers.len(), peers, followed: Vec::new(), resolver: None }
+        Group {
+            name: name.into(),
+            primaries: peers.len(),
+            peers,
+            method: Method::default(),
+            check: None,
+            followed: Vec::new(),
+            resolver: None,
+        }
     }
 
     /// Whether there is nobody to serve when all is well.

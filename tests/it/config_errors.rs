@@ -357,6 +357,7 @@ fn bad_values() {
             r#"access_log "a.log" already defined with conflicting parameters"#,
             1,
         ),
+        (Server, "access_log syslog:server=127.0.0.1;", r#""syslog:" is not supported in "access_log" directive"#, 0),
         (Server, "proxy_pass u:80;", r#"upstream "u" may not have port 80"#, 0),
         (Server, "proxy_pass nohost.invalid:80;", r#"host not found in upstream "nohost.invalid:80""#, 0),
         (Server, "proxy_pass 127.0.0.1:99999;", r#"invalid port in upstream "127.0.0.1:99999""#, 0),

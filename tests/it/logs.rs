@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use chrono::{NaiveDateTime, Utc};
 
 use super::common::clients::fetch;
-use super::common::weir::send;
+use super::common::running::send;
 use crate::common::*;
 
 /// The parts of an access log line, in its order.

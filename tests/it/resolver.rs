@@ -79,7 +79,7 @@ fn the_group_follows_its_name_and_live_sessions_go_on() {
     assert_eq!(ask(&live, b"still there"), b"still there");
     drop(live);
     dns.change(&["127.0.0.4", "127.0.0.2"]);
-    weir.wait_error("backend.test has now 127.0.0.4, 127.0.0.2, upstream: \"u\"");
+    weir.wait_error("backend.test has now 127.0.0.2, 127.0.0.4, upstream: \"u\"");
     assert_eq!(echo.accepted(), taken);
     let log = weir.prefix.read("access.log");
     assert!(log.contains(&format!("127.0.0.4:{}", servers.port.number)), "{log}");
@@ -117,7 +117,7 @@ fn what_is_known_of_addresses_that_stay_is_kept() {
     assert_eq!(who(&listen.v4(), 4), BTreeSet::from(["two".into()]));
     assert_eq!(failures(), 1, "127.0.0.3 is marked failed");
     dns.change(&["127.0.0.4", "127.0.0.3", "127.0.0.2"]);
-    weir.wait_error("backend.test has now 127.0.0.4, 127.0.0.3, 127.0.0.2,");
+    weir.wait_error("backend.test has now 127.0.0.2, 127.0.0.3, 127.0.0.4,");
     assert_eq!(who(&listen.v4(), 8), BTreeSet::from(["two".into(), "four".into()]));
     assert_eq!(failures(), 1, "its mark is kept");
 }
@@ -340,6 +340,36 @@ fn the_addresses_of_the_start_serve_until_there_is_an_answer() {
 }
 
 #[test]
+fn addresses_that_come_are_checked() {
+    let servers = Servers::start(&[("127.0.0.2", "two")]);
+    let dns = Dns::with(&["127.0.0.2", "127.0.0.3"]);
+    let listen = Port::reserve();
+    let port = servers.port.number;
+    let line = format!(
+        "server backend.test:{port} resolve max_fails=0; check interval=100 fall=1 rise=1 timeout=2000 type=tcp;"
+    );
+    let weir = following(&listen, &format!("{} valid=1s", dns.address), &line).workers(2).start();
+    let of = |what: &str| weir.error_log().matches(what).count();
+    weir.wait_error(&format!("peer 127.0.0.2:{port} of upstream \"u\" is up"));
+    weir.wait_error(&format!("peer 127.0.0.3:{port} of upstream \"u\" is down"));
+    wait_for("both workers to know", || of("backend.test has now 127.0.0.2, 127.0.0.3,") == 2);
+    assert_eq!(who(&listen.v4(), 8), BTreeSet::from(["two".into()]));
+    assert_eq!(of("connecting to upstream"), 0, "nobody is sent to a peer that is down");
+    let three = servers.add("127.0.0.3", "three");
+    weir.wait_error(&format!("peer 127.0.0.3:{port} of upstream \"u\" is up"));
+    dns.change(&["127.0.0.4"]);
+    weir.wait_error(&format!("peer 127.0.0.4:{port} of upstream \"u\" is down"));
+    wait_for("both workers to know", || of("backend.test has now 127.0.0.4,") == 2);
+    let probes = three.accepted();
+    assert_eq!(fetch(listen.v4()), "");
+    let _four = servers.add("127.0.0.4", "four");
+    weir.wait_error(&format!("peer 127.0.0.4:{port} of upstream \"u\" is up"));
+    assert!(three.accepted() <= probes + 1, "who is gone is not checked any more");
+    // Found by one of two workers, said once.
+    assert_eq!(of(&format!("peer 127.0.0.4:{port} of upstream \"u\" is up")), 1);
+}
+
+#[test]
 fn faulty_lines_are_refused() {
     let refused = |tcp: &str, message: &str| {
         let prefix = Prefix::new();
@@ -351,8 +381,9 @@ fn faulty_lines_are_refused() {
             "{}",
             run.stderr
         );
-        let line: usize =
-            run.stderr.split("nginx.conf:").nth(1).and_then(|rest| rest.lines().next()).unwrap().parse().unwrap();
+        let emerg = run.stderr.lines().find(|line| line.contains("[emerg]")).unwrap();
+        let line: usize = emerg.rsplit(':').next().unwrap().parse().unwrap();
+        // Where `tcp` begins.
         line - 3
     };
     assert_eq!(

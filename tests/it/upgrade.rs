@@ -7,7 +7,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::common::clients::fetch;
 use super::common::proc;
-use super::common::weir::{send, workers_of};
+use super::common::running::{send, workers_of};
 use super::reload::Load;
 use crate::common::*;
 
@@ -192,4 +192,24 @@ fn sockets_of_another_program_are_taken_over() {
     let told = weir.prefix.read("stderr") + &weir.error_log();
     assert!(told.contains("using inherited sockets from "), "{told}");
     assert_eq!(fetch(port.v4()), "taken");
+}
+
+#[test]
+fn a_second_request_is_ignored_while_the_first_is_under_way() {
+    let port = Port::reserve();
+    let weir = Setup::tcp(format!("server {{ listen {}; return a; }}", port.v4())).daemon().start();
+    let (old, new) = upgrade(&weir, 1);
+    for master in [old, new] {
+        let before = weir.error_log().matches("(SIGUSR2) received").count();
+        send(master, Signal::SIGUSR2);
+        wait_for("the signal to be heard", || weir.error_log().matches("(SIGUSR2) received").count() > before);
+    }
+    // What would come of it comes before the answer to a later signal.
+    send(old, Signal::SIGUSR1);
+    send(new, Signal::SIGUSR1);
+    wait_for("both to answer", || weir.error_log().matches("(SIGUSR1) received").count() >= 2);
+    assert_eq!(weir.master(), new);
+    let masters = |pid: i32| proc::children(pid).into_iter().filter(|&pid| proc::title(pid).contains("master")).count();
+    assert_eq!((masters(old), masters(new)), (1, 0));
+    assert_eq!(fetch(port.v4()), "a");
 }
