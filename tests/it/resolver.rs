@@ -370,6 +370,30 @@ fn addresses_that_come_are_checked() {
 }
 
 #[test]
+fn the_configuration_in_the_readme() {
+    let readme = include_str!("../../README.md");
+    let mut blocks = readme.split("```nginx\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let text = blocks.find(|block| block.contains("resolve ")).expect("a configuration with a name that is followed");
+    let servers = Servers::start(&[("127.0.0.2", "two")]);
+    let (dns, listen) = (Dns::with(&["127.0.0.2"]), Port::reserve());
+    let replaced = [
+        ("127.0.0.1:53", dns.address.to_string()),
+        ("game.example:7777", format!("game.example:{}", servers.port.number)),
+        ("listen 7777", format!("listen {}", listen.v4())),
+    ];
+    let text = replaced.iter().fold(text.to_string(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replace(from, to)
+    });
+    let prefix = Prefix::new();
+    prefix.write("nginx.conf", format!("daemon off; pid weir.pid; error_log error.log notice;\n{text}"));
+    let weir = Weir::launch(prefix, &[]);
+    weir.wait_error("game.example has now 127.0.0.2, upstream: \"game\"");
+    weir.wait_workers(1);
+    wait_who(&listen.v4(), &["two"]);
+}
+
+#[test]
 fn faulty_lines_are_refused() {
     let refused = |tcp: &str, message: &str| {
         let prefix = Prefix::new();
