@@ -67,6 +67,9 @@ const ACCEPT_TURN: usize = 511;
 /// How often a worker looks whether a peer has gone down whose sessions are then to be closed.
 const FALLEN_PERIOD: Duration = Duration::from_millis(200);
 
+/// The least that a pause in accepting lasts, so that a worker without descriptors does not spin.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
 const fn own(engine: u8) -> Owner {
     Owner { engine, part: 0, id: 0 }
 }
@@ -321,7 +324,7 @@ impl Worker {
         let record = Record { error: Some(error), ..Record::new(Level::Crit) };
         emit(&record, format_args!("{call} failed"));
         self.pause_accepting();
-        let resume = self.cx.reactor.now() + self.config.events.accept_mutex_delay;
+        let resume = self.cx.reactor.now() + self.config.events.accept_mutex_delay.max(SHORTEST_PAUSE);
         self.cx.reactor.set_timer(self.accept_timer, resume);
     }
 

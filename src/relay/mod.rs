@@ -146,8 +146,12 @@ pub struct Relay {
     active: [Instant; 2],
     /// Since when bytes wait for the upstream without it taking any.
     stalled: Option<Instant>,
-    /// What stood in each side's socket at the last look, while bytes wait for that side; see [`Relay::due`].
-    queued: [Option<u32>; 2],
+    /// What stood in each side's socket at the last look, see [`Relay::due`].
+    queued: [u32; 2],
+    /// When that was.
+    looked: Option<Instant>,
+    /// Since when looks have shown the same.
+    unchanged: [Instant; 2],
     buffer: u32,
 }
 
@@ -165,12 +169,24 @@ fn action(event: Side, from: Side, sending: bool) -> &'static str {
     }
 }
 
+fn shortest(timeouts: &Timeouts) -> Duration {
+    timeouts.client.min(timeouts.upstream_read).min(timeouts.upstream_send)
+}
+
 impl Relay {
-    /// A relay whose reads begin with `buffer` bytes.
+    /// A relay whose reads begin with `buffer` bytes, at most [`Buffers::SCRATCH`].
     pub fn new(buffer: usize, now: Instant) -> Self {
-        let buffer = buffer.clamp(1, u32::MAX as usize) as u32;
+        let buffer = buffer.clamp(1, Buffers::SCRATCH) as u32;
         let flow = || Flow { read_size: buffer, ..Flow::default() };
-        Relay { flows: [flow(), flow()], active: [now; 2], stalled: None, queued: [None; 2], buffer }
+        Relay {
+            flows: [flow(), flow()],
+            active: [now; 2],
+            stalled: None,
+            queued: [0; 2],
+            looked: None,
+            unchanged: [now; 2],
+            buffer,
+        }
     }
 
     /// Bytes read from a side so far.
@@ -286,7 +302,7 @@ impl Relay {
                     self.stalled = Some(now);
                 }
             } else if filled {
-                flow.read_size = (flow.read_size * 2).min(Buffers::SCRATCH as u32).max(self.buffer);
+                flow.read_size = (flow.read_size * 2).min(Buffers::SCRATCH as u32);
             }
         }
         Ok(())
@@ -329,29 +345,38 @@ impl Relay {
     /// When to call [`Relay::due`]: no timeout can have run out before.
     pub fn wake(&self, timeouts: &Timeouts, now: Instant) -> Instant {
         let deadline = self.deadline(timeouts).0;
-        if !self.waiting() {
-            return deadline;
-        }
-        let shortest = timeouts.client.min(timeouts.upstream_read).min(timeouts.upstream_send);
-        deadline.min(now + shortest / LOOKS)
+        let on_the_way = self.waiting() || self.queued != [0, 0];
+        if on_the_way { deadline.min(now + shortest(timeouts) / LOOKS) } else { deadline }
     }
 
-    /// Whether a timeout has run out. A side that takes its bytes slowly lets none of ours in for a long time, because the
-    /// kernel reports a full socket as writable only when a third of it has drained, which can be megabytes. So
-    /// while bytes wait for a side, its socket is looked at: one that holds less than at the last look is moving bytes.
+    /// Whether a timeout has run out. Bytes can be on their way to a slow side for a long time without any move of ours:
+    /// the kernel takes megabytes at once, and reports a full socket as writable only when a third of it has drained. So
+    /// each side's socket is looked at, and one that holds less than at the last look is moving bytes.
     pub fn due(&mut self, ends: Ends<'_>, timeouts: &Timeouts, now: Instant) -> Due {
+        let pause = shortest(timeouts) / LOOKS;
+        let (mut moving, mut unknown) = (false, false);
         for to in [Side::Client, Side::Upstream] {
-            let queued = self.flows[to.other() as usize].kept.as_ref().map(|_| ends.of(to).unsent());
-            if queued < self.queued[to as usize] && queued.is_some() {
-                // The other side only waits for this one.
-                self.active = [now; 2];
-                self.stalled = self.stalled.map(|_| now);
+            let queued = ends.of(to).unsent();
+            let before = std::mem::replace(&mut self.queued[to as usize], queued);
+            // What was seen before we last moved bytes says nothing.
+            let comparable = self.looked.is_some_and(|looked| looked >= self.active[to as usize]);
+            if queued != before || !comparable {
+                self.unchanged[to as usize] = now;
             }
-            self.queued[to as usize] = queued;
+            moving |= comparable && queued < before;
+            unknown |= queued > 0 && now < self.unchanged[to as usize] + pause / 2;
+        }
+        self.looked = Some(now);
+        if moving {
+            // The other side only waits for this one.
+            self.active = [now; 2];
+            self.stalled = self.stalled.map(|_| now);
         }
         match self.deadline(timeouts) {
-            (when, expired) if when <= now => Due::Expired(expired),
-            _ => Due::Wait(self.wake(timeouts, now)),
+            (when, _) if when > now => Due::Wait(self.wake(timeouts, now)),
+            // Whether these bytes move shows only at the next look.
+            _ if unknown => Due::Wait(now + pause),
+            (_, expired) => Due::Expired(expired),
         }
     }
 

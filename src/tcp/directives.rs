@@ -264,7 +264,7 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::Exactly(1),
             "size",
             "4k|8k",
-            "How much is read at once while the other side is slow: the memory a stalled direction of a session keeps. A direction that flows freely is read in larger pieces. One page by default.",
+            "How much is read at once while the other side is slow: the memory a stalled direction of a session keeps. A direction that flows freely is read in larger pieces, up to 64k, which is also the most this can be. One page by default.",
         ),
         set: |level, call| {
             let size = call.size()?;

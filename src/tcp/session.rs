@@ -12,7 +12,7 @@
 use std::fmt;
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Server;
 use super::variables::Values;
@@ -250,8 +250,11 @@ impl Session {
                 }
             }
         }
-        let group = balancer.group().name.as_str();
-        self.arrival.log(Level::Error, None, ACTION, Some(group), format_args!("no live upstreams"));
+        // Each that was tried has its own line.
+        if self.tried.is_empty() || self.tried.len() < balancer.group().peers.iter().filter(|peer| !peer.down).count() {
+            let group = balancer.group().name.as_str();
+            self.arrival.log(Level::Error, None, ACTION, Some(group), format_args!("no live upstreams"));
+        }
         Verdict::Over
     }
 
@@ -429,6 +432,15 @@ impl Session {
     pub(super) fn peer_fell(&self, balancer: Option<&Balancer>) {
         let message = format_args!("upstream is down by a check, closing session");
         self.arrival.log(Level::Info, None, "proxying", self.peer_name(balancer), message);
+    }
+
+    /// How long the peer on a side may take no byte while some wait for it.
+    pub(super) fn patience(&self, side: Option<Side>) -> Duration {
+        let timeouts = &self.arrival.server.timeouts;
+        match side {
+            Some(Side::Upstream) => timeouts.upstream_send,
+            _ => timeouts.client,
+        }
     }
 
     /// Ends the session: its line goes to the access log, its peer has one session less, its connections are closed but

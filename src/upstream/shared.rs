@@ -21,8 +21,9 @@ use super::Group;
 use crate::shm::Shared;
 use spares::Spares;
 
-/// How many workers may live at once, finishing ones included: nginx's limit of processes.
-pub const ROWS: usize = 1024;
+/// How many workers may live at once, finishing ones included: four generations of as many as can be configured. Rows that were
+/// never used take no memory.
+pub const ROWS: usize = 4096;
 
 /// Counters in a cache line of 64 bytes: rows begin at one, so that workers do not write to each other's.
 const LINE: usize = 64 / size_of::<AtomicU32>();
@@ -59,7 +60,7 @@ const ROW_BITS: u32 = 16;
 struct Region {
     /// One a peer, and the header.
     cells: Shared<Cells>,
-    /// Row after row, [`ROWS`] of them; untouched ones take no memory.
+    /// Row after row, [`ROWS`] of them.
     sessions: Shared<AtomicU32>,
     /// Counters in a row, of which the last few may be unused.
     width: usize,
@@ -190,7 +191,7 @@ impl Record {
         Some(becomes)
     }
 
-    /// Forgets what checks have found out: the peer is not checked any more.
+    /// Forgets what checks found out before the peer was unchecked for a time.
     fn forget_health(&self) {
         for cell in [Cell::Health, Cell::Rises, Cell::Falls, Cell::Probed] {
             self.cell(cell).store(0, Ordering::Relaxed);
@@ -264,52 +265,66 @@ struct Key {
 pub struct Roster {
     /// By group, then by peer.
     groups: Vec<Vec<Record>>,
-    /// By the names of the groups that follow names.
-    spares: HashMap<String, Spares>,
-    known: HashMap<Key, Record>,
+    /// By the names of the groups that follow names, each with whether its peers are checked.
+    spares: HashMap<String, (Spares, bool)>,
+    known: HashMap<Key, Known>,
     epoch: Instant,
 }
 
+struct Known {
+    record: Record,
+    /// Whether the peer's group is checked; if not, its health is out of date.
+    checked: bool,
+}
+
 impl Roster {
-    /// Gives each peer of `groups` the record it has in one of `older`, or a new one.
+    /// Gives each peer of `groups` the record it has in one of `older`, the present one first, or a new one.
     ///
     /// # Errors
     /// No memory for the new ones.
     pub fn new<'a>(groups: impl IntoIterator<Item = &'a Group>, older: &[&Roster]) -> io::Result<Self> {
         let groups: Vec<&Group> = groups.into_iter().collect();
         let epoch = older.first().map_or_else(Instant::now, |roster| roster.epoch);
-        let mut twins: HashMap<(&str, &str), usize> = HashMap::new();
-        let mut keys = Vec::new();
-        for group in &groups {
-            for peer in &group.peers {
-                let twins = twins.entry((&group.name, &peer.name)).or_default();
-                keys.push(Key { group: group.name.clone(), peer: peer.name.clone(), nth: *twins });
-                *twins += 1;
-            }
-        }
-        let find = |key: &Key| older.iter().find_map(|roster| roster.known.get(key)).cloned();
-        let kept: Vec<Option<Record>> = keys.iter().map(find).collect();
-        let new = kept.iter().filter(|record| record.is_none()).count();
+        let keys = keys(&groups);
+        let find = |key: &Key| older.iter().find_map(|roster| roster.known.get(key));
+        let new = keys.iter().flatten().filter(|key| find(key).is_none()).count();
         let region = Rc::new(Region::new(new, epoch)?);
-        let added = (0..new).map(|index| Record { region: Rc::clone(&region), index });
-        let mut added = added.collect::<Vec<_>>().into_iter();
-        let mut records = kept.into_iter().filter_map(|kept| kept.or_else(|| added.next()));
-        let of_group = |group: &&Group| records.by_ref().take(group.peers.len()).collect();
-        let by_group: Vec<Vec<Record>> = groups.iter().map(of_group).collect();
-        for (_, records) in groups.iter().zip(&by_group).filter(|(group, _)| group.check.is_none()) {
-            records.iter().for_each(Record::forget_health);
-        }
-        let mut spares = HashMap::new();
-        for group in groups.iter().filter(|group| !group.followed.is_empty()) {
-            let kept = older.iter().find_map(|roster| roster.spares.get(&group.name)).cloned();
-            let of_group = kept.map_or_else(|| Spares::new(epoch), Ok)?;
-            if group.check.is_none() {
-                of_group.forget_health();
+        let mut added = (0..new).map(|index| Record { region: Rc::clone(&region), index });
+        let mut roster = Roster { groups: Vec::new(), spares: HashMap::new(), known: HashMap::new(), epoch };
+        for (group, keys) in groups.iter().zip(keys) {
+            let checked = group.check.is_some();
+            let mut records = Vec::with_capacity(keys.len());
+            for key in keys {
+                let record = match find(&key) {
+                    Some(known) => {
+                        if checked && !known.checked {
+                            known.record.forget_health();
+                        }
+                        Some(known.record.clone())
+                    }
+                    None => added.next(),
+                };
+                // There are as many new records as keys that were not found.
+                let Some(record) = record else { continue };
+                roster.known.insert(key, Known { record: record.clone(), checked });
+                records.push(record);
             }
-            spares.insert(group.name.clone(), of_group);
+            roster.groups.push(records);
         }
-        let known = keys.into_iter().zip(by_group.iter().flatten().cloned()).collect();
-        Ok(Roster { groups: by_group, spares, known, epoch })
+        for group in groups.iter().filter(|group| !group.followed.is_empty()) {
+            let checked = group.check.is_some();
+            let spares = match older.iter().find_map(|roster| roster.spares.get(&group.name)) {
+                Some((spares, was_checked)) => {
+                    if checked && !was_checked {
+                        spares.forget_health();
+                    }
+                    spares.clone()
+                }
+                None => Spares::new(epoch)?,
+            };
+            roster.spares.insert(group.name.clone(), (spares, checked));
+        }
+        Ok(roster)
     }
 
     /// The records of the peers of the group with this number.
@@ -319,19 +334,35 @@ impl Roster {
 
     /// The spare records of a group that follows names.
     pub fn spares(&self, group: &Group) -> Option<&Spares> {
-        self.spares.get(&group.name)
+        self.spares.get(&group.name).map(|(spares, _)| spares)
     }
 
     /// Wipes what a worker that died has left: its sessions, its leases.
     pub fn clear(&self, row: usize) {
-        for record in self.known.values() {
+        for Known { record, .. } in self.known.values() {
             record.row(row).store(0, Ordering::Relaxed);
             record.release_lease(row);
         }
-        for spares in self.spares.values() {
+        for (spares, _) in self.spares.values() {
             spares.clear(row);
         }
     }
+}
+
+/// The keys of all peers, by group.
+fn keys(groups: &[&Group]) -> Vec<Vec<Key>> {
+    let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut all = Vec::with_capacity(groups.len());
+    for group in groups {
+        let mut keys = Vec::with_capacity(group.peers.len());
+        for peer in &group.peers {
+            let seen = seen.entry((&group.name, &peer.name)).or_default();
+            keys.push(Key { group: group.name.clone(), peer: peer.name.clone(), nth: *seen });
+            *seen += 1;
+        }
+        all.push(keys);
+    }
+    all
 }
 
 #[cfg(test)]

@@ -11,18 +11,6 @@ use super::common::proc;
 use super::common::running::send;
 use crate::common::*;
 
-/// A small generator, so that a failure can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % sides as u64) as usize
-    }
-}
-
 /// A server that does what the first byte says: echo, or leave in one of several ways after some bytes.
 fn moody(mut stream: TcpStream) {
     let mut kind = [0];
@@ -47,7 +35,7 @@ fn whole_echo(address: &str, dice: &mut Dice) -> std::io::Result<()> {
     stream.write_all(b"e")?;
     let bytes = noise(1 + dice.roll(300_000));
     let mut reader = stream.try_clone()?;
-    let mut pause = Dice(dice.0);
+    let mut pause = dice.clone();
     let answer = thread::scope(|scope| {
         scope.spawn(|| {
             let mut rest = &bytes[..];
@@ -118,7 +106,7 @@ fn crowd(address: &str, served: &AtomicUsize, hurt: &AtomicUsize, during: impl F
         for seed in 1..=8u64 {
             let stop = &stop;
             scope.spawn(move || {
-                let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let mut dice = Dice::new(seed);
                 while !stop.load(Ordering::SeqCst) {
                     if seed % 2 == 0 {
                         rude(address, &mut dice);
@@ -138,6 +126,7 @@ fn crowd(address: &str, served: &AtomicUsize, hurt: &AtomicUsize, during: impl F
 fn assert_clean(weir: &Weir, port: &Port) {
     for worker in weir.workers() {
         wait_for("the worker to be rid of all sessions", || proc::descriptors(worker) < 40);
+        wait::wait_until_idle(worker);
     }
     let mut stream = connect(port.v4());
     stream.write_all(b"e").unwrap();

@@ -120,7 +120,7 @@ impl Kind {
 
 /// The beginning of an answer, for a log line.
 fn quote(answer: &[u8]) -> String {
-    const SHOWN: usize = 40;
+    const SHOWN: usize = 64;
     let line = answer.split(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
     String::from_utf8_lossy(&line[..line.len().min(SHOWN)]).into_owned()
 }

@@ -146,9 +146,9 @@ impl Engine {
     }
 }
 
-/// When the probe after the last one is due.
+/// When the probe after the last one is due; soon, where the last one could not be made and nothing is known of the peer.
 fn next(checked: &Checked, now: Instant) -> Instant {
-    checked.record.probed().map_or(now + checked.check.interval, |last| last + checked.check.interval)
+    checked.record.probed().map_or(now + GRACE, |last| last + checked.check.interval)
 }
 
 /// Counts what a probe has found out, and logs it.

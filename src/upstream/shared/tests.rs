@@ -51,7 +51,7 @@ fn peers_that_stay_keep_their_records() {
     assert_eq!(sessions(&newest, 0), [0, 0]);
     let mut weak = Vec::new();
     for roster in [&old, &new, &newest] {
-        weak.extend(roster.known.values().map(|record| Rc::downgrade(&record.region)));
+        weak.extend(roster.known.values().map(|known| Rc::downgrade(&known.record.region)));
     }
     drop((old, new, newest));
     assert!(weak.iter().all(|region| region.upgrade().is_none()), "unused memory is given back");
@@ -83,11 +83,12 @@ fn the_first_probe_decides_and_later_ones_in_a_row() {
     assert_eq!(x.report(true, 2, 3), None);
     assert_eq!(x.report(true, 2, 3), Some(Health::Up));
     assert_eq!((y.report(false, 2, 3), y.descents()), (Some(Health::Down), 1));
-    // Kept over a reload, until the group is not checked any more.
+    // Kept over a reload, even one that fails and leaves the old workers as they are, but not over a time without checks.
     let kept = Roster::new(&[checked("a", &["y"])], &[&roster]).unwrap();
+    let unchecked = Roster::new(&[group("a", &["y"])], &[&kept, &roster]).unwrap();
     assert_eq!((kept.records(0)[0].health(), kept.records(0)[0].falls()), (Health::Down, 1));
-    let unchecked = Roster::new(&[group("a", &["y"])], &[&roster]).unwrap();
-    assert_eq!((unchecked.records(0)[0].health(), unchecked.records(0)[0].falls()), (Health::Unknown, 0));
+    let again = Roster::new(&[checked("a", &["y"])], &[&unchecked, &kept]).unwrap();
+    assert_eq!((again.records(0)[0].health(), again.records(0)[0].falls()), (Health::Unknown, 0));
 }
 
 #[test]
