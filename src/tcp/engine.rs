@@ -66,7 +66,7 @@ impl Engine {
     pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, roster: &Roster, row: usize) -> Vec<Epoch> {
         let groups = config.groups.iter().enumerate();
         let new = |(number, group): (usize, &Rc<Group>)| {
-            Balancer::new(group.clone(), roster.records(number), roster.spares(group), row)
+            Balancer::new(group.clone(), roster.records(number), roster.spares(number), row)
         };
         let balancers = groups.map(new).collect();
         self.follow_names(cx, &config);

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::Group;
 use crate::shm::Shared;
-use spares::Spares;
+use spares::{Pool, Spares};
 
 /// How many workers may live at once, finishing ones included: four generations of as many as can be configured. Rows that were
 /// never used take no memory.
@@ -265,8 +265,8 @@ struct Key {
 pub struct Roster {
     /// By group, then by peer.
     groups: Vec<Vec<Record>>,
-    /// By the names of the groups that follow names, each with whether its peers are checked.
-    spares: HashMap<String, (Spares, bool)>,
+    /// By group; `None` for one that follows no names.
+    pools: Vec<Option<Pool>>,
     known: HashMap<Key, Known>,
     epoch: Instant,
 }
@@ -290,7 +290,7 @@ impl Roster {
         let new = keys.iter().flatten().filter(|key| find(key).is_none()).count();
         let region = Rc::new(Region::new(new, epoch)?);
         let mut added = (0..new).map(|index| Record { region: Rc::clone(&region), index });
-        let mut roster = Roster { groups: Vec::new(), spares: HashMap::new(), known: HashMap::new(), epoch };
+        let mut roster = Roster { groups: Vec::new(), pools: Vec::new(), known: HashMap::new(), epoch };
         for (group, keys) in groups.iter().zip(keys) {
             let checked = group.check.is_some();
             let mut records = Vec::with_capacity(keys.len());
@@ -311,18 +311,11 @@ impl Roster {
             }
             roster.groups.push(records);
         }
-        for group in groups.iter().filter(|group| !group.followed.is_empty()) {
-            let checked = group.check.is_some();
-            let spares = match older.iter().find_map(|roster| roster.spares.get(&group.name)) {
-                Some((spares, was_checked)) => {
-                    if checked && !was_checked {
-                        spares.forget_health();
-                    }
-                    spares.clone()
-                }
-                None => Spares::new(epoch)?,
-            };
-            roster.spares.insert(group.name.clone(), (spares, checked));
+        for (number, group) in groups.iter().enumerate() {
+            let nth = groups[..number].iter().filter(|twin| twin.name == group.name).count();
+            let known = older.iter().flat_map(|roster| roster.pools.iter().flatten());
+            let follows = !group.followed.is_empty();
+            roster.pools.push(if follows { Some(Pool::new(group, nth, known, epoch)?) } else { None });
         }
         Ok(roster)
     }
@@ -332,9 +325,9 @@ impl Roster {
         &self.groups[group]
     }
 
-    /// The spare records of a group that follows names.
-    pub fn spares(&self, group: &Group) -> Option<&Spares> {
-        self.spares.get(&group.name).map(|(spares, _)| spares)
+    /// The spare records of the group with this number, if it follows names.
+    pub fn spares(&self, group: usize) -> Option<&Spares> {
+        self.pools[group].as_ref().map(Pool::spares)
     }
 
     /// Wipes what a worker that died has left: its sessions, its leases.
@@ -343,8 +336,8 @@ impl Roster {
             record.row(row).store(0, Ordering::Relaxed);
             record.release_lease(row);
         }
-        for (spares, _) in self.spares.values() {
-            spares.clear(row);
+        for pool in self.pools.iter().flatten() {
+            pool.spares().clear(row);
         }
     }
 }

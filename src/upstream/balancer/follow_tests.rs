@@ -41,7 +41,7 @@ fn ips(last: impl IntoIterator<Item = u8>) -> Vec<IpAddr> {
 
 fn workers(group: &Group, rows: std::ops::Range<usize>) -> Vec<Balancer> {
     let roster = Roster::new([group], &[]).unwrap();
-    rows.map(|row| Balancer::new(Rc::new(group.clone()), roster.records(0), roster.spares(group), row)).collect()
+    rows.map(|row| Balancer::new(Rc::new(group.clone()), roster.records(0), roster.spares(0), row)).collect()
 }
 
 fn somebody() -> Address {
@@ -152,6 +152,22 @@ fn ip_hash_is_the_same_in_all_workers() {
         let picks: BTreeSet<String> = picks.collect();
         assert_eq!(picks.len(), 1, "{picks:?}");
     }
+}
+
+#[test]
+fn what_workers_share_outlives_a_reload() {
+    let (first, twin) = (group(plain_peer(), false), group(plain_peer(), false));
+    let old = Roster::new([&first], &[]).unwrap();
+    let new = Roster::new([&first, &twin], &[&old]).unwrap();
+    let start = |roster: &Roster, number: usize| {
+        let mut worker = Balancer::new(Rc::new(first.clone()), roster.records(number), roster.spares(number), 0);
+        worker.follow(0, &ips([1]));
+        worker
+    };
+    let (mut old, new, twin) = (start(&old, 0), start(&new, 0), start(&new, 1));
+    pick(&mut old).unwrap();
+    let sessions = |worker: &Balancer| worker.present().map(|(_, _, record)| record.sessions()).collect::<Vec<_>>();
+    assert_eq!((sessions(&new), sessions(&twin)), (vec![1], vec![0]));
 }
 
 #[test]

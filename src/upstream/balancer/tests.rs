@@ -22,8 +22,7 @@ fn group(peers: Vec<Peer>) -> Group {
 /// The balancer of a worker with row 3.
 fn balancer_of(group: Group) -> Balancer {
     let roster = Roster::new([&group], &[]).unwrap();
-    let spares = roster.spares(&group);
-    Balancer::new(Rc::new(group.clone()), roster.records(0), spares, 3)
+    Balancer::new(Rc::new(group), roster.records(0), None, 3)
 }
 
 fn balancer(peers: Vec<Peer>) -> Balancer {

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::{Cell, Record, Region};
+use crate::upstream::Group;
 
 /// How many addresses a group may have at once beside those it had when the configuration was read, old ones with live sessions included.
 pub const SPARES: usize = 128;
@@ -41,8 +42,43 @@ impl Drop for Spare {
     }
 }
 
+/// The spare records of a group, and what makes it the same group in another configuration.
+pub(super) struct Pool {
+    group: String,
+    /// Which of several groups with the same name it is.
+    nth: usize,
+    checked: bool,
+    spares: Spares,
+}
+
+impl Pool {
+    /// The spare records that the group has in another configuration, the pools of which are `known`, or new ones.
+    pub(super) fn new<'a>(
+        group: &Group,
+        nth: usize,
+        mut known: impl Iterator<Item = &'a Pool>,
+        epoch: Instant,
+    ) -> io::Result<Self> {
+        let checked = group.check.is_some();
+        let spares = match known.find(|pool| pool.group == group.name && pool.nth == nth) {
+            Some(pool) => {
+                if checked && !pool.checked {
+                    pool.spares.forget_health();
+                }
+                pool.spares.clone()
+            }
+            None => Spares::new(epoch)?,
+        };
+        Ok(Pool { group: group.name.clone(), nth, checked, spares })
+    }
+
+    pub(super) fn spares(&self) -> &Spares {
+        &self.spares
+    }
+}
+
 impl Spares {
-    pub(super) fn new(epoch: Instant) -> io::Result<Self> {
+    fn new(epoch: Instant) -> io::Result<Self> {
         Ok(Spares { region: Rc::new(Region::new(2 * SPARES, epoch)?) })
     }
 
@@ -98,7 +134,7 @@ impl Spares {
         })
     }
 
-    pub(super) fn forget_health(&self) {
+    fn forget_health(&self) {
         (0..SPARES).for_each(|place| self.record(place).forget_health());
     }
 
