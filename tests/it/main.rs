@@ -18,6 +18,7 @@ mod methods;
 mod processes;
 mod relay;
 mod reload;
+mod resolver;
 mod return_text;
 mod seed;
 mod shipped;

@@ -153,7 +153,7 @@ fn next(checked: &Checked, now: Instant) -> Instant {
 
 /// Counts what a probe has found out, and logs it.
 fn report(checked: &Checked, verdict: Verdict) {
-    let (peer, group) = (&checked.peer().name, &checked.group.name);
+    let (peer, group) = (&checked.name, &checked.group.name);
     let change = checked.record.report(verdict.is_ok(), checked.check.rise, checked.check.fall);
     match (change, verdict) {
         (Some(Health::Down), Err(reason)) => {
