@@ -59,14 +59,14 @@ pub(super) struct Session {
     pub arrival: Arrival,
     client: Connection,
     upstream: Option<Upstream>,
-    /// The last peer tried, and those before it, by their places in the group, for the access log.
-    last_peer: Option<u32>,
-    failed_peers: Vec<u32>,
+    /// The number of the last peer tried, and the names of those before it, for the access log.
+    last_peer: Option<usize>,
+    failed_peers: Vec<String>,
     /// No peer was left to choose.
     none_chosen: bool,
-    /// When connecting to the last peer began, and how long it took.
-    connect_began: Instant,
-    connect_time: Option<Duration>,
+    /// When connecting to the last peer began, and ended well; in milliseconds of the session.
+    connect_began: u32,
+    connected: Option<u32>,
     /// What went wrong, as `$status`.
     fault: Option<u16>,
     tried: Tried,
@@ -95,8 +95,8 @@ impl Session {
             last_peer: None,
             failed_peers: Vec::new(),
             none_chosen: false,
-            connect_began: now,
-            connect_time: None,
+            connect_began: 0,
+            connected: None,
             fault: None,
             tried: Tried::default(),
             relay,
@@ -145,10 +145,12 @@ impl Session {
     fn connect(&mut self, cx: &mut Context, balancer: &mut Balancer) -> Verdict {
         const ACTION: &str = "connecting to upstream";
         let now = cx.reactor.now();
-        while let Some(peer) = balancer.pick(&mut self.tried, now) {
-            self.failed_peers.extend(self.last_peer.replace(peer as u32));
-            self.connect_began = now;
-            let config = &balancer.group().peers[peer];
+        while let Some(peer) = balancer.pick(&mut self.tried, &self.arrival.client, now) {
+            if let Some(before) = self.last_peer.replace(peer) {
+                self.failed_peers.push(balancer.peer(before).name.clone());
+            }
+            self.connect_began = self.milliseconds(cx);
+            let config = balancer.peer(peer);
             if !cx.connections.take() {
                 let limit = cx.connections.limit;
                 let message = format_args!("{limit} worker_connections are not enough");
@@ -194,7 +196,7 @@ impl Session {
 
     fn peer_failed(&self, cx: &Context, balancer: &mut Balancer, peer: usize) {
         if balancer.failed(peer, cx.reactor.now()) {
-            let name = balancer.group().peers[peer].name.as_str();
+            let name = balancer.peer(peer).name.as_str();
             let message = format_args!("upstream server temporarily disabled");
             self.arrival.log(Level::Warn, None, "connecting to upstream", Some(name), message);
         }
@@ -206,7 +208,7 @@ impl Session {
         if let Some(Upstream { connection, peer }) = self.upstream.take() {
             connection.close(&mut cx.reactor);
             cx.connections.give_back();
-            let name = Some(balancer.group().peers[peer].name.as_str());
+            let name = Some(balancer.peer(peer).name.as_str());
             const ACTION: &str = "connecting to upstream";
             match error.kind() {
                 io::ErrorKind::UnexpectedEof => {
@@ -268,9 +270,9 @@ impl Session {
     fn connected(&mut self, cx: &mut Context, balancer: &mut Balancer) -> Verdict {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         balancer.succeeded(upstream.peer);
-        self.connect_time = Some(cx.reactor.now() - self.connect_began);
+        self.connected = Some(self.milliseconds(cx));
         let server = &self.arrival.server;
-        if server.nodelay && balancer.group().peers[upstream.peer].address.port().is_some() {
+        if server.nodelay && balancer.peer(upstream.peer).address.port().is_some() {
             // A peer that has reset the connection meanwhile is found out by the relay.
             let _ = upstream.connection.set_nodelay(true);
         }
@@ -298,7 +300,7 @@ impl Session {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         let ends = Ends { client: &self.client, upstream: &upstream.connection };
         let arrival = &self.arrival;
-        let name = balancer.map(|balancer| balancer.group().peers[upstream.peer].name.as_str());
+        let name = balancer.map(|balancer| balancer.peer(upstream.peer).name.as_str());
         let was_waiting = self.relay.waiting();
         let goes_on = self.relay.ready(event, ends, &mut cx.reactor, &mut cx.buffers, |fault: &Fault| {
             let level = fault_level(fault);
@@ -370,6 +372,20 @@ impl Session {
         }
     }
 
+    /// The group and the number of the peer it relays to.
+    pub(super) fn relays_to(&self) -> Option<(usize, usize)> {
+        match (&self.phase, &self.upstream) {
+            (Phase::Relaying, Some(upstream)) => Some((self.group()?, upstream.peer)),
+            _ => None,
+        }
+    }
+
+    /// A check has found its peer down; the session is to be closed.
+    pub(super) fn peer_fell(&self, balancer: Option<&Balancer>) {
+        let message = format_args!("upstream is down by a check, closing session");
+        self.arrival.log(Level::Info, None, "proxying", self.peer_name(balancer), message);
+    }
+
     /// How long the peer on a side may take no byte while some wait for it.
     pub(super) fn patience(&self, side: Option<Side>) -> Duration {
         let timeouts = &self.arrival.server.timeouts;
@@ -411,19 +427,24 @@ impl Session {
         (self.arrival.epoch, kept)
     }
 
+    /// The age of the session, as far as it can be counted.
+    fn milliseconds(&self, cx: &Context) -> u32 {
+        u32::try_from((cx.reactor.now() - self.arrival.began).as_millis()).unwrap_or(u32::MAX)
+    }
+
     /// The last peer tried.
     fn peer_name<'a>(&self, balancer: Option<&'a Balancer>) -> Option<&'a str> {
-        Some(balancer?.group().peers[self.last_peer? as usize].name.as_str())
+        Some(balancer?.peer(self.last_peer?).name.as_str())
     }
 
     fn attempts<'a>(&'a self, balancer: Option<&'a Balancer>) -> Attempts<'a> {
         let (received, sent) = (self.relay.received(Side::Upstream), self.relay.sent(Side::Upstream));
-        let attempt = |peer| Attempt { peer, connect_time: self.connect_time, received, sent };
+        let connect_time = self.connected.map(|then| Duration::from_millis(u64::from(then - self.connect_began)));
+        let attempt = |peer| Attempt { peer, connect_time, received, sent };
         Attempts {
-            group: balancer.map(|balancer| balancer.group()),
             failed: &self.failed_peers,
             last: self.peer_name(balancer).map(attempt),
-            none_chosen: self.none_chosen,
+            without_peer: balancer.filter(|_| self.none_chosen).map(|balancer| balancer.group().name.as_str()),
         }
     }
 
