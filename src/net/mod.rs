@@ -6,7 +6,9 @@ pub mod access;
 pub mod address;
 pub mod connection;
 pub mod listener;
+mod tls;
 
 pub use address::Address;
 pub use connection::Connection;
 pub use listener::{ListenOptions, Listener};
+pub use tls::{TlsError, reasons};

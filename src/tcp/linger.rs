@@ -19,6 +19,8 @@ const TURN: usize = 256 * 1024;
 
 pub(super) struct Linger {
     connection: Connection,
+    /// Our end has been sent.
+    told: bool,
     timer: TimerId,
     until: Instant,
 }
@@ -26,15 +28,18 @@ pub(super) struct Linger {
 impl Linger {
     /// Ends our side.
     pub(super) fn begin(connection: Connection, timer: TimerId, cx: &mut Context) -> Self {
-        connection.shutdown_write();
+        let told = connection.shutdown_write(&mut cx.reactor);
         let now = cx.reactor.now();
         cx.reactor.set_timer(timer, now + IDLE);
         cx.reactor.again(connection.source());
-        Linger { connection, timer, until: now + TOTAL }
+        Linger { connection, told, timer, until: now + TOTAL }
     }
 
     /// Reads and drops. Returns whether the peer has more time.
     pub(super) fn ready(&mut self, cx: &mut Context) -> bool {
+        if !self.told && cx.reactor.writable(self.connection.source()) {
+            self.told = self.connection.shutdown_write(&mut cx.reactor);
+        }
         let mut budget = TURN;
         while cx.reactor.readable(self.connection.source()) {
             let scratch = cx.buffers.scratch(TURN);
