@@ -13,6 +13,7 @@ use crate::log::access::AccessLogs;
 use crate::log::error::{Level, Sink, Target};
 use crate::net::ListenOptions;
 use crate::tcp;
+use crate::tls;
 use crate::upstream;
 
 pub use events::Events;
@@ -28,6 +29,8 @@ pub struct Config {
     pub tcp: std::rc::Rc<tcp::Config>,
     /// The access log files of all blocks, not opened yet.
     pub access_logs: AccessLogs,
+    /// What TLS sessions of all workers share, without its memory yet.
+    pub tls: tls::Shared,
     /// The sockets to listen on; the worker hands them to the engines by their place in this list.
     pub listens: Vec<ListenOptions>,
 }
@@ -49,7 +52,9 @@ impl Builder {
         }
         let main = self.main.settle(source, loader)?;
         let mut access_logs = AccessLogs::default();
-        let tcp = self.tcp.build(source.prefix.join(defaults::TCP_ACCESS_LOG_PATH), &mut access_logs)?;
+        let mut tls = tls::Shared::default();
+        let default_log = source.prefix.join(defaults::TCP_ACCESS_LOG_PATH);
+        let tcp = self.tcp.build(default_log, &mut access_logs, &mut tls)?;
         for place in tcp.idle {
             let message = "no \"proxy_pass\" or \"return\" is defined for server".to_owned();
             loader.warnings.push(Warning { message, place: Some(place) });
@@ -63,7 +68,7 @@ impl Builder {
                 listens.len()
             )));
         }
-        Ok(Config { main, events: self.events, tcp: tcp.config, access_logs, listens })
+        Ok(Config { main, events: self.events, tcp: tcp.config, access_logs, tls, listens })
     }
 }
 

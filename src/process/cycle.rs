@@ -14,6 +14,7 @@ use crate::log::error::{self, Opened};
 use crate::log::{Level, message};
 use crate::net::Listener;
 use crate::shm::Shared;
+use crate::tls;
 use crate::upstream::shared::BusyTable;
 use crate::worker::Setup;
 
@@ -33,10 +34,17 @@ pub struct Cycle {
 }
 
 impl Cycle {
-    /// Opens what `config` needs beside its logs, keeping what it can of the sockets `kept`. On failure everything is as before, and
-    /// logged.
-    pub fn open(config: Config, access_logs: AccessLogs, kept: &[Listener]) -> Result<Self, Logged> {
+    /// Opens what `config` needs beside its logs, keeping what it can of the sockets `kept` and of the TLS sessions that `resumable`
+    /// holds. On failure everything is as before, and logged.
+    pub fn open(
+        config: Config,
+        access_logs: AccessLogs,
+        kept: &[Listener],
+        resumable: Option<&tls::Shared>,
+    ) -> Result<Self, Logged> {
         let busy = shared_counters(&config)?;
+        let zones = config.tls.open(resumable);
+        zones.map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of session caches failed")))?;
         let listeners = listeners::open(&config.listens, kept)?;
         Ok(Cycle { config: Rc::new(config), listeners, access_logs, busy: Rc::new(busy) })
     }
@@ -63,7 +71,7 @@ impl Cycle {
         if *old != new {
             pidfile::write(&new)?;
         }
-        let cycle = Cycle::open(config, access_logs, &self.listeners).inspect_err(|_| {
+        let cycle = Cycle::open(config, access_logs, &self.listeners, Some(&self.config.tls)).inspect_err(|_| {
             if *old != new {
                 pidfile::remove(&new);
             }

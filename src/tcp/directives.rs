@@ -1,8 +1,7 @@
 //! The directives of `tcp {}` and of the `server {}` in it.
 
 use super::level::{AccessLog, Builder, Level, Pass};
-use super::listen;
-use super::variables;
+use super::{listen, ssl_directives, variables};
 use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row, value};
 use crate::log::format::Escape;
 use crate::net::access::{Match, Rule};
@@ -11,10 +10,10 @@ use crate::upstream;
 
 const M: Contexts = Contexts::TCP;
 const S: Contexts = Contexts::TCP_SERVER;
-const MS: Contexts = M.or(S);
+pub(super) const MS: Contexts = M.or(S);
 
 /// A row of this block's table. Its arguments are those of the documentation, in that order.
-const fn row(
+pub(super) const fn row(
     name: &'static str,
     contexts: Contexts,
     arity: Arity,
@@ -38,11 +37,14 @@ const fn block_row(
 }
 
 /// The same row for a directive that may stand more than once on a level.
-const fn repeated(row: Row) -> Row {
+pub(super) const fn repeated(row: Row) -> Row {
     Row { repeat: true, ..row }
 }
 
-/// The table of `tcp {}` and `server {}`.
+/// All that may stand in `tcp {}` and `server {}`.
+static TABLES: &[&[Directive<Level>]] = &[TABLE, ssl_directives::TABLE];
+
+/// The table of `tcp {}` and `server {}`, without `ssl*`.
 pub static TABLE: &[Directive<Level>] = &[
     Directive {
         row: block_row(
@@ -66,7 +68,7 @@ pub static TABLE: &[Directive<Level>] = &[
         ),
         set: |level, call| {
             let mut server = Level::default();
-            call.apply(TABLE, &mut server)?;
+            call.apply_all(TABLES, &mut server)?;
             level.servers.push((server, call.node.end.clone()));
             Ok(())
         },
@@ -76,9 +78,9 @@ pub static TABLE: &[Directive<Level>] = &[
             "listen",
             S,
             Arity::AtLeast(1),
-            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ipv6only=on|off]",
+            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ssl] [ipv6only=on|off]",
             "-",
-            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first.",
+            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first. `ssl`: clients speak TLS here.",
         )),
         set: |level, call| {
             let directive = listen::Directive::parse(call)?;
@@ -325,7 +327,7 @@ pub static TABLE: &[Directive<Level>] = &[
 /// The first fault in the block.
 pub fn tcp_block(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
     let mut level = Level::default();
-    call.apply(TABLE, &mut level)?;
+    call.apply_all(TABLES, &mut level)?;
     builder.blocks.push(level);
     Ok(())
 }
@@ -418,5 +420,5 @@ fn set_access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
 
 /// The rows of this block, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().map(|directive| &directive.row)
+    TABLES.iter().copied().flatten().map(|directive| &directive.row)
 }

@@ -92,11 +92,13 @@ impl Engine {
             accepted: clock::unix_seconds(),
             listen: route.name.clone(),
             server: server.clone(),
+            tls: route.tls,
             epoch,
             debug: cx.debugged.iter().any(|named| named.covers(&client)),
             client,
         };
-        if !access::allows(&server.rules, &arrival.client) {
+        // Of a client that speaks TLS the rules are asked after the handshake.
+        if !arrival.tls && !access::allows(&server.rules, &arrival.client) {
             arrival.refused(cx);
             cx.connections.give_back();
             return;

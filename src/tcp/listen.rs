@@ -17,7 +17,9 @@ pub(super) struct Directive {
     /// A socket of its own was asked for, even where a wildcard one would do: `bind`, or an option that implies it.
     bind: bool,
     ipv6only: Option<bool>,
-    place: Place,
+    /// Clients speak TLS.
+    pub(super) ssl: bool,
+    pub(super) place: Place,
 }
 
 impl Directive {
@@ -26,13 +28,19 @@ impl Directive {
         let text = words[0];
         let addresses = address::resolve_listen(text)
             .map_err(|why| call.error(format!("{why} in \"{text}\" of the \"listen\" directive")))?;
-        let mut directive =
-            Directive { addresses, default: false, bind: false, ipv6only: None, place: call.node.place.clone() };
+        let mut directive = Directive {
+            addresses,
+            default: false,
+            bind: false,
+            ipv6only: None,
+            ssl: false,
+            place: call.node.place.clone(),
+        };
         for &word in &words[1..] {
             match word {
                 "bind" => directive.bind = true,
                 "default" => directive.default = true,
-                "ssl" => return Err(call.error("the \"ssl\" parameter requires TLS, which weir does not offer yet")),
+                "ssl" => directive.ssl = true,
                 _ => match word.strip_prefix("ipv6only=") {
                     Some(value) => {
                         let on = match value {
@@ -74,6 +82,8 @@ pub(super) struct Route {
     /// The address as logs print it.
     pub(super) name: Rc<str>,
     pub(super) server: Rc<Server>,
+    /// Whether clients speak TLS here; the server has what it takes.
+    pub(super) tls: bool,
 }
 
 impl Listen {
@@ -98,6 +108,8 @@ struct Entry {
     default_set: bool,
     last_server: usize,
     server: Rc<Server>,
+    /// The first `listen ... ssl` of the address.
+    ssl: Option<Place>,
 }
 
 /// Puts the directives of all servers together. The first server of an address gets its sessions, or the one marked `default`.
@@ -111,6 +123,13 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)]) -> Result<Vec<List
             }
         }
     }
+    for entry in &entries {
+        if let (Some(place), None) = (&entry.ssl, &entry.server.tls) {
+            // Another server asked for it, but this one gets the sessions.
+            let message = "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive";
+            return Err(Error::at(place, message));
+        }
+    }
     let own_socket = |entry: &Entry| {
         entry.bind || entry.address.is_wildcard() || !entries.iter().any(|other| covers(&other.address, &entry.address))
     };
@@ -118,6 +137,7 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)]) -> Result<Vec<List
         address: entry.address.clone(),
         name: entry.address.to_string().into(),
         server: entry.server.clone(),
+        tls: entry.server.ssl || entry.ssl.is_some(),
     };
     let listen = |socket: &Entry| {
         let mut routes: Vec<Route> = entries
@@ -166,6 +186,7 @@ fn add(
             default_set: directive.default,
             last_server: number,
             server: server.clone(),
+            ssl: directive.ssl.then(|| directive.place.clone()),
         });
         return Ok(());
     };
@@ -173,6 +194,9 @@ fn add(
         return fault("a duplicate listen");
     }
     entry.last_server = number;
+    if directive.ssl && entry.ssl.is_none() {
+        entry.ssl = Some(directive.place.clone());
+    }
     if options_set {
         if entry.options_set {
             return fault("duplicate listen options for");

@@ -7,6 +7,7 @@ mod level;
 mod linger;
 mod listen;
 mod session;
+mod ssl_directives;
 mod variables;
 
 use std::rc::Rc;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use crate::log::access::LogId;
 use crate::net::access::Rule;
 use crate::relay::Timeouts;
+use crate::tls;
 use crate::upstream::Group;
 
 pub use engine::Engine;
@@ -47,6 +49,10 @@ pub struct Server {
     nodelay: bool,
     keepalive: bool,
     rules: Vec<Rule>,
+    /// Of a server with certificates, whether it uses them or not.
+    tls: Option<tls::Server>,
+    /// `ssl on`
+    ssl: bool,
     access_logs: Vec<LogId>,
     content: Content,
 }

@@ -1,10 +1,10 @@
 //! One session: a client, and what is done for it.
 //!
 //! ```text
-//! accepted ─▶ Connecting ─▶ Relaying ─▶ over     proxy_pass
-//!                 │  ▲ next peer
-//!                 └──┘
-//! accepted ─▶ Sending ─▶ over                    return
+//! accepted ─▶ (Handshaking) ─▶ Connecting ─▶ Relaying ─▶ over     proxy_pass
+//!                                  │  ▲ next peer
+//!                                  └──┘
+//! accepted ─▶ (Handshaking) ─▶ Sending ─▶ over                    return
 //! ```
 //!
 //! A connection that may still hold bytes for its peer outlives its session: see [`super::linger`].
@@ -20,9 +20,12 @@ use super::{Content, access_log};
 use crate::context::{Context, Epoch};
 use crate::event::{Owner, TimerId};
 use crate::log::{Level, Record, emit, enabled};
-use crate::net::{Address, Connection};
+use crate::net::{Address, Connection, TlsError, access, reasons};
 use crate::relay::{Ends, Expired, Fault, Relay, Side};
 use crate::upstream::{Balancer, Tried};
+
+/// What is done while TLS is being agreed on, in nginx's words.
+const HANDSHAKING: &str = "SSL handshaking";
 
 /// Whether a session goes on after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub(super) struct Arrival {
     /// The listening address as configured.
     pub listen: Rc<str>,
     pub server: Rc<Server>,
+    /// It is to speak TLS.
+    pub tls: bool,
     /// The configuration it came under.
     pub epoch: Epoch,
     /// One of `debug_connection`'s clients.
@@ -99,8 +104,12 @@ impl Arrival {
 
     /// The client may not come in.
     pub(super) fn refused(&self, cx: &mut Context) {
-        self.log(Level::Notice, None, "", None, format_args!("access forbidden by rule"));
+        self.log_refused();
         self.write_access_log(cx, None, 0, 0);
+    }
+
+    fn log_refused(&self) {
+        self.log(Level::Notice, None, "", None, format_args!("access forbidden by rule"));
     }
 
     /// The reactor does not take the client's socket.
@@ -143,6 +152,8 @@ struct Upstream {
 }
 
 enum Phase {
+    /// TLS is being agreed on with the client.
+    Handshaking,
     /// A peer is being connected to.
     Connecting,
     /// Bytes are passed between client and upstream.
@@ -196,8 +207,73 @@ impl Session {
         }
     }
 
-    /// Begins to serve.
+    /// Begins: with the handshake where there is one.
     pub(super) fn start(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
+        let server = &self.arrival.server;
+        let Some(tls) = server.tls.as_ref().filter(|_| self.arrival.tls) else {
+            return self.serve(cx, balancer);
+        };
+        match tls.session().and_then(|ssl| self.client.start_tls(ssl)) {
+            Ok(()) => {
+                self.phase = Phase::Handshaking;
+                cx.reactor.set_timer(self.timer, cx.reactor.now() + server.timeouts.client);
+                Verdict::GoesOn
+            }
+            Err(stack) => {
+                let message = format_args!("SSL_new() failed (SSL: {})", reasons(&stack));
+                self.log(Level::Alert, None, HANDSHAKING, message);
+                Verdict::Over
+            }
+        }
+    }
+
+    /// Goes on with the handshake; after it the client may come in or not.
+    fn handshake(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
+        match self.client.handshake(&mut cx.reactor) {
+            Ok(false) => return Verdict::GoesOn,
+            Ok(true) => {}
+            Err(error) => {
+                self.log_handshake(&error);
+                return Verdict::Over;
+            }
+        }
+        let server = &self.arrival.server;
+        let judged = server.tls.as_ref().and_then(|tls| self.client.tls(|ssl| tls.judge(ssl)));
+        if let Some(Err(message)) = judged {
+            self.log(Level::Info, None, HANDSHAKING, format_args!("{message}"));
+            return Verdict::Over;
+        }
+        if !access::allows(&server.rules, &self.arrival.client) {
+            self.arrival.log_refused();
+            return Verdict::Over;
+        }
+        let verdict = self.serve(cx, balancer);
+        match self.phase {
+            // The connection is writable already, which no event will tell again.
+            Phase::Sending { .. } => self.send_text(cx),
+            _ => verdict,
+        }
+    }
+
+    fn log_handshake(&self, error: &io::Error) {
+        match (TlsError::of(error), error.raw_os_error()) {
+            (_, Some(libc::ECONNRESET | libc::EPIPE)) => {
+                let message = format_args!("peer closed connection in SSL handshake");
+                self.log(Level::Info, Some(error), HANDSHAKING, message);
+            }
+            (Some(_), _) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let message = format_args!("peer closed connection in SSL handshake");
+                self.log(Level::Info, None, HANDSHAKING, message);
+            }
+            (fault, _) => {
+                let level = if fault.is_some_and(TlsError::is_peers) { Level::Info } else { Level::Crit };
+                self.log(level, Some(error), HANDSHAKING, format_args!("SSL_do_handshake() failed"));
+            }
+        }
+    }
+
+    /// Does what the server is there for.
+    fn serve(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         let server = self.arrival.server.clone();
         match (&server.content, balancer) {
             (Content::Proxy(_), Some(balancer)) => self.connect(cx, balancer),
@@ -294,6 +370,7 @@ impl Session {
     /// A connection has something to read or takes something.
     pub(super) fn ready(&mut self, side: Side, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         match (&mut self.phase, balancer) {
+            (Phase::Handshaking, balancer) => self.handshake(cx, balancer),
             (Phase::Connecting, Some(balancer)) => match (&self.upstream, side) {
                 (Some(upstream), Side::Upstream) if cx.reactor.writable(upstream.connection.source()) => {
                     match upstream.connection.probe(&mut cx.reactor) {
@@ -350,7 +427,7 @@ impl Session {
         let was_stalled = self.relay.stalled();
         let goes_on = self.relay.ready(event, ends, &mut cx.reactor, &mut cx.buffers, |fault: &Fault| {
             let level = fault_level(fault);
-            arrival.log(level, Some(&fault.error), fault.action, name, format_args!("{} failed", fault.call));
+            arrival.log(level, Some(&fault.error), fault.action, name, format_args!("{} failed", call_name(fault)));
         });
         if goes_on {
             if self.relay.stalled() && !was_stalled {
@@ -375,7 +452,7 @@ impl Session {
                 Err(error) => {
                     let fault = Fault { side: Side::Client, call: "send()", action: "sending to client", error };
                     let level = fault_level(&fault);
-                    self.log(level, Some(&fault.error), fault.action, format_args!("{} failed", fault.call));
+                    self.log(level, Some(&fault.error), fault.action, format_args!("{} failed", call_name(&fault)));
                     return Verdict::Over;
                 }
             }
@@ -386,6 +463,11 @@ impl Session {
     /// The session's timer has run out: something is overdue, or only the timer is.
     pub(super) fn timer(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         match (&self.phase, balancer) {
+            (Phase::Handshaking, _) => {
+                let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
+                self.log(Level::Info, Some(&error), HANDSHAKING, format_args!("client timed out"));
+                Verdict::Over
+            }
             (Phase::Connecting, Some(balancer)) => self.try_next(cx, balancer, &io::ErrorKind::TimedOut.into()),
             (Phase::Relaying, balancer) => {
                 let (when, expired) = self.relay.deadline(&self.arrival.server.timeouts);
@@ -478,8 +560,20 @@ fn connect_level(error: &io::Error) -> Level {
     }
 }
 
+/// The call that failed, which is one of OpenSSL's where it found the fault.
+fn call_name(fault: &Fault) -> &'static str {
+    match (TlsError::of(&fault.error), fault.call) {
+        (None, call) => call,
+        (Some(_), "recv()") => "SSL_read()",
+        (Some(_), _) => "SSL_write()",
+    }
+}
+
 /// nginx's level for a connection that broke: a client's is no more than information.
 fn fault_level(fault: &Fault) -> Level {
+    if fault.side == Side::Client && TlsError::of(&fault.error).is_some_and(TlsError::is_peers) {
+        return Level::Info;
+    }
     match (fault.error.raw_os_error(), fault.side) {
         (
             Some(
