@@ -112,14 +112,17 @@ impl std::error::Error for TlsError {}
 
 /// OpenSSL's error queue in the form of `ERR_error_string(3)`, each error with its data.
 pub fn reasons(stack: &ErrorStack) -> String {
+    /// Marks the number of a system error (`ERR_SYSTEM_FLAG`).
+    const SYSTEM: u64 = 1 << 31;
     let mut text = String::new();
     for error in stack.errors() {
         let separator = if text.is_empty() { "" } else { " " };
         let library = error.library().unwrap_or("");
         text += &format!("{separator}error:{:08X}:{library}::", error.code());
-        match error.reason() {
-            Some(reason) => text += reason,
-            None => text += &format!("reason({})", error.reason_code()),
+        match (error.reason(), error.code() & SYSTEM) {
+            (Some(reason), _) => text += reason,
+            (None, 0) => text += &format!("reason({})", error.reason_code()),
+            (None, _) => text += Errno::from_raw((error.code() & !SYSTEM) as i32).desc(),
         }
         if let Some(data) = error.data().filter(|data| !data.is_empty()) {
             text += &format!(":{data}");

@@ -247,6 +247,7 @@ impl Session {
             self.arrival.log_refused();
             return Verdict::Over;
         }
+        self.phase = Phase::Connecting;
         let verdict = self.serve(cx, balancer);
         match self.phase {
             // The connection is writable already, which no event will tell again.

@@ -17,4 +17,5 @@ mod return_text;
 mod seed;
 mod signals;
 mod timeouts;
+mod tls;
 mod upgrade;
