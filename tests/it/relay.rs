@@ -8,9 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::common::clients::{exchange, fill, noise, reset};
+use super::common::clients::{connect_narrow, exchange, fill, noise, reset};
 use super::common::proc;
-use super::common::wait::PATIENCE;
+use super::common::wait::{PATIENCE, wait_until_idle};
 use crate::common::*;
 
 const MIB: usize = 1 << 20;
@@ -163,18 +163,6 @@ fn an_end_with_bytes_still_in_flight_to_a_slow_server() {
     release.store(true, Ordering::SeqCst);
     writer.join().unwrap();
     assert!(received.recv_timeout(PATIENCE).unwrap() == bytes);
-}
-
-/// Waits until a process has used no processor time for a while.
-fn wait_until_idle(pid: i32) {
-    let mut last = (proc::cpu_ticks(pid), Instant::now());
-    wait_for("the worker to rest", || {
-        let ticks = proc::cpu_ticks(pid);
-        if ticks != last.0 {
-            last = (ticks, Instant::now());
-        }
-        last.1.elapsed() > Duration::from_millis(300)
-    });
 }
 
 #[test]
@@ -400,4 +388,111 @@ fn keepalive_and_nodelay_are_set_on_sockets() {
         let socket = sockets.next().expect("the accepted socket");
         assert_eq!(socket[5].starts_with("02:"), expected, "{directive} {socket:?}");
     }
+}
+
+/// Reads slowly and keeps talking all the while; what is said may go unheard.
+fn read_slowly_and_chatter(mut stream: &TcpStream) -> Vec<u8> {
+    let mut got = Vec::new();
+    let mut piece = [0; 8000];
+    loop {
+        let _ = stream.write_all(b"?");
+        match stream.read(&mut piece) {
+            Ok(0) => return got,
+            Ok(count) => got.extend_from_slice(&piece[..count]),
+            Err(error) => panic!("{error} after {} bytes", got.len()),
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+// What is passed on fits into weir's socket at once, but its reader takes it slowly and keeps talking: a socket that is closed with
+// bytes still to be sent answers new ones with a reset (RFC 1122 4.2.2.13), and the rest would be lost.
+
+#[test]
+fn a_reply_to_a_client_that_goes_on_sending_is_whole() {
+    let reply = noise(400_000);
+    let backend = Backend::start({
+        let reply = reply.clone();
+        move |mut stream: TcpStream| {
+            stream.read_exact(&mut [0]).unwrap();
+            stream.write_all(&reply).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            backends::silent(stream);
+        }
+    });
+    let (_weir, port) = before(&backend);
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&std::net::SocketAddr::from(([127, 0, 0, 1], port.number)).into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(read_slowly_and_chatter(&stream) == reply);
+}
+
+#[test]
+fn the_last_words_to_a_server_that_goes_on_sending_are_whole() {
+    let words = noise(400_000);
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener.set_recv_buffer_size(4096).unwrap();
+    listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(5).unwrap();
+    let (sender, received) = mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
+    let backend = Backend::serve(listener.into(), move |stream| {
+        sender.lock().unwrap().send(read_slowly_and_chatter(&stream)).unwrap();
+    });
+    let (_weir, port) = before(&backend);
+    let mut stream = connect(port.v4());
+    stream.write_all(&words).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert!(received.recv_timeout(PATIENCE).unwrap() == words);
+}
+
+#[test]
+fn a_reply_is_whole_however_long_its_reader_takes() {
+    // Longer than a peer that has received everything may be silent.
+    let reply = noise(2_000_000);
+    let backend = Backend::start(backends::source(reply.clone()));
+    let (weir, port) = before(&backend);
+    let mut stream = connect_narrow(([127, 0, 0, 1], port.number).into());
+    weir.wait_access(1);
+    let (mut got, mut piece, mut said) = (Vec::new(), [0; 10_000], Instant::now());
+    loop {
+        if said.elapsed() > Duration::from_secs(6) {
+            said = Instant::now();
+            stream.write_all(b"?").unwrap();
+        }
+        match stream.read(&mut piece).unwrap_or_else(|error| panic!("{error} after {} bytes", got.len())) {
+            0 => break,
+            count => got.extend_from_slice(&piece[..count]),
+        }
+        thread::sleep(Duration::from_millis(40));
+    }
+    assert!(got == reply);
+}
+
+#[test]
+fn a_server_that_is_no_longer_heard_stops() {
+    // The client gives up a download while the server has not taken all it was told: what the server was told must not be lost,
+    // but its gigabytes are wanted by nobody.
+    let sent = Arc::new(AtomicUsize::new(0));
+    let backend = Backend::start({
+        let sent = sent.clone();
+        move |mut stream: TcpStream| {
+            let piece = vec![0; 65536];
+            while let Ok(count) = stream.write(&piece) {
+                sent.fetch_add(count, Ordering::SeqCst);
+            }
+        }
+    });
+    let (weir, port) = before(&backend);
+    let mut stream = connect(port.v4());
+    stream.write_all(&noise(100_000)).unwrap();
+    stream.read_exact(&mut vec![0; 10 * MIB]).unwrap();
+    reset(stream);
+    weir.wait_access(1);
+    let before = sent.load(Ordering::SeqCst);
+    wait_until_idle(weir.worker());
+    let more = sent.load(Ordering::SeqCst) - before;
+    assert!(more < 64 * MIB, "{} MiB more were sent to nobody", more / MIB);
 }

@@ -121,7 +121,7 @@ fn a_broken_file_changes_nothing() {
     for (text, message) in [
         (says(&port, "second").main("frobnicate;").text(), "[emerg] "),
         (says(&port, "second").text().trim_end().trim_end_matches('}').to_string(), "unexpected end of file"),
-        (says(&port, "second").main("user nosuchuser;").text(), "getpwnam(\"nosuchuser\") failed"),
+        (says(&port, "second").main("worker_priority x;").text(), "directive invalid number"),
         (
             says(&port, "second").main("include missing.conf;").text(),
             "missing.conf\" failed (2: No such file or directory)",
@@ -245,6 +245,22 @@ fn the_pid_file_moves() {
     weir.signal(Signal::SIGHUP);
     wait_for("the new pid file", || weir.prefix.pid("moved.pid") == Some(master));
     wait_for("the old pid file to go", || !weir.prefix.join("weir.pid").exists());
+}
+
+#[test]
+fn a_reload_that_fails_leaves_the_file_of_another_pid_alone() {
+    let port = Port::reserve();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let weir = says(&port, "a").start();
+    weir.prefix.write("other.pid", "12345\n");
+    let text = says(&port, "b").text().replace("pid weir.pid;", "pid other.pid;");
+    let address = taken.local_addr().unwrap();
+    weir.prefix.write("nginx.conf", text + &format!("tcp {{ server {{ listen {address}; return c; }} }}"));
+    weir.signal(Signal::SIGHUP);
+    weir.wait_error("still could not bind()");
+    assert_eq!(weir.prefix.read("other.pid"), "12345\n");
+    assert_eq!(weir.prefix.pid("weir.pid"), Some(weir.master()));
+    assert_eq!(fetch(port.v4()), "a");
 }
 
 #[test]

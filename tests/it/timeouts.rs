@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::common::backends::Unreachable;
-use super::common::clients::{fetch, fill, is_quiet};
+use super::common::clients::{connect_narrow, fetch, fill, is_quiet};
 use super::common::proc;
 use crate::common::*;
 
@@ -150,6 +150,24 @@ fn a_slow_reader_behind_a_full_kernel_buffer_is_not_cut() {
 }
 
 #[test]
+fn a_burst_on_its_way_to_a_slow_reader_keeps_the_session() {
+    // The kernel takes the burst at once, so weir has nothing left to do while the client takes its time.
+    let backend = Backend::start(|mut stream: TcpStream| {
+        stream.write_all(&vec![b'x'; 3 << 20]).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        stream.write_all(b"done").unwrap();
+    });
+    let (_weir, port) = before(backend.address, "timeout 1500ms; proxy_read_timeout 1500ms;");
+    let mut stream = connect_narrow(([127, 0, 0, 1], port.number).into());
+    let (mut piece, mut rest) = (vec![0; 10_000], 3 << 20);
+    while rest > 0 {
+        rest -= stream.read(&mut piece[..rest.min(10_000)]).unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(ask(&mut stream, b"?"), b"d");
+}
+
+#[test]
 fn proxy_send_timeout_runs_while_bytes_wait() {
     let release = Arc::new(AtomicBool::new(false));
     let backend = Backend::start(backends::stalled(release.clone()));
@@ -255,4 +273,52 @@ fn bytes_sent_before_the_connect_is_through_arrive() {
     ))
     .start();
     assert_eq!(ask(connect(port.v4()), b"early"), b"early");
+}
+
+#[test]
+fn many_idle_sessions_end_each_in_its_time() {
+    let backend = Backend::start(backends::silent);
+    let (weir, port) = before(backend.address, "timeout 1s; proxy_read_timeout 2s;");
+    let sessions: Vec<(Instant, TcpStream)> = (0..200)
+        .map(|_| {
+            thread::sleep(Duration::from_millis(2));
+            (Instant::now(), connect(port.v4()))
+        })
+        .collect();
+    for (start, stream) in &sessions {
+        let took = closed_after(stream, *start);
+        assert!(took >= HALF * 2 - Duration::from_millis(20), "cut after {took:?}");
+    }
+    assert_eq!(weir.wait_access(200).len(), 200);
+    wait_for("descriptors to be given back", || proc::descriptors(weir.worker()) < 30);
+}
+
+#[test]
+fn a_client_that_resets_ends_a_hanging_connect() {
+    let unreachable = Unreachable::new();
+    let (weir, port) = before(unreachable.address, "proxy_connect_timeout 1h;");
+    let idle = proc::descriptors(weir.worker());
+    let stream = connect(port.v4());
+    wait_for("the connect to begin", || proc::descriptors(weir.worker()) >= idle + 2);
+    super::common::clients::reset(stream);
+    weir.wait_access(1);
+}
+
+#[test]
+fn bytes_of_a_client_that_has_gone_arrive_when_the_connect_comes_through() {
+    let unreachable = Unreachable::new();
+    let (sender, received) = std::sync::mpsc::channel();
+    let backend = Backend::start(backends::recorder(sender));
+    let port = Port::reserve();
+    let _weir = Setup::tcp(format!(
+        "proxy_connect_timeout 500ms; upstream u {{ server {}; server {}; }}\nserver {{ listen {}; proxy_pass u; }}",
+        unreachable.address,
+        backend.address,
+        port.v4()
+    ))
+    .start();
+    let mut stream = connect(port.v4());
+    stream.write_all(b"last words").unwrap();
+    drop(stream);
+    assert_eq!(received.recv_timeout(wait::PATIENCE).unwrap(), b"last words");
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 
+use super::dice::Dice;
 use super::wait::PATIENCE;
 
 /// A connection whose reads and writes give up after [`PATIENCE`].
@@ -13,6 +14,16 @@ pub fn connect(to: impl ToSocketAddrs + Debug) -> TcpStream {
         Ok(stream) => stream,
         Err(error) => panic!("connect to {to:?}: {error}"),
     }
+}
+
+/// A connection whose kernel holds little for a slow reader, so that what it has not read stays with the sender.
+pub fn connect_narrow(to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(131_072).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 /// [`connect`] where refusal is an answer.
@@ -94,13 +105,10 @@ pub fn fill(stream: &mut TcpStream) -> usize {
 
 /// Bytes without a short period, so that a lost, doubled or exchanged piece shows.
 pub fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ length as u64;
+    let mut dice = Dice::new(length as u64);
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
+        bytes.extend_from_slice(&dice.next().to_le_bytes());
     }
     bytes.truncate(length);
     bytes

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::super::common::weir::send;
+use super::super::common::running::send;
 use super::*;
 
 /// How a client comes again, and what a server must say for it.
