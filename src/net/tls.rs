@@ -202,6 +202,8 @@ impl Tls {
     ) -> io::Result<Option<T>> {
         let stream = &mut *self.stream.borrow_mut();
         loop {
+            // What anything else has left in OpenSSL's error queue would be taken for this step's (SSL_get_error(3)).
+            ErrorStack::get();
             let wire = stream.get_mut();
             (wire.read_blocked, wire.write_blocked) = (false, false);
             let error = match step(stream) {

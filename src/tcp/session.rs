@@ -262,7 +262,8 @@ impl Session {
                 let message = format_args!("peer closed connection in SSL handshake");
                 self.log(Level::Info, Some(error), HANDSHAKING, message);
             }
-            (Some(_), _) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            (_, Some(_)) => self.log(Level::Info, Some(error), HANDSHAKING, format_args!("SSL_do_handshake() failed")),
+            (Some(_), None) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 let message = format_args!("peer closed connection in SSL handshake");
                 self.log(Level::Info, None, HANDSHAKING, message);
             }

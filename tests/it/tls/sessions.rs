@@ -1,6 +1,7 @@
 //! What a handshake agrees on, and what happens to those that come to nothing.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
 
 use openssl::dh::Dh;
 use openssl::pkey::Id;
@@ -8,6 +9,27 @@ use openssl::ssl::SslVersion;
 
 use super::certs::{Identity, ec_key, rsa_key};
 use super::*;
+
+#[test]
+fn the_readme() {
+    let readme = include_str!("../../../README.md");
+    let block =
+        readme.split("```nginx\n").find(|block| block.contains("8443 ssl;")).expect("a configuration in the README");
+    let block = block.split("```").next().unwrap();
+    let backend = Backend::start(backends::greeting("inside\n"));
+    let port = Port::reserve();
+    let block =
+        block.replace(" 8443 ", &format!(" {} ", port.number)).replace("127.0.0.1:8080", &backend.address.to_string());
+    let prefix = Prefix::new();
+    let make = readme.lines().find(|line| line.starts_with("openssl req ")).expect("how a certificate is made");
+    let done = Command::new("sh").args(["-c", make]).current_dir(prefix.join("")).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let _weir = Setup::tcp(block).start_in(prefix);
+    let mut stream = client(&port, |_| {});
+    let mut greeting = [0; 7];
+    stream.read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"inside\n");
+}
 
 fn text(stream: impl Read) -> String {
     String::from_utf8(read_all(stream)).unwrap()
@@ -211,8 +233,33 @@ fn random_bytes_never_harm() {
 }
 
 #[test]
+fn keys_are_changed_in_the_middle_of_a_session() {
+    let backend = Backend::start(backends::echo);
+    let port = Port::reserve();
+    let _weir = proxy(&port, &backend, "").start_in(folder());
+    let mut child = Command::new("timeout")
+        .args(["30", "openssl", "s_client", "-tls1_3", "-connect", &port.v4()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut to = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut notes = BufReader::new(child.stderr.take().unwrap()).lines();
+    for round in 0..5 {
+        to.write_all(format!("word {round}\n").as_bytes()).unwrap();
+        assert!(answers.any(|line| line.unwrap() == format!("word {round}")), "{round}");
+        // A line that begins with K changes the client's keys and asks for new ones of ours.
+        to.write_all(b"K\n").unwrap();
+        assert!(notes.any(|line| line.unwrap() == "KEYUPDATE"), "{round}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn renegotiation_is_refused() {
-    use std::process::{Command, Stdio};
     let backend = Backend::start(backends::echo);
     let port = Port::reserve();
     let _weir = proxy(&port, &backend, "").start_in(folder());
