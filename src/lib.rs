@@ -20,6 +20,8 @@ pub mod tls;
 
 pub mod log;
 
+pub mod resolver;
+
 pub mod net;
 
 pub mod event;

@@ -1,10 +1,16 @@
-//! Choosing a peer: nginx's smooth weighted round robin with failure marks and backups.
+//! Choosing a peer: nginx's smooth weighted round robin with failure marks and backups, `ip_hash`, `busyness`.
 
+mod ip_hash;
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use super::shared::Busy;
-use super::{Group, Peer};
+use super::shared::spares::{Spare, Spares};
+use super::shared::{Health, Record};
+use super::{Group, Method, Peer};
+use crate::net::Address;
 
 /// The peers a session has tried. Up to 64 peers it owns no memory.
 #[derive(Default)]
@@ -49,15 +55,26 @@ impl Tried {
     }
 }
 
-/// What one worker knows at run time about the peers of one group.
+/// What one worker knows at run time about the peers of one group. Sessions and others name a peer by a number that stays
+/// the same as long as a session holds the peer; that of a peer of the configuration as long as the balancer lives.
 pub struct Balancer {
     group: Rc<Group>,
-    busy: Busy,
-    /// The number of the group's first peer in `busy`.
-    first: usize,
+    /// Those of the configuration, and behind them addresses that names have come to have since.
+    peers: Vec<Peer>,
+    /// What is shared with the other workers, by peer.
+    records: Vec<Record>,
+    /// The records of addresses that have come since, each in its place; `None` where a place is vacant.
+    held: Vec<Option<Spare>>,
+    spares: Option<Spares>,
+    /// This worker's row in the records.
+    row: usize,
     states: Vec<State>,
     /// One peer alone is not `down`: it is never marked failed, there being no other to go to.
     alone: bool,
+    /// The order in which `ip_hash` counts: primaries as configured, behind them the addresses of names, sorted so that all workers have one
+    /// order, and those marked `down` last.
+    hashed: Vec<usize>,
+    random: Random,
 }
 
 /// What is known about one peer. The names are nginx's.
@@ -73,12 +90,23 @@ struct State {
     accessed: Option<Instant>,
     /// The start of the running window.
     checked: Option<Instant>,
+    /// Its name has other addresses now: it gets no new sessions.
+    gone: bool,
+    /// How often the peer had gone down when [`Balancer::fallen`] looked last.
+    descents: u64,
 }
 
 impl State {
-    fn new(peer: &Peer) -> Self {
-        let weight = i64::from(peer.weight);
-        State { current_weight: 0, effective_weight: weight, fails: 0, accessed: None, checked: None }
+    fn new(peer: &Peer, record: &Record) -> Self {
+        State {
+            current_weight: 0,
+            effective_weight: i64::from(peer.weight),
+            fails: 0,
+            accessed: None,
+            checked: None,
+            gone: false,
+            descents: record.descents(),
+        }
     }
 
     /// Whether the window that began last is still running.
@@ -93,11 +121,36 @@ impl State {
 }
 
 impl Balancer {
-    /// A balancer with no failures known. `busy` counts sessions across workers, `first` is the number of this group's first peer in it.
-    pub fn new(group: Rc<Group>, busy: Busy, first: usize) -> Self {
-        let states = group.peers.iter().map(State::new).collect();
-        let alone = group.peers.iter().filter(|peer| !peer.down).count() == 1;
-        Balancer { group, busy, first, states, alone }
+    /// A balancer with no failures known. `records` are those of the group's peers, `spares` those for peers to come, `row` is this
+    /// worker's in them.
+    pub fn new(group: Rc<Group>, records: &[Record], spares: Option<&Spares>, row: usize) -> Self {
+        records.iter().for_each(|record| record.open_row(row));
+        let mut balancer = Balancer {
+            peers: group.peers.clone(),
+            records: records.to_vec(),
+            held: Vec::new(),
+            spares: spares.cloned(),
+            row,
+            states: group.peers.iter().zip(records).map(|(peer, record)| State::new(peer, record)).collect(),
+            alone: false,
+            hashed: Vec::new(),
+            random: Random::new(),
+            group,
+        };
+        balancer.count();
+        balancer
+    }
+
+    /// Finds out what depends on which peers there are.
+    fn count(&mut self) {
+        let mut present: Vec<usize> = (0..self.peers.len()).filter(|&index| !self.states[index].gone).collect();
+        self.alone = present.iter().filter(|&&index| !self.peers[index].down).count() == 1;
+        present.retain(|&index| !self.peers[index].backup);
+        present.sort_by_key(|&index| {
+            let peer = &self.peers[index];
+            (peer.down, peer.line.map(|line| (line, peer.ip())))
+        });
+        self.hashed = present;
     }
 
     /// The group it chooses from.
@@ -105,17 +158,94 @@ impl Balancer {
         &self.group
     }
 
-    /// The next peer to try, marked in `tried` and counted as busy until [`Balancer::release`]. `None`: no peer is left; if that was because
-    /// all are marked failed, the marks are cleared, so that the next session tries again.
-    pub fn pick(&mut self, tried: &mut Tried, now: Instant) -> Option<usize> {
-        let primaries = self.group.primaries;
-        let peer = self
-            .round_robin(0..primaries, tried, now)
-            .or_else(|| self.round_robin(primaries..self.group.peers.len(), tried, now));
+    /// What is configured for a peer that was picked.
+    pub fn peer(&self, peer: usize) -> &Peer {
+        &self.peers[peer]
+    }
+
+    /// The peers there are now, each with its group and what is shared about it.
+    pub fn present(&self) -> impl Iterator<Item = (&Rc<Group>, &Peer, &Record)> {
+        let peers = self.peers.iter().zip(&self.records).zip(&self.states);
+        peers.filter(|(_, state)| !state.gone).map(|((peer, record), _)| (&self.group, peer, record))
+    }
+
+    /// The addresses that a followed line has now.
+    pub fn addresses(&self, line: usize) -> impl Iterator<Item = IpAddr> {
+        self.present().filter(move |(_, peer, _)| peer.line == Some(line)).filter_map(|(_, peer, _)| peer.ip())
+    }
+
+    /// A followed line has these addresses from now on. What is known about those that stay is kept; those that go get no new sessions,
+    /// while the ones they have go on. Returns whether anything has changed; what there is no room for is left out.
+    pub fn follow(&mut self, line: usize, addresses: &[IpAddr]) -> bool {
+        let mut changed = false;
+        for (peer, state) in self.peers.iter().zip(&mut self.states).filter(|(peer, _)| peer.line == Some(line)) {
+            let gone = peer.ip().is_none_or(|ip| !addresses.contains(&ip));
+            changed |= state.gone != gone;
+            state.gone = gone;
+        }
+        (0..self.peers.len()).for_each(|index| self.vacate(index));
+        for &address in addresses {
+            if !self.addresses(line).any(|known| known == address) {
+                changed |= self.add(line, address);
+            }
+        }
+        self.count();
+        changed
+    }
+
+    /// Adds an address that a followed line has come to have; false if there is no room.
+    fn add(&mut self, line: usize, address: IpAddr) -> bool {
+        let peer = self.group.followed[line].peer(address);
+        let claimed = self.spares.as_ref().and_then(|spares| spares.claim(&(line, address), self.row));
+        let Some(spare) = claimed else { return false };
+        let (state, record) = (State::new(&peer, &spare.record), spare.record.clone());
+        match self.held.iter().position(Option::is_none) {
+            Some(place) => {
+                let index = self.group.peers.len() + place;
+                (self.peers[index], self.states[index], self.records[index]) = (peer, state, record);
+                self.held[place] = Some(spare);
+            }
+            None => {
+                self.peers.push(peer);
+                self.states.push(state);
+                self.records.push(record);
+                self.held.push(Some(spare));
+            }
+        }
+        true
+    }
+
+    /// Makes room where an address was that had come at run time, is gone, and has no session of this worker left.
+    fn vacate(&mut self, index: usize) {
+        let configured = self.group.peers.len();
+        if index >= configured && self.states[index].gone && self.records[index].sessions_of(self.row) == 0 {
+            self.held[index - configured] = None;
+            // It does not come back: others may have its record soon.
+            self.peers[index].line = None;
+        }
+    }
+
+    /// The next peer to try for a client, marked in `tried` and counted as busy until [`Balancer::release`]. `None`: no peer is left; if
+    /// that was because all are marked failed, the marks are cleared, so that the next session tries again.
+    pub fn pick(&mut self, tried: &mut Tried, client: &Address, now: Instant) -> Option<usize> {
+        let peer = match self.group.method {
+            Method::RoundRobin => None,
+            Method::IpHash => self.by_hash(client, tried, now),
+            Method::Busyness => self.least_busy(false, tried, now).or_else(|| self.least_busy(true, tried, now)),
+        };
+        let peer = peer.or_else(|| self.round_robin(false, tried, now)).or_else(|| self.round_robin(true, tried, now));
         match peer {
             Some(peer) => {
+                let state = &mut self.states[peer];
+                // A new window: one session finds out whether a failed peer is back, while others go on leaving it alone.
+                if !state.in_window(&self.peers[peer], now) {
+                    state.checked = Some(now);
+                }
                 tried.insert(peer);
-                self.busy.enter(self.first + peer);
+                self.records[peer].enter(self.row);
+                if self.group.check.is_some() {
+                    self.records[peer].access();
+                }
             }
             None => self.clear_if_all_failed(now),
         }
@@ -128,7 +258,7 @@ impl Balancer {
         if self.alone {
             return false;
         }
-        let (peer, state) = (&self.group.peers[peer], &mut self.states[peer]);
+        let (peer, state) = (&self.peers[peer], &mut self.states[peer]);
         state.fails = state.fails.saturating_add(1);
         state.accessed = Some(now);
         state.checked = Some(now);
@@ -150,19 +280,64 @@ impl Balancer {
 
     /// The session with this peer is over, whether it came about or not.
     pub fn release(&mut self, peer: usize) {
-        self.busy.leave(self.first + peer);
+        self.records[peer].leave(self.row);
+        self.vacate(peer);
     }
 
-    /// The smooth weighted round robin among those of `peers` that are usable: each gains its weight, the one that is furthest behind is
-    /// taken and pays for all.
-    fn round_robin(&mut self, peers: std::ops::Range<usize>, tried: &Tried, now: Instant) -> Option<usize> {
-        let mut best: Option<usize> = None;
-        let mut total = 0;
-        for index in peers {
-            if tried.contains(index) || !self.usable(index, now) {
+    /// The peers that checks have found down since this was asked last.
+    pub fn fallen(&mut self) -> Vec<usize> {
+        let mut fallen = Vec::new();
+        for (peer, (state, record)) in self.states.iter_mut().zip(&self.records).enumerate() {
+            let descents = record.descents();
+            if state.descents != descents {
+                state.descents = descents;
+                fallen.push(peer);
+            }
+        }
+        fallen
+    }
+
+    /// The first usable one of the peers that the client's address leads to.
+    fn by_hash(&self, client: &Address, tried: &Tried, now: Instant) -> Option<usize> {
+        if self.hashed.is_empty() {
+            return None;
+        }
+        let path = ip_hash::path(client, self.hashed.len()).map(|place| self.hashed[place]);
+        path.into_iter().find(|&index| !tried.contains(index) && self.usable(index, now))
+    }
+
+    /// The usable primary, or backup, with the fewest open sessions; chance decides between equal ones.
+    fn least_busy(&mut self, backup: bool, tried: &Tried, now: Instant) -> Option<usize> {
+        let mut best = None;
+        let (mut fewest, mut equals) = (u32::MAX, 0);
+        for index in 0..self.peers.len() {
+            if self.peers[index].backup != backup || tried.contains(index) || !self.usable(index, now) {
                 continue;
             }
-            let (peer, state) = (&self.group.peers[index], &mut self.states[index]);
+            let sessions = self.records[index].sessions();
+            if sessions < fewest {
+                (best, fewest, equals) = (Some(index), sessions, 1);
+            } else if sessions == fewest {
+                equals += 1;
+                // Each of n equal ones is left over with a chance of 1/n.
+                if self.random.below(equals) == 0 {
+                    best = Some(index);
+                }
+            }
+        }
+        best
+    }
+
+    /// The smooth weighted round robin among the usable primaries, or backups: each gains its weight, the one that is furthest
+    /// behind is taken and pays for all.
+    fn round_robin(&mut self, backup: bool, tried: &Tried, now: Instant) -> Option<usize> {
+        let mut best: Option<usize> = None;
+        let mut total = 0;
+        for index in 0..self.peers.len() {
+            if self.peers[index].backup != backup || tried.contains(index) || !self.usable(index, now) {
+                continue;
+            }
+            let (peer, state) = (&self.peers[index], &mut self.states[index]);
             state.current_weight += state.effective_weight;
             total += state.effective_weight;
             if state.effective_weight < i64::from(peer.weight) {
@@ -174,25 +349,31 @@ impl Balancer {
             }
         }
         let best = best?;
-        let (peer, state) = (&self.group.peers[best], &mut self.states[best]);
-        state.current_weight -= total;
-        // A new window: one session finds out whether a failed peer is back, while others go on leaving it alone.
-        if !state.in_window(peer, now) {
-            state.checked = Some(now);
-        }
+        self.states[best].current_weight -= total;
         Some(best)
     }
 
     fn usable(&self, index: usize, now: Instant) -> bool {
-        let peer = &self.group.peers[index];
-        !peer.down
+        let peer = &self.peers[index];
+        self.up(index)
             && !self.states[index].disabled(peer, now)
-            && peer.max_busy.is_none_or(|limit| self.busy.sessions(self.first + index) < limit)
+            && peer.max_busy.is_none_or(|limit| self.records[index].sessions() < limit)
+    }
+
+    /// Whether the peer is there, and neither the configuration nor a check says that it is down.
+    fn up(&self, index: usize) -> bool {
+        !self.states[index].gone
+            && !self.peers[index].down
+            && self.group.check.as_ref().is_none_or(|check| match self.records[index].health() {
+                Health::Up => true,
+                Health::Down => false,
+                Health::Unknown => !check.default_down,
+            })
     }
 
     fn clear_if_all_failed(&mut self, now: Instant) {
-        let peers = self.group.peers.iter().zip(&self.states);
-        if peers.filter(|(peer, _)| !peer.down).all(|(peer, state)| state.disabled(peer, now)) {
+        let mut up = (0..self.peers.len()).filter(|&index| self.up(index));
+        if up.all(|index| self.states[index].disabled(&self.peers[index], now)) {
             for state in &mut self.states {
                 state.fails = 0;
             }
@@ -200,5 +381,25 @@ impl Balancer {
     }
 }
 
+/// Numbers that need be no better than to spread sessions: Marsaglia's xorshift.
+struct Random(u64);
+
+impl Random {
+    /// Begins differently in each worker.
+    fn new() -> Self {
+        Random(RandomState::new().hash_one((std::process::id(), SystemTime::now())) | 1)
+    }
+
+    /// A number from 0 to `limit` - 1.
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[cfg(test)]
+mod follow_tests;
 #[cfg(test)]
 mod tests;
