@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use crate::event::Reactor;
-use crate::log::access::AccessLogs;
+use crate::event::{Reactor, TimerId};
+use crate::log::access::{AccessLogs, LogId};
 use crate::net::access::Match;
 use crate::relay::Buffers;
 use crate::resolver::Resolver;
@@ -31,33 +32,62 @@ pub struct Context {
 /// The number of a configuration in this worker. Without a master a reload brings a second one while sessions of the first go on.
 pub type Epoch = usize;
 
-/// The access logs by epoch.
-#[derive(Default)]
-pub struct Logs(Vec<Option<AccessLogs>>);
+/// The access logs by epoch, with the one timer for all buffers that have `flush=`.
+pub struct Logs {
+    by_epoch: Vec<Option<AccessLogs>>,
+    timer: TimerId,
+    /// When the timer runs out; `None` while no buffer waits for it.
+    due: Option<Instant>,
+}
 
 impl Logs {
-    /// Takes the logs of a new configuration and numbers it.
-    pub fn add(&mut self, logs: AccessLogs) -> Epoch {
-        self.0.push(Some(logs));
-        self.0.len() - 1
+    /// No logs yet. When `timer` runs out, [`Logs::flush_due`] is to be called.
+    pub fn new(timer: TimerId) -> Self {
+        Logs { by_epoch: Vec::new(), timer, due: None }
     }
 
-    /// The logs of a configuration; `None` after [`Logs::remove`].
-    pub fn of(&mut self, epoch: Epoch) -> Option<&mut AccessLogs> {
-        self.0.get_mut(epoch)?.as_mut()
+    /// Takes the logs of a new configuration and numbers it.
+    pub fn add(&mut self, logs: AccessLogs) -> Epoch {
+        self.by_epoch.push(Some(logs));
+        self.by_epoch.len() - 1
+    }
+
+    /// Adds a line to a log of a configuration, see [`AccessLogs::write`].
+    pub fn write(&mut self, reactor: &mut Reactor, epoch: Epoch, log: LogId, line: &[u8]) {
+        let Some(logs) = self.by_epoch.get_mut(epoch).and_then(Option::as_mut) else { return };
+        if let Some(due) = logs.write(log, line, reactor.now()) {
+            self.wake_at(reactor, due);
+        }
+    }
+
+    /// Writes the buffers whose time has come.
+    pub fn flush_due(&mut self, reactor: &mut Reactor) {
+        self.due = None;
+        let now = reactor.now();
+        let next = self.iter_mut().filter_map(|logs| logs.flush_due(now)).min();
+        if let Some(due) = next {
+            self.wake_at(reactor, due);
+        }
+    }
+
+    fn wake_at(&mut self, reactor: &mut Reactor, due: Instant) {
+        if self.due.is_none_or(|sooner| due < sooner) {
+            self.due = Some(due);
+            reactor.set_timer(self.timer, due);
+        }
     }
 
     /// Writes out and closes the logs of a configuration that no session uses any more.
     pub fn remove(&mut self, epoch: Epoch) {
-        if let Some(logs) = &mut self.0[epoch] {
+        if let Some(logs) = &mut self.by_epoch[epoch] {
             logs.flush();
         }
-        self.0[epoch] = None;
+        self.by_epoch[epoch] = None;
     }
 
     /// All logs that are open.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut AccessLogs> {
-        self.0.iter_mut().flatten()
+        self.by_epoch.iter_mut().flatten()
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Directive {
     ipv6only: Option<bool>,
     /// Clients speak TLS.
     pub(super) ssl: bool,
+    /// Clients begin with a header of the PROXY protocol.
+    proxy_protocol: bool,
     pub(super) place: Place,
 }
 
@@ -34,6 +36,7 @@ impl Directive {
             bind: false,
             ipv6only: None,
             ssl: false,
+            proxy_protocol: false,
             place: call.node.place.clone(),
         };
         for &word in &words[1..] {
@@ -41,6 +44,7 @@ impl Directive {
                 "bind" => directive.bind = true,
                 "default" => directive.default = true,
                 "ssl" => directive.ssl = true,
+                "proxy_protocol" => directive.proxy_protocol = true,
                 _ => match word.strip_prefix("ipv6only=") {
                     Some(value) => {
                         let on = match value {
@@ -84,6 +88,7 @@ pub(super) struct Route {
     pub(super) server: Rc<Server>,
     /// Whether clients speak TLS here; the server has what it takes.
     pub(super) tls: bool,
+    pub(super) proxy_protocol: bool,
 }
 
 impl Listen {
@@ -104,6 +109,8 @@ struct Entry {
     address: Address,
     bind: bool,
     ipv6only: Option<bool>,
+    /// As soon as one server's directive says so: what clients send first cannot depend on the server that gets them.
+    proxy_protocol: bool,
     options_set: bool,
     default_set: bool,
     last_server: usize,
@@ -138,6 +145,7 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)]) -> Result<Vec<List
         name: entry.address.to_string().into(),
         server: entry.server.clone(),
         tls: entry.server.ssl || entry.ssl.is_some(),
+        proxy_protocol: entry.proxy_protocol,
     };
     let listen = |socket: &Entry| {
         let mut routes: Vec<Route> = entries
@@ -182,6 +190,7 @@ fn add(
             address: address.clone(),
             bind: directive.bind,
             ipv6only: directive.ipv6only,
+            proxy_protocol: directive.proxy_protocol,
             options_set,
             default_set: directive.default,
             last_server: number,
@@ -197,6 +206,7 @@ fn add(
     if directive.ssl && entry.ssl.is_none() {
         entry.ssl = Some(directive.place.clone());
     }
+    entry.proxy_protocol |= directive.proxy_protocol;
     if options_set {
         if entry.options_set {
             return fault("duplicate listen options for");

@@ -174,6 +174,38 @@ fn rules_are_asked_after_the_handshake() {
 }
 
 #[test]
+fn a_header_before_the_hello_and_what_the_log_tells() {
+    let port = Port::reserve();
+    let weir = Setup::tcp(format!(
+        "log_format secure '$remote_addr $status $ssl_protocol $ssl_cipher';
+         server {{ listen {} ssl proxy_protocol; set_real_ip_from 127.0.0.1; deny 192.0.2.66; {OURS}
+           return '$remote_addr $ssl_protocol'; access_log access.log secure; }}",
+        port.v4()
+    ))
+    .start_in(folder());
+    let from = |address: &str, hello: bool| {
+        let mut stream = connect(port.v4());
+        stream.write_all(format!("PROXY TCP4 {address} 192.0.2.1 1234 443\r\n").as_bytes()).unwrap();
+        if !hello {
+            stream.write_all(b"no hello").unwrap();
+            return String::from_utf8_lossy(&read_all(stream)).into_owned();
+        }
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        builder.set_verify(SslVerifyMode::NONE);
+        only(SslVersion::TLS1_2)(&mut builder);
+        text(builder.build().connect("localhost", stream).unwrap())
+    };
+    assert_eq!(from("192.0.2.7", true), "192.0.2.7 TLSv1.2");
+    assert_eq!(from("192.0.2.66", true), "");
+    from("192.0.2.8", false);
+    let cipher = "ECDHE-ECDSA-AES256-GCM-SHA384";
+    let lines = weir.wait_access(3);
+    assert_eq!(lines[0], format!("192.0.2.7 200 TLSv1.2 {cipher}"));
+    assert_eq!(lines[1], format!("192.0.2.66 403 TLSv1.2 {cipher}"));
+    assert_eq!(lines[2], "192.0.2.8 500 - -");
+}
+
+#[test]
 fn a_silent_client_is_cut_off_in_time() {
     let port = Port::reserve();
     let weir = greeter(&port, "timeout 300ms;").start_in(folder());
