@@ -16,6 +16,8 @@ pub mod relay;
 
 pub mod upstream;
 
+pub mod tls;
+
 pub mod log;
 
 pub mod resolver;

@@ -61,7 +61,7 @@ impl Loader {
             let _ = tree::read_file(self, main_file, &mut nodes);
         }
         table::check(rows, &mut nodes, Contexts::MAIN);
-        table::apply(table, &nodes, Contexts::MAIN, target, self)?;
+        table::apply(&[table], &nodes, Contexts::MAIN, target, self)?;
         // A fault inside of a block whose setter does not look into it.
         Node::fault_in(&nodes).map_or(Ok(()), |fault| Err(fault.clone()))
     }

@@ -193,18 +193,22 @@ impl<'a> Call<'a> {
     /// Runs the setters of `table` over this directive's block, in the order written; does nothing for one ended by
     /// `;`.
     pub fn apply<T>(&mut self, table: &[Directive<T>], target: &mut T) -> Result<()> {
+        self.apply_all(&[table], target)
+    }
+    /// [`Call::apply`] for a block whose table is written in parts.
+    pub fn apply_all<T>(&mut self, tables: &[&[Directive<T>]], target: &mut T) -> Result<()> {
         match (&self.node.block, self.block) {
-            (Some(nodes), Some(context)) => apply(table, nodes, context, target, self.loader),
+            (Some(nodes), Some(context)) => apply(tables, nodes, context, target, self.loader),
             _ => Ok(()),
         }
     }
 }
 
-/// Runs the setters of `table` over `nodes`, which stand in `context`, in the order written, up to the first fault,
+/// Runs the setters of `tables`, which together are one, over `nodes`, which stand in `context`, in the order written, up to the first fault,
 /// be it a setter's or one found before. [`check`] has run before: a name that is not in the table is a fault of the
 /// program, told in an error.
 pub fn apply<T>(
-    table: &[Directive<T>],
+    tables: &[&[Directive<T>]],
     nodes: &[Node],
     context: Contexts,
     target: &mut T,
@@ -215,7 +219,7 @@ pub fn apply<T>(
             return Err(fault.as_ref().clone());
         }
         let name = &node.words[0].bytes;
-        let directive = table.iter().find(|directive| {
+        let directive = tables.iter().copied().flatten().find(|directive| {
             directive.row.name.as_bytes() == name.as_slice() && directive.row.contexts.overlaps(context)
         });
         let Some(Directive { row, set }) = directive else {

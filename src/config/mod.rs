@@ -15,6 +15,7 @@ use crate::log::access::AccessLogs;
 use crate::log::error::{Level, Sink, Target};
 use crate::net::ListenOptions;
 use crate::tcp;
+use crate::tls;
 use crate::upstream;
 
 pub use events::Events;
@@ -30,6 +31,8 @@ pub struct Config {
     pub tcp: Rc<tcp::Config>,
     /// The access log files of all blocks, not opened yet.
     pub access_logs: AccessLogs,
+    /// What TLS sessions of all workers share, without its memory yet.
+    pub tls: tls::Shared,
     /// The sockets to listen on; the worker hands them to the engines by their place in this list.
     pub listens: Vec<ListenOptions>,
 }
@@ -46,18 +49,20 @@ pub struct Builder {
 /// What the blocks have come to.
 struct Blocks {
     tcp: Rc<tcp::Config>,
+    tls: tls::Shared,
 }
 
 impl Builder {
     /// Puts the blocks together; nginx does this, and reports its faults, while it parses.
     fn blocks(&mut self, source: &Source, loader: &mut Loader, access_logs: &mut AccessLogs) -> conf::Result<Blocks> {
+        let mut tls = tls::Shared::default();
         let tcp = std::mem::take(&mut self.tcp);
-        let tcp = tcp.build(source.prefix.join(defaults::TCP_ACCESS_LOG_PATH), access_logs)?;
+        let tcp = tcp.build(source.prefix.join(defaults::TCP_ACCESS_LOG_PATH), access_logs, &mut tls)?;
         for place in tcp.idle {
             let message = "no \"proxy_pass\" or \"return\" is defined for server".to_owned();
             loader.warnings.push(Warning { message, place: Some(place) });
         }
-        Ok(Blocks { tcp: tcp.config })
+        Ok(Blocks { tcp: tcp.config, tls })
     }
 
     /// Settles defaults and checks what only shows when everything has been read.
@@ -81,7 +86,7 @@ impl Builder {
                 listens.len()
             )));
         }
-        Ok(Config { main, events: self.events, tcp: blocks.tcp, access_logs, listens })
+        Ok(Config { main, events: self.events, tcp: blocks.tcp, access_logs, tls: blocks.tls, listens })
     }
 }
 

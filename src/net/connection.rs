@@ -1,4 +1,5 @@
-//! A connected socket with its place in the reactor: reads and writes that keep the readiness flags true.
+//! A connected socket with its place in the reactor, plain or with TLS behind the same face: reads and writes that keep the
+//! readiness flags true.
 
 use std::io::{self, Read};
 use std::net::Shutdown;
@@ -6,14 +7,19 @@ use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
+use openssl::error::ErrorStack;
+use openssl::ssl::{Ssl, SslRef};
 use socket2::{Socket, Type};
 
 use super::Address;
+use super::tls::Tls;
 use crate::event::{Owner, Reactor, SourceId};
 
 /// A connection to a client or a server. Closed when dropped; [`Connection::close`] also gives its source back.
 #[derive(Debug)]
 pub struct Connection {
+    /// Before the socket it works on, so that it goes first.
+    tls: Option<Box<Tls>>,
     socket: Socket,
     source: SourceId,
 }
@@ -25,7 +31,7 @@ impl Connection {
     /// The reactor cannot take it; the socket is closed.
     pub fn accepted(socket: Socket, reactor: &mut Reactor, owner: Owner) -> io::Result<Self> {
         let source = reactor.add(socket.as_raw_fd(), owner)?;
-        Ok(Connection { socket, source })
+        Ok(Connection { tls: None, socket, source })
     }
 
     /// Begins to connect. The connection turns writable when that has come to an end; [`Connection::probe`] tells which.
@@ -41,7 +47,7 @@ impl Connection {
             result => result.map_err(at("connect()"))?,
         }
         let source = reactor.add(socket.as_raw_fd(), owner).map_err(at("epoll_ctl()"))?;
-        Ok(Connection { socket, source })
+        Ok(Connection { tls: None, socket, source })
     }
 
     /// Where it stands in the reactor.
@@ -49,16 +55,50 @@ impl Connection {
         self.source
     }
 
-    /// Gives its source back and closes it.
+    /// From now on bytes go through the TLS session `ssl`, which has been set to accept or to connect; [`Connection::handshake`] comes
+    /// next.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn start_tls(&mut self, ssl: Ssl) -> Result<(), ErrorStack> {
+        self.tls = Some(Box::new(Tls::new(ssl, self.socket.as_raw_fd())?));
+        Ok(())
+    }
+
+    /// Begins the TLS handshake or goes on with it, whenever the connection is ready for anything. Returns whether it is done; a plain
+    /// connection needs none.
+    ///
+    /// # Errors
+    /// What the socket says, a [`super::TlsError`], or a peer that leaves, `UnexpectedEof`. OpenSSL has told the peer as far as it would.
+    pub fn handshake(&self, reactor: &mut Reactor) -> io::Result<bool> {
+        match &self.tls {
+            Some(tls) => Ok(tls.handshake(reactor, self.source)?.is_some()),
+            None => Ok(true),
+        }
+    }
+
+    /// What `look` finds in the TLS session (version, cipher, certificates); `None` for a plain connection.
+    pub fn tls<T>(&self, look: impl FnOnce(&SslRef) -> T) -> Option<T> {
+        self.tls.as_ref().map(|tls| tls.with(look))
+    }
+
+    /// Gives its source back and closes it. A TLS session ends with `close_notify`, if there is room for it.
     pub fn close(self, reactor: &mut Reactor) {
+        if let Some(tls) = &self.tls {
+            tls.close_notify(reactor, self.source);
+        }
         reactor.remove(self.source);
     }
 
     /// Reads into `buffer`. `Some(0)`: the peer has ended its side; `None`: nothing waits.
     ///
     /// # Errors
-    /// What recv(2) says: a reset, a timeout of the kernel's.
+    /// What recv(2) says: a reset, a timeout of the kernel's. Of TLS: a [`super::TlsError`], of kind `UnexpectedEof` when the peer has ended
+    /// without `close_notify`.
     pub fn recv(&self, reactor: &mut Reactor, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        if let Some(tls) = &self.tls {
+            return tls.recv(reactor, self.source, buffer);
+        }
         loop {
             return match (&self.socket).read(buffer) {
                 Ok(count) => {
@@ -77,7 +117,7 @@ impl Connection {
         }
     }
 
-    /// Looks at what waits without taking it. `Some(0)`: the peer has ended its side; `None`: nothing waits. Whoever wants more
+    /// Looks at what waits in the socket, before any TLS, without taking it. `Some(0)`: the peer has ended its side; `None`: nothing waits. Whoever wants more
     /// than there is says so by [`Reactor::clear_readable`].
     ///
     /// # Errors
@@ -96,11 +136,15 @@ impl Connection {
         }
     }
 
-    /// Writes from `bytes` what the kernel takes; 0 when it takes nothing now.
+    /// Writes from `bytes` what the kernel takes; 0 when it takes nothing now. The next call begins with the bytes that were not
+    /// taken, which TLS may have encrypted already.
     ///
     /// # Errors
-    /// What send(2) says: the peer is gone.
+    /// What send(2) says: the peer is gone. Of TLS: a [`super::TlsError`].
     pub fn send(&self, reactor: &mut Reactor, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(tls) = &self.tls {
+            return tls.send(reactor, self.source, bytes);
+        }
         loop {
             return match self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL) {
                 Ok(count) => {
@@ -125,6 +169,12 @@ impl Connection {
     /// # Errors
     /// Why the connection does not stand; a peer that has closed it already is `UnexpectedEof`.
     pub fn probe(&self, reactor: &mut Reactor) -> io::Result<()> {
+        if let Some(tls) = &self.tls {
+            return match tls.peek(reactor, self.source)? {
+                Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                _ => Ok(()),
+            };
+        }
         let mut byte = [std::mem::MaybeUninit::uninit()];
         match self.socket.recv_with_flags(&mut byte, libc::MSG_PEEK) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -146,9 +196,14 @@ impl Connection {
         if asked < 0 { 0 } else { u32::try_from(bytes).unwrap_or(0) }
     }
 
-    /// Tells the peer that nothing more will come. A peer that is gone already is not an error.
-    pub fn shutdown_write(&self) {
-        let _ = self.socket.shutdown(Shutdown::Write);
+    /// Tells the peer that nothing more will come. A peer that is gone already is not an error. Returns whether it has been told: the
+    /// `close_notify` of TLS may have to wait until the connection is writable.
+    pub fn shutdown_write(&self, reactor: &mut Reactor) -> bool {
+        let told = self.tls.as_ref().is_none_or(|tls| tls.close_notify(reactor, self.source));
+        if told {
+            let _ = self.socket.shutdown(Shutdown::Write);
+        }
+        told
     }
 
     /// Sets `TCP_NODELAY`; nothing for a Unix socket.

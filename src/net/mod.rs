@@ -7,7 +7,9 @@ pub mod address;
 pub mod connection;
 pub mod listener;
 pub mod proxy_protocol;
+mod tls;
 
 pub use address::Address;
 pub use connection::Connection;
 pub use listener::{ListenOptions, Listener};
+pub use tls::{TlsError, reasons};

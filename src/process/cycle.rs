@@ -14,6 +14,7 @@ use crate::log::error::{self, Opened};
 use crate::log::{Level, message};
 use crate::net::Listener;
 use crate::shm::Shared;
+use crate::tls;
 use crate::upstream::shared::Roster;
 use crate::worker::Setup;
 
@@ -33,16 +34,19 @@ pub struct Cycle {
 }
 
 impl Cycle {
-    /// Opens what `config` needs beside its logs, keeping what it can of the sockets `kept` and of what `rosters` know of its peers. On
-    /// failure everything is as before, and logged.
+    /// Opens what `config` needs beside its logs, keeping what it can of the sockets `kept`, of what `rosters` know of its peers, and of
+    /// the TLS sessions that `resumable` holds. On failure everything is as before, and logged.
     pub fn open(
         config: Config,
         access_logs: AccessLogs,
         kept: &[Listener],
         rosters: &[&Roster],
+        resumable: Option<&tls::Shared>,
     ) -> Result<Self, Logged> {
         let roster = Roster::new(config.tcp.groups.iter().map(Rc::as_ref), rosters)
             .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of shared counters failed")))?;
+        let zones = config.tls.open(resumable);
+        zones.map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of session caches failed")))?;
         let listeners = listeners::open(&config.listens, kept)?;
         Ok(Cycle { config: Rc::new(config), listeners, access_logs, roster: Rc::new(roster) })
     }
@@ -71,7 +75,7 @@ impl Cycle {
             pidfile::check(&new)?;
         }
         let rosters = [&[self.roster.as_ref()], older].concat();
-        let cycle = Cycle::open(config, access_logs, &self.listeners, &rosters)?;
+        let cycle = Cycle::open(config, access_logs, &self.listeners, &rosters, Some(&self.config.tls))?;
         // Last of all: whoever's id stood in the new file keeps it when the reload fails. One that cannot be written now, which
         // it could a moment ago, is logged and costs only `-s`.
         if *old != new && pidfile::write(&new).is_ok() {

@@ -1,9 +1,13 @@
 //! Memory shared by the workers: anonymous shared mappings of atomics, made by the master before it forks.
 #![allow(unsafe_code)]
 
+mod lock;
+
 use std::io;
 use std::ptr::{self, NonNull};
 use std::slice;
+
+pub use lock::Lock;
 
 /// Types that may live in shared memory: valid when all bytes are zero, no pointers, changed only through atomics.
 ///
@@ -23,6 +27,11 @@ pub struct Shared<T: Shareable> {
     start: NonNull<T>,
     count: usize,
 }
+
+// SAFETY: the mapping belongs to no thread, and `Shareable` types are `Sync`.
+unsafe impl<T: Shareable> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Shareable> Sync for Shared<T> {}
 
 impl<T: Shareable> Shared<T> {
     /// Maps `count` zeroed items. The errors are those of `mmap(2)`, `ENOMEM` above all.

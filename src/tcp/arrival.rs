@@ -43,6 +43,8 @@ pub(super) struct Arrival {
     pub epoch: Epoch,
     /// One of `debug_connection`'s clients.
     pub debug: bool,
+    /// It speaks TLS.
+    pub tls: bool,
     /// It begins with a header of the PROXY protocol.
     pub proxy_protocol: bool,
     /// What that said.
@@ -115,7 +117,8 @@ impl Arrival {
 
     /// Takes the client of the header for the client, where senders are known.
     pub(super) fn believe(&mut self, cx: &Context) {
-        let Some(announced) = self.announced.as_ref().filter(|_| !self.server.real_ip_from.is_empty()) else { return };
+        let trusted = self.comes_from(&self.server.real_ip_from);
+        let Some(announced) = self.announced.as_ref().filter(|_| trusted) else { return };
         self.debug(format_args!("client {} is {}", self.client, announced.source));
         self.client = Address::Inet(announced.source);
         self.debug |= self.comes_from(&cx.debugged);
@@ -141,6 +144,7 @@ impl Arrival {
             remote: &self.client,
             local,
             announced: self.announced.as_ref().map(|endpoints| &endpoints.source),
+            tls: None,
             attempts: Attempts::default(),
             received: 0,
             sent: 0,

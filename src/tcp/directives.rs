@@ -1,8 +1,8 @@
 //! The directives of `tcp {}` and of the `server {}` in it.
 
 use super::level::{Builder, Level, Pass};
-use super::listen;
 use super::variables::{self, Variable};
+use super::{listen, ssl_directives};
 use crate::conf::loader::Warning;
 use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row};
 use crate::log::directive;
@@ -14,10 +14,10 @@ use crate::upstream;
 
 const M: Contexts = Contexts::TCP;
 const S: Contexts = Contexts::TCP_SERVER;
-const MS: Contexts = M.or(S);
+pub(super) const MS: Contexts = M.or(S);
 
 /// A row of this block's table. Its arguments are those of the documentation, in that order.
-const fn row(
+pub(super) const fn row(
     name: &'static str,
     contexts: Contexts,
     arity: Arity,
@@ -41,11 +41,14 @@ const fn block_row(
 }
 
 /// The same row for a directive that may stand more than once on a level.
-const fn repeated(row: Row) -> Row {
+pub(super) const fn repeated(row: Row) -> Row {
     Row { repeat: true, ..row }
 }
 
-/// The table of `tcp {}` and `server {}`.
+/// All that may stand in `tcp {}` and `server {}`.
+static TABLES: &[&[Directive<Level>]] = &[TABLE, ssl_directives::TABLE];
+
+/// The table of `tcp {}` and `server {}`, without `ssl*`.
 pub static TABLE: &[Directive<Level>] = &[
     Directive {
         row: block_row(
@@ -80,7 +83,7 @@ pub static TABLE: &[Directive<Level>] = &[
         ),
         set: |level, call| {
             let mut server = Level::default();
-            call.apply(TABLE, &mut server)?;
+            call.apply_all(TABLES, &mut server)?;
             level.servers.push((server, call.node.end.clone()));
             Ok(())
         },
@@ -90,9 +93,9 @@ pub static TABLE: &[Directive<Level>] = &[
             "listen",
             S,
             Arity::AtLeast(1),
-            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ipv6only=on|off] [proxy_protocol]",
+            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ssl] [ipv6only=on|off] [proxy_protocol]",
             "-",
-            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first. `proxy_protocol`: clients begin with a header of the PROXY protocol, version 1 or 2; without it they are closed.",
+            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first. `ssl`: clients speak TLS here. `proxy_protocol`: clients begin with a header of the PROXY protocol, version 1 or 2; without it they are closed.",
         )),
         set: |level, call| {
             let directive = listen::Directive::parse(call)?;
@@ -395,7 +398,7 @@ pub static TABLE: &[Directive<Level>] = &[
 /// The first fault in the block.
 pub fn tcp_block(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
     let mut level = Level::default();
-    call.apply(TABLE, &mut level)?;
+    call.apply_all(TABLES, &mut level)?;
     builder.blocks.push(level);
     Ok(())
 }
@@ -466,5 +469,5 @@ fn parse_match(call: &mut Call<'_>, fault: impl Fn(&str) -> String) -> Result<Ma
 
 /// The rows of this block, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().map(|directive| &directive.row)
+    TABLES.iter().copied().flatten().map(|directive| &directive.row)
 }

@@ -142,14 +142,15 @@ impl Engine {
             began: cx.reactor.now(),
             listen: route.name.clone(),
             server: server.clone(),
+            tls: route.tls,
             epoch,
             debug: cx.debugged.iter().any(|named| named.covers(&client)),
             proxy_protocol: route.proxy_protocol,
             announced: None,
             client,
         };
-        // Rules are about the client, whom only a header makes known where there is one.
-        if !route.proxy_protocol && !access::allows(&server.rules, &arrival.client) {
+        // Rules are about the client, whom only a header makes known where there is one; a client that speaks TLS is told after the handshake.
+        if !route.proxy_protocol && !route.tls && !access::allows(&server.rules, &arrival.client) {
             arrival.refused(cx, &socket);
             cx.connections.give_back();
             return;

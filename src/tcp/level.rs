@@ -16,6 +16,7 @@ use crate::net::address;
 use crate::net::proxy_protocol::Version;
 use crate::relay::Timeouts;
 use crate::resolver;
+use crate::tls;
 use crate::upstream::{Group, Peer};
 
 /// The port of a server that names none.
@@ -45,6 +46,7 @@ pub struct Level {
     pub(super) proxy_protocol: Option<Option<Version>>,
     pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
     pub(super) proxy_pass: Option<Pass>,
+    pub(super) ssl: tls::Settings,
     /// Of a `server {}` only.
     pub(super) returns: Option<Text>,
     pub(super) listens: Vec<listen::Directive>,
@@ -77,12 +79,12 @@ pub struct Built {
 
 impl Builder {
     /// Settles inheritance, resolves names, and puts the listening sockets of all blocks together. Access log files are
-    /// named to `logs`; servers that name none write to `default_log`.
+    /// named to `logs`; servers that name none write to `default_log`. What TLS sessions share is named to `tls`.
     ///
     /// # Errors
     /// What can be seen only in the whole: unknown hosts, conflicting `listen` directives, servers without one.
-    pub fn build(self, default_log: PathBuf, logs: &mut AccessLogs) -> Result<Built> {
-        let mut assembly = Assembly { groups: Vec::new(), logs, default_log, idle: Vec::new() };
+    pub fn build(self, default_log: PathBuf, logs: &mut AccessLogs, tls: &mut tls::Shared) -> Result<Built> {
+        let mut assembly = Assembly { groups: Vec::new(), logs, default_log, tls, idle: Vec::new() };
         let mut servers = Vec::new();
         for mut block in self.blocks {
             let first = assembly.groups.len();
@@ -114,7 +116,7 @@ impl Builder {
                 if listens.is_empty() {
                     return Err(Error::at(&end, "no \"listen\" is defined for server"));
                 }
-                servers.push((Rc::new(assembly.server(&block, server, end, named.clone())?), listens));
+                servers.push((Rc::new(assembly.server(&block, server, &listens, end, named.clone())?), listens));
             }
         }
         let config = Config { listens: listen::build(&servers)?, groups: assembly.groups };
@@ -127,14 +129,24 @@ struct Assembly<'a> {
     groups: Vec<Rc<Group>>,
     logs: &'a mut AccessLogs,
     default_log: PathBuf,
+    tls: &'a mut tls::Shared,
     idle: Vec<Place>,
 }
 
 impl Assembly<'_> {
     /// One server, with what it does not say taken from `main`. `named` are the `upstream {}` blocks it can mean.
-    fn server(&mut self, main: &Level, own: Level, end: Place, named: Range<usize>) -> Result<Server> {
+    fn server(
+        &mut self,
+        main: &Level,
+        own: Level,
+        listens: &[listen::Directive],
+        end: Place,
+        named: Range<usize>,
+    ) -> Result<Server> {
+        let tls_listen = listens.iter().find(|listen| listen.ssl).map(|listen| &listen.place);
         let time = |own: Option<Duration>, main: Option<Duration>| own.or(main).unwrap_or(DEFAULT_TIMEOUT);
         let access_logs = self.access_logs(main, &own)?;
+        let ssl = own.ssl.or(&main.ssl);
         let content = match (own.returns, own.proxy_pass.or_else(|| main.proxy_pass.clone())) {
             (Some(text), _) => Content::Return(text),
             (None, Some(pass)) => Content::Proxy(self.group(&pass, named)?),
@@ -161,6 +173,8 @@ impl Assembly<'_> {
             real_ip_from: own.real_ip_from.or_else(|| main.real_ip_from.clone()).unwrap_or_default(),
             proxy_protocol: own.proxy_protocol.or(main.proxy_protocol).flatten(),
             access_logs,
+            tls: tls::Server::build(&ssl, tls_listen, self.tls)?,
+            ssl: ssl.is_on(),
             content,
         })
     }

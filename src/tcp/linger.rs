@@ -23,6 +23,8 @@ const TURN: usize = 256 * 1024;
 
 pub(super) struct Linger {
     connection: Connection,
+    /// Our end has been sent.
+    told: bool,
     timer: TimerId,
     /// How long the peer may take no byte while some wait for it.
     patience: Duration,
@@ -39,17 +41,20 @@ pub(super) struct Linger {
 impl Linger {
     /// Ends our side.
     pub(super) fn begin(connection: Connection, timer: TimerId, patience: Duration, cx: &mut Context) -> Self {
-        connection.shutdown_write();
+        let told = connection.shutdown_write(&mut cx.reactor);
         cx.reactor.again(connection.source());
         let now = cx.reactor.now();
         let unsent = connection.unsent();
-        let mut linger = Linger { connection, timer, patience, unsent, active: now, delivered: None, dropped: 0 };
+        let mut linger = Linger { connection, told, timer, patience, unsent, active: now, delivered: None, dropped: 0 };
         linger.timer(cx);
         linger
     }
 
     /// Reads and drops. Returns whether the peer has more time.
     pub(super) fn ready(&mut self, cx: &mut Context) -> bool {
+        if !self.told && cx.reactor.writable(self.connection.source()) {
+            self.told = self.connection.shutdown_write(&mut cx.reactor);
+        }
         let mut budget = TURN;
         while cx.reactor.readable(self.connection.source()) {
             let scratch = cx.buffers.scratch(budget);

@@ -17,9 +17,11 @@ pub(super) struct Directive {
     /// A socket of its own was asked for, even where a wildcard one would do: `bind`, or an option that implies it.
     bind: bool,
     ipv6only: Option<bool>,
+    /// Clients speak TLS.
+    pub(super) ssl: bool,
     /// Clients begin with a header of the PROXY protocol.
     proxy_protocol: bool,
-    place: Place,
+    pub(super) place: Place,
 }
 
 impl Directive {
@@ -33,6 +35,7 @@ impl Directive {
             default: false,
             bind: false,
             ipv6only: None,
+            ssl: false,
             proxy_protocol: false,
             place: call.node.place.clone(),
         };
@@ -40,8 +43,8 @@ impl Directive {
             match word {
                 "bind" => directive.bind = true,
                 "default" => directive.default = true,
+                "ssl" => directive.ssl = true,
                 "proxy_protocol" => directive.proxy_protocol = true,
-                "ssl" => return Err(call.error("the \"ssl\" parameter requires TLS, which weir does not offer yet")),
                 _ => match word.strip_prefix("ipv6only=") {
                     Some(value) => {
                         let on = match value {
@@ -83,6 +86,8 @@ pub(super) struct Route {
     /// The address as logs print it.
     pub(super) name: Rc<str>,
     pub(super) server: Rc<Server>,
+    /// Whether clients speak TLS here; the server has what it takes.
+    pub(super) tls: bool,
     pub(super) proxy_protocol: bool,
 }
 
@@ -110,6 +115,8 @@ struct Entry {
     default_set: bool,
     last_server: usize,
     server: Rc<Server>,
+    /// The first `listen ... ssl` of the address.
+    ssl: Option<Place>,
 }
 
 /// Puts the directives of all servers together. The first server of an address gets its sessions, or the one marked `default`.
@@ -123,6 +130,13 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)]) -> Result<Vec<List
             }
         }
     }
+    for entry in &entries {
+        if let (Some(place), None) = (&entry.ssl, &entry.server.tls) {
+            // Another server asked for it, but this one gets the sessions.
+            let message = "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive";
+            return Err(Error::at(place, message));
+        }
+    }
     let own_socket = |entry: &Entry| {
         entry.bind || entry.address.is_wildcard() || !entries.iter().any(|other| covers(&other.address, &entry.address))
     };
@@ -130,6 +144,7 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)]) -> Result<Vec<List
         address: entry.address.clone(),
         name: entry.address.to_string().into(),
         server: entry.server.clone(),
+        tls: entry.server.ssl || entry.ssl.is_some(),
         proxy_protocol: entry.proxy_protocol,
     };
     let listen = |socket: &Entry| {
@@ -180,6 +195,7 @@ fn add(
             default_set: directive.default,
             last_server: number,
             server: server.clone(),
+            ssl: directive.ssl.then(|| directive.place.clone()),
         });
         return Ok(());
     };
@@ -187,6 +203,9 @@ fn add(
         return fault("a duplicate listen");
     }
     entry.last_server = number;
+    if directive.ssl && entry.ssl.is_none() {
+        entry.ssl = Some(directive.place.clone());
+    }
     entry.proxy_protocol |= directive.proxy_protocol;
     if options_set {
         if entry.options_set {

@@ -8,6 +8,7 @@ mod level;
 mod linger;
 mod listen;
 mod session;
+mod ssl_directives;
 mod variables;
 
 use std::rc::Rc;
@@ -17,6 +18,7 @@ use crate::log::directive::Entry;
 use crate::net::access::{Match, Rule};
 use crate::net::proxy_protocol::Version;
 use crate::relay::Timeouts;
+use crate::tls;
 use crate::upstream::Group;
 
 pub use engine::Engine;
@@ -48,6 +50,10 @@ pub struct Server {
     real_ip_from: Vec<Match>,
     /// The header that the upstream is sent.
     proxy_protocol: Option<Version>,
+    /// Of a server with certificates, whether it uses them or not.
+    tls: Option<tls::Server>,
+    /// `ssl on`
+    ssl: bool,
     access_logs: Vec<Entry<Variable>>,
     content: Content,
 }

@@ -1,17 +1,18 @@
 //! One session: a client, and what is done for it.
 //!
 //! ```text
-//! accepted ─▶ Connecting ─▶ Relaying ─▶ over     proxy_pass
-//!                 │  ▲ next peer
-//!                 └──┘
-//! accepted ─▶ Sending ─▶ over                    return
+//! accepted ─▶ (Handshaking) ─▶ Connecting ─▶ Relaying ─▶ over     proxy_pass
+//!                                  │  ▲ next peer
+//!                                  └──┘
+//! accepted ─▶ (Handshaking) ─▶ Sending ─▶ over                    return
 //! ```
 //!
 //! A client of a `listen ... proxy_protocol` begins with the phase `Header`. The order of what decides about a client is: header,
-//! rules, content. (Without a header the rules are looked at before there is a session.)
+//! TLS handshake, rules, content. (Without header and TLS the rules are looked at before there is a session.)
 //!
 //! A connection that may still hold bytes for its peer outlives its session: see [`super::linger`].
 
+mod handshake;
 mod header;
 
 use std::fmt;
@@ -20,11 +21,11 @@ use std::time::{Duration, Instant};
 
 use super::Content;
 use super::arrival::{Arrival, status};
-use super::variables::{Attempt, Attempts, Values};
+use super::variables::{Agreed, Attempt, Attempts, Values};
 use crate::context::{Context, Epoch};
 use crate::event::{Owner, TimerId};
 use crate::log::Level;
-use crate::net::{Address, Connection, proxy_protocol};
+use crate::net::{Address, Connection, TlsError, access, proxy_protocol};
 use crate::relay::{Due, Ends, Expired, Fault, Relay, Side};
 use crate::upstream::{Balancer, Tried};
 
@@ -47,6 +48,8 @@ struct Upstream {
 enum Phase {
     /// The client's PROXY protocol header is awaited.
     Header,
+    /// TLS is being agreed on with the client.
+    Handshaking,
     /// A peer is being connected to.
     Connecting,
     /// Bytes are passed between client and upstream.
@@ -118,8 +121,19 @@ impl Session {
     pub(super) fn start(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         match self.phase {
             Phase::Header => self.await_header(cx),
+            _ if self.arrival.tls => self.begin_handshake(cx, balancer),
             _ => self.serve(cx, balancer),
         }
+    }
+
+    /// The client is known, and what it says can be read: it is served if it may come in.
+    fn admit(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
+        if !access::allows(&self.arrival.server.rules, &self.arrival.client) {
+            self.arrival.forbidden();
+            return self.fail(status::FORBIDDEN);
+        }
+        self.phase = Phase::Connecting;
+        self.serve(cx, balancer)
     }
 
     /// Begins to do what the server is for.
@@ -129,7 +143,7 @@ impl Session {
             (Content::Proxy(_), Some(balancer)) => self.connect(cx, balancer),
             (Content::Return(text), _) => {
                 let local = || self.client.local_address();
-                let text = self.arrival.values(cx, &local).fill(text);
+                let text = Values { tls: self.agreed(), ..self.arrival.values(cx, &local) }.fill(text);
                 self.phase = Phase::Sending { text, sent: 0 };
                 cx.reactor.set_timer(self.timer, cx.reactor.now() + server.timeouts.client);
                 self.send_text(cx)
@@ -234,6 +248,7 @@ impl Session {
     pub(super) fn ready(&mut self, side: Side, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         match (&mut self.phase, balancer) {
             (Phase::Header, balancer) => self.read_header(cx, balancer),
+            (Phase::Handshaking, balancer) => self.handshake(cx, balancer),
             (Phase::Connecting, Some(balancer)) => match (&self.upstream, side) {
                 (Some(upstream), Side::Upstream) if cx.reactor.writable(upstream.connection.source()) => {
                     match upstream.connection.probe(&mut cx.reactor) {
@@ -304,7 +319,7 @@ impl Session {
         let was_waiting = self.relay.waiting();
         let goes_on = self.relay.ready(event, ends, &mut cx.reactor, &mut cx.buffers, |fault: &Fault| {
             let level = fault_level(fault);
-            arrival.log(level, Some(&fault.error), fault.action, name, format_args!("{} failed", fault.call));
+            arrival.log(level, Some(&fault.error), fault.action, name, format_args!("{} failed", call_name(fault)));
         });
         if goes_on {
             if self.relay.waiting() && !was_waiting {
@@ -330,7 +345,7 @@ impl Session {
                 Err(error) => {
                     let fault = Fault { side: Side::Client, call: "send()", action: "sending to client", error };
                     let level = fault_level(&fault);
-                    self.log(level, Some(&fault.error), fault.action, format_args!("{} failed", fault.call));
+                    self.log(level, Some(&fault.error), fault.action, format_args!("{} failed", call_name(&fault)));
                     return Verdict::Over;
                 }
             }
@@ -363,6 +378,7 @@ impl Session {
                 Verdict::Over
             }
             (Phase::Header, _) => self.header_timed_out(),
+            (Phase::Handshaking, _) => self.handshake_timed_out(),
             (Phase::Sending { .. }, _) => {
                 let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
                 self.log(Level::Info, Some(&error), "sending to client", format_args!("client timed out"));
@@ -412,7 +428,7 @@ impl Session {
         let values = self.arrival.values(cx, &local);
         let status = self.fault.unwrap_or(status::OK);
         let attempts = self.attempts(balancer.as_deref());
-        self.arrival.write_access_log(cx, &Values { attempts, received, sent, status, ..values });
+        self.arrival.write_access_log(cx, &Values { attempts, received, sent, status, tls: self.agreed(), ..values });
         self.arrival.debug(format_args!("session ended, bytes from/to client: {received}/{sent}"));
         self.relay.release(&mut cx.buffers);
         let mut kept = None;
@@ -430,6 +446,14 @@ impl Session {
     /// The age of the session, as far as it can be counted.
     fn milliseconds(&self, cx: &Context) -> u32 {
         u32::try_from((cx.reactor.now() - self.arrival.began).as_millis()).unwrap_or(u32::MAX)
+    }
+
+    fn agreed(&self) -> Option<Agreed> {
+        let agreed = self.client.tls(|ssl| {
+            let cipher = ssl.current_cipher().filter(|_| ssl.is_init_finished())?;
+            Some(Agreed { protocol: ssl.version_str(), cipher: cipher.name() })
+        });
+        agreed.flatten()
     }
 
     /// The last peer tried.
@@ -480,8 +504,20 @@ fn connect_level(error: &io::Error) -> Level {
     }
 }
 
+/// The call that failed, which is one of OpenSSL's where it found the fault.
+fn call_name(fault: &Fault) -> &'static str {
+    match (TlsError::of(&fault.error), fault.call) {
+        (None, call) => call,
+        (Some(_), "recv()") => "SSL_read()",
+        (Some(_), _) => "SSL_write()",
+    }
+}
+
 /// nginx's level for a connection that broke: a client's is no more than information.
 fn fault_level(fault: &Fault) -> Level {
+    if fault.side == Side::Client && TlsError::of(&fault.error).is_some_and(TlsError::is_peers) {
+        return Level::Info;
+    }
     match (fault.error.raw_os_error(), fault.side) {
         (
             Some(

@@ -103,6 +103,13 @@ impl<'a> Attempts<'a> {
     }
 }
 
+/// What a TLS session is, in OpenSSL's words.
+#[derive(Clone, Copy)]
+pub(super) struct Agreed {
+    pub protocol: &'static str,
+    pub cipher: &'static str,
+}
+
 /// Where the values of a session come from.
 pub(super) struct Values<'a> {
     pub connection: u64,
@@ -113,6 +120,8 @@ pub(super) struct Values<'a> {
     pub local: &'a dyn Fn() -> io::Result<Address>,
     /// The client's address by the PROXY protocol.
     pub announced: Option<&'a SocketAddr>,
+    /// What the handshake has agreed on.
+    pub tls: Option<Agreed>,
     pub attempts: Attempts<'a>,
     /// Bytes from the client.
     pub received: u64,
@@ -179,8 +188,11 @@ impl Values<'_> {
             Variable::SessionTime => write_time(self.elapsed, out),
             Variable::Status => write!(out, "{:03}", self.status),
             Variable::Protocol => write!(out, "TCP"),
-            // Of a connection without TLS, which all are, they say nothing.
-            Variable::SslProtocol | Variable::SslCipher => return false,
+            Variable::SslProtocol | Variable::SslCipher => match self.tls {
+                Some(agreed) if variable == Variable::SslProtocol => write!(out, "{}", agreed.protocol),
+                Some(agreed) => write!(out, "{}", agreed.cipher),
+                None => return false,
+            },
             Variable::Connection => write!(out, "{}", self.connection),
             Variable::Pid => write!(out, "{}", self.pid),
             Variable::Hostname => write!(out, "{}", hostname()),
@@ -222,6 +234,7 @@ mod tests {
             remote,
             local: &|| Ok(Address::Inet("[::1]:80".parse().unwrap())),
             announced: None,
+            tls: None,
             attempts,
             received: 9,
             sent: 10,

@@ -26,4 +26,5 @@ mod shipped;
 mod signals;
 mod tcp_log;
 mod timeouts;
+mod tls;
 mod upgrade;

@@ -4,10 +4,9 @@ use std::fmt;
 use std::io;
 
 use super::super::arrival::status;
-use super::{Phase, Session, Verdict, fault_level};
+use super::{Session, Verdict, fault_level};
 use crate::context::Context;
 use crate::log::Level;
-use crate::net::access;
 use crate::net::proxy_protocol::{self, Parsed};
 use crate::relay::{Fault, Side};
 use crate::upstream::Balancer;
@@ -17,13 +16,7 @@ const ACTION: &str = "reading PROXY protocol";
 impl Session {
     /// A client has come that is to send a header.
     pub(super) fn await_header(&mut self, cx: &mut Context) -> Verdict {
-        let server = &self.arrival.server;
-        if !server.real_ip_from.is_empty() && !self.arrival.comes_from(&server.real_ip_from) {
-            let message = format_args!("sender is not one of \"set_real_ip_from\"");
-            self.log(Level::Error, None, ACTION, message);
-            return self.fail(status::FORBIDDEN);
-        }
-        cx.reactor.set_timer(self.timer, cx.reactor.now() + server.proxy_protocol_timeout);
+        cx.reactor.set_timer(self.timer, cx.reactor.now() + self.arrival.server.proxy_protocol_timeout);
         Verdict::GoesOn
     }
 
@@ -55,12 +48,7 @@ impl Session {
             return self.header_unreadable(error);
         }
         self.arrival.believe(cx);
-        if !access::allows(&self.arrival.server.rules, &self.arrival.client) {
-            self.arrival.forbidden();
-            return self.fail(status::FORBIDDEN);
-        }
-        self.phase = Phase::Connecting;
-        self.serve(cx, balancer)
+        if self.arrival.tls { self.begin_handshake(cx, balancer) } else { self.admit(cx, balancer) }
     }
 
     pub(super) fn header_timed_out(&self) -> Verdict {

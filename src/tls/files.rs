@@ -1,0 +1,128 @@
+//! The files that directives name: certificates, keys, passwords, ticket keys; what is wrong with them, in nginx's words.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use openssl::error::ErrorStack;
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::SslContextBuilder;
+use openssl::x509::X509;
+
+use super::tickets::Key;
+use crate::conf::{Call, Error, Place, Result};
+use crate::net::reasons;
+
+/// A file as a directive names it.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    /// The name as written.
+    pub written: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The directive.
+    pub place: Place,
+}
+
+/// What a directive's value says and where, for values that only OpenSSL can judge.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub value: String,
+    pub place: Place,
+}
+
+impl File {
+    /// The first argument, taken against the folder of the configuration file.
+    pub(super) fn of(call: &Call<'_>) -> Result<Self> {
+        let file = File { written: call.text(1)?.to_owned(), path: call.conf_path(1), place: call.node.place.clone() };
+        // OpenSSL is handed paths as text.
+        if file.path.to_str().is_some() { Ok(file) } else { Err(call.invalid()) }
+    }
+
+    /// A fault of the file, with what OpenSSL has to say of it.
+    pub(super) fn fault(&self, what: &str, stack: &ErrorStack) -> Error {
+        Error::at(&self.place, format!("{what} (SSL: {})", reasons(stack)))
+    }
+
+    /// `CALL("FILE") failed (SSL: ...)`
+    pub(super) fn failed<'a>(&'a self, call: &'a str) -> impl Fn(ErrorStack) -> Error + 'a {
+        move |stack| self.fault(&format!("{call}(\"{}\") failed", self.path.display()), &stack)
+    }
+
+    /// Its contents. `what` begins the message, up to the name of the call that nginx would have made.
+    pub(super) fn read(&self, what: impl FnOnce(&Path) -> String) -> Result<Vec<u8>> {
+        fs::read(&self.path).map_err(|error| {
+            let message = format!("{} failed (SSL: {})", what(&self.path), unreadable(&self.path, &error));
+            Error::at(&self.place, message)
+        })
+    }
+
+    /// Uses the certificates in it: the server's own first, then those that lead to its authority. Gives the first.
+    pub(super) fn use_certificates(&self, builder: &mut SslContextBuilder) -> Result<X509> {
+        let cannot = |path: &Path| format!("cannot load certificate \"{}\": ", path.display());
+        let text = self.read(|path| cannot(path) + "BIO_new_file()")?;
+        let own = X509::from_pem(&text).map_err(|stack| {
+            let message = cannot(&self.path) + "PEM_read_bio_X509_AUX() failed";
+            self.fault(&message, &stack)
+        })?;
+        builder.set_certificate_chain_file(&self.path).map_err(self.failed("SSL_CTX_use_certificate"))?;
+        Ok(own)
+    }
+
+    /// The private key in it; one that is encrypted is tried with each of the passwords.
+    pub(super) fn read_key(&self, passwords: &[Vec<u8>]) -> Result<PKey<Private>> {
+        let cannot = |path: &Path| format!("cannot load certificate key \"{}\": ", path.display());
+        let text = self.read(|path| cannot(path) + "BIO_new_file()")?;
+        // Without a password OpenSSL would ask for one on the terminal.
+        let refuse = |_: &mut [u8]| Err(ErrorStack::get());
+        let mut result = match passwords {
+            [] => PKey::private_key_from_pem_callback(&text, refuse),
+            [first, ..] => PKey::private_key_from_pem_passphrase(&text, first),
+        };
+        for password in passwords.iter().skip(1) {
+            result = result.or_else(|_| PKey::private_key_from_pem_passphrase(&text, password));
+        }
+        result.map_err(|stack| {
+            let message = cannot(&self.path) + "PEM_read_bio_PrivateKey() failed";
+            self.fault(&message, &stack)
+        })
+    }
+}
+
+/// The passwords in the file of `ssl_password_file`, one a line.
+pub(super) fn read_passwords(call: &Call<'_>) -> Result<Vec<Vec<u8>>> {
+    let text = read_now(call)?;
+    let lines = text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    Ok(lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect())
+}
+
+/// The key in the file of `ssl_session_ticket_key`.
+pub(super) fn read_ticket_key(call: &Call<'_>) -> Result<Key> {
+    let path = call.conf_path(1);
+    let wrong = || call.error(format!("\"{}\" must be 48 or 80 bytes", path.display()));
+    Key::from_file(&read_now(call)?).ok_or_else(wrong)
+}
+
+fn read_now(call: &Call<'_>) -> Result<Vec<u8>> {
+    let path = call.conf_path(1);
+    fs::read(&path).map_err(|error| {
+        let (number, text) = (error.raw_os_error().unwrap_or_default(), text_of(&error));
+        call.error(format!("open() \"{}\" failed ({number}: {text})", path.display()))
+    })
+}
+
+/// libc's text for a system error.
+fn text_of(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// A file that cannot be read, as OpenSSL's queue tells it.
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    let number = error.raw_os_error().unwrap_or_default();
+    let then = match number {
+        libc::ENOENT => "error:10000080:BIO routines::no such file",
+        _ => "error:10080002:BIO routines::system lib",
+    };
+    format!("error:8{number:07X}:system library::{}:calling fopen({}, r) {then}", text_of(error), path.display())
+}

@@ -1,0 +1,271 @@
+//! The server's side: an OpenSSL context made from what a configuration says.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openssl::dh::Dh;
+use openssl::error::ErrorStack;
+use openssl::sha::Sha256;
+use openssl::ssl::{
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode,
+    SslVersion,
+};
+use openssl::x509::store::X509Lookup;
+use openssl::x509::verify::X509VerifyFlags;
+use openssl::x509::{X509, X509Name, X509VerifyResult};
+
+use super::files::File;
+use super::settings::{SessionCache, Verify};
+use super::{Settings, Shared, Tickets, sys};
+use crate::conf::{Error, Place, Result};
+use crate::net::reasons;
+
+/// `ssl_ciphers` when nothing is said.
+const CIPHERS: &str = "HIGH:!aNULL:!MD5";
+/// `ssl_session_timeout` when nothing is said.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What one server's TLS sessions are made from.
+#[derive(Clone)]
+pub struct Server {
+    context: SslContext,
+    verify: Verify,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("verify", &self.verify).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Reads and tries all that `settings` name. `listens` is where a `listen ... ssl` asks for TLS, if one does. `None` when there is
+    /// no certificate and nothing needs one.
+    ///
+    /// # Errors
+    /// What is missing, and what OpenSSL refuses, with its reasons.
+    pub fn build(settings: &Settings, listens: Option<&Place>, shared: &mut Shared) -> Result<Option<Self>> {
+        let wanted = match (listens, &settings.on) {
+            (Some(place), _) => Some(("listen ... ssl", place)),
+            (None, Some((true, place))) => Some(("ssl", place)),
+            _ => None,
+        };
+        let missing = |what: &str| {
+            let (directive, place) = wanted?;
+            Some(Error::at(place, format!("no \"{what}\" is defined for the \"{directive}\" directive")))
+        };
+        let Some(certificates) = &settings.certificates else {
+            return missing("ssl_certificate").map_or(Ok(None), Err);
+        };
+        let keys = settings.keys.as_deref().unwrap_or_default();
+        if let Some(without) = certificates.get(keys.len()) {
+            let general = || {
+                let message = format!("no \"ssl_certificate_key\" is defined for certificate \"{}\"", without.written);
+                Error::at(&without.place, message)
+            };
+            let told = match wanted {
+                Some((directive, place)) if !keys.is_empty() => {
+                    let name = &without.written;
+                    let what = format!("no \"ssl_certificate_key\" is defined for certificate \"{name}\"");
+                    Some(Error::at(place, format!("{what} and the \"{directive}\" directive")))
+                }
+                _ => missing("ssl_certificate_key"),
+            };
+            return Err(told.unwrap_or_else(general));
+        }
+        let mut builder = builder(SslMethod::tls_server()).map_err(failed("SSL_CTX_new()"))?;
+        let own =
+            use_certificates(&mut builder, certificates, keys, settings.passwords.as_deref().unwrap_or_default())?;
+        set_protocol(&mut builder, settings)?;
+        let (verify, authorities) = set_verify(&mut builder, settings)?;
+        set_sessions(&mut builder, settings, shared)?;
+        let id = session_context(&own, &authorities).map_err(failed("session id context"))?;
+        builder.set_session_id_context(&id).map_err(failed("SSL_CTX_set_session_id_context()"))?;
+        Ok(Some(Server { context: builder.build(), verify }))
+    }
+
+    /// A session that waits for a client's hello.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn session(&self) -> std::result::Result<Ssl, ErrorStack> {
+        let mut ssl = Ssl::new(&self.context)?;
+        ssl.set_accept_state();
+        Ok(ssl)
+    }
+
+    /// Judges the client by its certificate, after the handshake.
+    ///
+    /// # Errors
+    /// Why it may not come in, in nginx's words.
+    pub fn judge(&self, ssl: &SslRef) -> std::result::Result<(), String> {
+        if self.verify == Verify::Off {
+            return Ok(());
+        }
+        let result = ssl.verify_result();
+        if result != X509VerifyResult::OK {
+            let (code, text) = (result.as_raw(), result.error_string());
+            return Err(format!("client SSL certificate verify error: ({code}:{text})"));
+        }
+        if self.verify == Verify::On && ssl.peer_certificate().is_none() {
+            return Err("client sent no required SSL certificate".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A call of OpenSSL's that fails for no directive's sake.
+fn failed(call: &str) -> impl Fn(ErrorStack) -> Error {
+    move |stack| Error::general(format!("{call} failed (SSL: {})", reasons(&stack)))
+}
+
+/// A context with what all of ours have in common.
+pub(super) fn builder(method: SslMethod) -> std::result::Result<SslContextBuilder, ErrorStack> {
+    let mut builder = SslContextBuilder::new(method)?;
+    // The system's own bounds of versions give way to `ssl_protocols`.
+    builder.set_min_proto_version(None::<SslVersion>)?;
+    builder.set_max_proto_version(None::<SslVersion>)?;
+    builder.set_options(SslOptions::NO_COMPRESSION | SslOptions::NO_RENEGOTIATION);
+    // A write is taken up again from wherever its bytes are then; idle sessions keep no buffers.
+    builder.set_mode(
+        SslMode::ENABLE_PARTIAL_WRITE
+            | SslMode::ACCEPT_MOVING_WRITE_BUFFER
+            | SslMode::AUTO_RETRY
+            | SslMode::NO_AUTO_CHAIN
+            | SslMode::RELEASE_BUFFERS,
+    );
+    // A record's header and body by one call.
+    builder.set_read_ahead(true);
+    Ok(builder)
+}
+
+/// Gives the server's own certificates, without their chains.
+fn use_certificates(
+    builder: &mut SslContextBuilder,
+    certificates: &[File],
+    keys: &[File],
+    passwords: &[Vec<u8>],
+) -> Result<Vec<X509>> {
+    let mut own = Vec::new();
+    for (certificate, key) in certificates.iter().zip(keys) {
+        own.push(certificate.use_certificates(builder)?);
+        let private = key.read_key(passwords)?;
+        builder.set_private_key(&private).map_err(key.failed("SSL_CTX_use_PrivateKey"))?;
+        // A key of another kind than its certificate's has been put beside it.
+        builder.check_private_key().map_err(key.failed("SSL_CTX_use_PrivateKey"))?;
+    }
+    Ok(own)
+}
+
+fn set_protocol(builder: &mut SslContextBuilder, settings: &Settings) -> Result<()> {
+    builder.set_options(settings.protocols.unwrap_or_default().without);
+    if settings.prefer_server_ciphers == Some(true) {
+        builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE);
+    }
+    match &settings.ciphers {
+        None => builder.set_cipher_list(CIPHERS).map_err(failed("SSL_CTX_set_cipher_list()"))?,
+        Some(said) => builder.set_cipher_list(&said.value).map_err(|stack| {
+            let message = format!("SSL_CTX_set_cipher_list(\"{}\") failed (SSL: {})", said.value, reasons(&stack));
+            Error::at(&said.place, message)
+        })?,
+    }
+    if let Some(file) = &settings.dhparam {
+        let text = file.read(|path| format!("BIO_new_file(\"{}\")", path.display()))?;
+        let params = Dh::params_from_pem(&text).map_err(file.failed("PEM_read_bio_DHparams"))?;
+        builder.set_tmp_dh(&params).map_err(file.failed("SSL_CTX_set_tmp_dh"))?;
+    }
+    if let Some(said) = settings.ecdh_curve.as_ref().filter(|said| said.value != "auto") {
+        builder.set_groups_list(&said.value).map_err(|stack| {
+            let message = format!("SSL_CTX_set1_curves_list(\"{}\") failed (SSL: {})", said.value, reasons(&stack));
+            Error::at(&said.place, message)
+        })?;
+    }
+    Ok(())
+}
+
+/// Gives the names of the authorities that clients are asked for certificates of.
+fn set_verify(builder: &mut SslContextBuilder, settings: &Settings) -> Result<(Verify, Vec<X509Name>)> {
+    let Some((verify @ (Verify::On | Verify::Optional), place)) = &settings.verify else {
+        return Ok((Verify::Off, Vec::new()));
+    };
+    let Some(file) = &settings.client_certificate else {
+        return Err(Error::at(place, "no ssl_client_certificate for ssl_verify_client"));
+    };
+    // The handshake goes on whatever the certificate is; `Server::judge` refuses it then, and the log tells why.
+    builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
+    builder.set_verify_depth(settings.verify_depth.unwrap_or(1));
+    builder.set_ca_file(&file.path).map_err(file.failed("SSL_CTX_load_verify_locations"))?;
+    let load = || X509Name::load_client_ca_file(&file.path).map_err(file.failed("SSL_load_client_CA_file"));
+    builder.set_client_ca_list(load()?);
+    if let Some(crl) = &settings.crl {
+        let failed = crl.failed("X509_LOOKUP_load_file");
+        let store = builder.cert_store_mut();
+        let lookup = store.add_lookup(X509Lookup::file()).map_err(&failed)?;
+        lookup.load_crl_file(&crl.path, openssl::ssl::SslFiletype::PEM).map_err(&failed)?;
+        store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL).map_err(&failed)?;
+    }
+    Ok((*verify, load()?.into_iter().collect()))
+}
+
+fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &mut Shared) -> Result<()> {
+    sys::set_timeout(builder, settings.session_timeout.unwrap_or(SESSION_TIMEOUT));
+    let tickets = settings.session_tickets.unwrap_or(true);
+    if tickets {
+        let keys = match &settings.ticket_keys {
+            Some(keys) => Arc::new(Tickets::fixed(keys.clone())),
+            None => shared.tickets.clone(),
+        };
+        sys::set_tickets(builder, keys).map_err(failed("SSL_CTX_set_tlsext_ticket_key_cb()"))?;
+    } else {
+        builder.set_options(SslOptions::NO_TICKET);
+    }
+    match settings.session_cache.as_ref().unwrap_or(&SessionCache::None) {
+        SessionCache::Off => {
+            builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+        }
+        SessionCache::None => {
+            builder.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
+        }
+        SessionCache::Kept { builtin, shared: zone } => {
+            let mode = match builtin {
+                Some(count) => {
+                    builder.set_session_cache_size(*count);
+                    SslSessionCacheMode::SERVER
+                }
+                None => SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL,
+            };
+            builder.set_session_cache_mode(mode);
+            if let Some((name, size, place)) = zone {
+                let zone = shared.zone(name, *size, place)?;
+                sys::find_sessions(builder, zone.clone());
+                let removed = zone.clone();
+                builder.set_remove_session_callback(move |_, session| removed.remove(session.id()));
+                builder.set_new_session_callback(move |ssl, session| {
+                    // With TLS 1.3 and tickets the client keeps the session; OpenSSL tells of it all the same.
+                    if tickets && ssl.version2() == Some(SslVersion::TLS1_3) {
+                        return;
+                    }
+                    if let Ok(serialized) = session.to_der() {
+                        zone.insert(session.id(), &serialized);
+                    }
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What keeps a session from being resumed with a server that it was not made with, or that trusts other clients: a hash of the server's
+/// certificates and its clients' authorities. It is the same after a reload.
+fn session_context(own: &[X509], authorities: &[X509Name]) -> std::result::Result<[u8; 32], ErrorStack> {
+    let mut hash = Sha256::new();
+    hash.update(b"tcp");
+    for certificate in own {
+        hash.update(&certificate.to_der()?);
+    }
+    for name in authorities {
+        hash.update(&name.to_der()?);
+    }
+    Ok(hash.finish())
+}

@@ -1,0 +1,261 @@
+//! What `ssl*` directives say on one level of a block, and the setters that read them.
+
+use std::time::Duration;
+
+use openssl::ssl::SslOptions;
+
+use super::files::{File, Said, read_passwords, read_ticket_key};
+use super::tickets::Key;
+use crate::conf::{Call, Place, Result, value};
+
+/// The least pages of a shared session cache, nginx's bound.
+const LEAST_PAGES: usize = 8;
+
+/// What is said on one level; `None` where it says nothing and the level above counts.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `ssl`, and where it stands.
+    pub(super) on: Option<(bool, Place)>,
+    pub(super) certificates: Option<Vec<File>>,
+    pub(super) keys: Option<Vec<File>>,
+    pub(super) passwords: Option<Vec<Vec<u8>>>,
+    pub(super) client_certificate: Option<File>,
+    pub(super) crl: Option<File>,
+    pub(super) dhparam: Option<File>,
+    pub(super) ecdh_curve: Option<Said>,
+    pub(super) ciphers: Option<Said>,
+    pub(super) protocols: Option<Protocols>,
+    pub(super) prefer_server_ciphers: Option<bool>,
+    pub(super) verify: Option<(Verify, Place)>,
+    pub(super) verify_depth: Option<u32>,
+    pub(super) session_cache: Option<SessionCache>,
+    pub(super) session_timeout: Option<Duration>,
+    pub(super) session_tickets: Option<bool>,
+    pub(super) ticket_keys: Option<Vec<Key>>,
+}
+
+/// `ssl_verify_client`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Verify {
+    #[default]
+    Off,
+    On,
+    Optional,
+}
+
+/// `ssl_protocols`: the options that switch the others off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Protocols {
+    pub without: SslOptions,
+}
+
+/// The names of protocols and the options that switch them off. OpenSSL has no SSLv2 to switch off.
+const PROTOCOLS: [(&str, SslOptions); 6] = [
+    ("SSLv2", SslOptions::empty()),
+    ("SSLv3", SslOptions::NO_SSLV3),
+    ("TLSv1", SslOptions::NO_TLSV1),
+    ("TLSv1.1", SslOptions::NO_TLSV1_1),
+    ("TLSv1.2", SslOptions::NO_TLSV1_2),
+    ("TLSv1.3", SslOptions::NO_TLSV1_3),
+];
+
+impl Default for Protocols {
+    fn default() -> Self {
+        Protocols { without: SslOptions::NO_SSLV3 | SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1 }
+    }
+}
+
+/// `ssl_session_cache`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SessionCache {
+    /// Clients are told that sessions cannot be resumed by their ids.
+    Off,
+    /// They are not told, but nothing is kept.
+    None,
+    /// Kept in each worker (so many), in memory that all share (name, size), or both.
+    Kept { builtin: Option<i32>, shared: Option<(String, usize, Place)> },
+}
+
+/// Sessions in a worker's own cache when nothing is said: `SSL_SESSION_CACHE_MAX_SIZE_DEFAULT` of `openssl/ssl.h`.
+const BUILTIN: i32 = 20 * 1024;
+
+impl Settings {
+    /// Takes what is not said here from `main`.
+    #[must_use]
+    pub fn or(self, main: &Settings) -> Settings {
+        Settings {
+            on: self.on.or_else(|| main.on.clone()),
+            certificates: self.certificates.or_else(|| main.certificates.clone()),
+            keys: self.keys.or_else(|| main.keys.clone()),
+            passwords: self.passwords.or_else(|| main.passwords.clone()),
+            client_certificate: self.client_certificate.or_else(|| main.client_certificate.clone()),
+            crl: self.crl.or_else(|| main.crl.clone()),
+            dhparam: self.dhparam.or_else(|| main.dhparam.clone()),
+            ecdh_curve: self.ecdh_curve.or_else(|| main.ecdh_curve.clone()),
+            ciphers: self.ciphers.or_else(|| main.ciphers.clone()),
+            protocols: self.protocols.or(main.protocols),
+            prefer_server_ciphers: self.prefer_server_ciphers.or(main.prefer_server_ciphers),
+            verify: self.verify.or_else(|| main.verify.clone()),
+            verify_depth: self.verify_depth.or(main.verify_depth),
+            session_cache: self.session_cache.or_else(|| main.session_cache.clone()),
+            session_timeout: self.session_timeout.or(main.session_timeout),
+            session_tickets: self.session_tickets.or(main.session_tickets),
+            ticket_keys: self.ticket_keys.or_else(|| main.ticket_keys.clone()),
+        }
+    }
+
+    /// Whether `ssl on` holds.
+    pub fn is_on(&self) -> bool {
+        self.on.as_ref().is_some_and(|(on, _)| *on)
+    }
+
+    /// `ssl`
+    pub fn set_on(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.on = Some((call.flag()?, call.node.place.clone()));
+        Ok(())
+    }
+
+    /// `ssl_certificate`
+    pub fn add_certificate(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.certificates.get_or_insert_default().push(File::of(call)?);
+        Ok(())
+    }
+
+    /// `ssl_certificate_key`
+    pub fn add_key(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.keys.get_or_insert_default().push(File::of(call)?);
+        Ok(())
+    }
+
+    /// `ssl_password_file`
+    pub fn set_passwords(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.passwords = Some(read_passwords(call)?);
+        Ok(())
+    }
+
+    /// `ssl_client_certificate`
+    pub fn set_client_certificate(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.client_certificate = Some(File::of(call)?);
+        Ok(())
+    }
+
+    /// `ssl_crl`
+    pub fn set_crl(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.crl = Some(File::of(call)?);
+        Ok(())
+    }
+
+    /// `ssl_dhparam`
+    pub fn set_dhparam(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.dhparam = Some(File::of(call)?);
+        Ok(())
+    }
+
+    /// `ssl_ecdh_curve`
+    pub fn set_ecdh_curve(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.ecdh_curve = Some(said(call)?);
+        Ok(())
+    }
+
+    /// `ssl_ciphers`
+    pub fn set_ciphers(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.ciphers = Some(said(call)?);
+        Ok(())
+    }
+
+    /// `ssl_protocols`
+    pub fn set_protocols(&mut self, call: &mut Call<'_>) -> Result<()> {
+        let mut without = PROTOCOLS.iter().fold(SslOptions::empty(), |all, (_, option)| all | *option);
+        let mut seen = Vec::new();
+        for i in 1..=call.count() {
+            let (name, option) = call.choice(i, &PROTOCOLS.map(|protocol| (protocol.0, protocol)))?;
+            if seen.contains(&name) {
+                call.warn(format!("duplicate value \"{name}\""));
+            } else if name.starts_with("SSL") {
+                call.warn(format!("\"{name}\" has no effect: OpenSSL does not offer this protocol"));
+            }
+            seen.push(name);
+            without &= !option;
+        }
+        self.protocols = Some(Protocols { without });
+        Ok(())
+    }
+
+    /// `ssl_prefer_server_ciphers`
+    pub fn set_prefer_server_ciphers(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.prefer_server_ciphers = Some(call.flag()?);
+        Ok(())
+    }
+
+    /// `ssl_verify_client`
+    pub fn set_verify(&mut self, call: &mut Call<'_>) -> Result<()> {
+        let choices = [("off", Verify::Off), ("on", Verify::On), ("optional", Verify::Optional)];
+        self.verify = Some((call.choice(1, &choices)?, call.node.place.clone()));
+        Ok(())
+    }
+
+    /// `ssl_verify_depth`
+    pub fn set_verify_depth(&mut self, call: &mut Call<'_>) -> Result<()> {
+        // OpenSSL counts in C's `int`; a chain is never that long.
+        self.verify_depth = Some(call.number()?.min(i32::MAX as usize) as u32);
+        Ok(())
+    }
+
+    /// `ssl_session_cache`
+    pub fn set_session_cache(&mut self, call: &mut Call<'_>) -> Result<()> {
+        let (mut builtin, mut shared) = (None, None);
+        for word in call.texts()? {
+            let invalid = || call.error(format!("invalid session cache \"{word}\""));
+            match word {
+                "off" | "none" => {
+                    self.session_cache = Some(if word == "off" { SessionCache::Off } else { SessionCache::None });
+                    // As in nginx, whatever stands behind it.
+                    return Ok(());
+                }
+                "builtin" => builtin = Some(BUILTIN),
+                _ => {
+                    if let Some(count) = word.strip_prefix("builtin:") {
+                        let count = value::number(count).and_then(|count| i32::try_from(count).ok());
+                        builtin = Some(count.ok_or_else(invalid)?);
+                        continue;
+                    }
+                    let zone = word.strip_prefix("shared:").and_then(|zone| zone.split_once(':'));
+                    let (name, size) = zone.filter(|(name, _)| !name.is_empty()).ok_or_else(invalid)?;
+                    let size = value::size(size).ok_or_else(invalid)?;
+                    if size < LEAST_PAGES * page_size() {
+                        return Err(call.error(format!("session cache \"{word}\" is too small")));
+                    }
+                    shared = Some((name.to_owned(), size, call.node.place.clone()));
+                }
+            }
+        }
+        self.session_cache = Some(SessionCache::Kept { builtin, shared });
+        Ok(())
+    }
+
+    /// `ssl_session_timeout`
+    pub fn set_session_timeout(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.session_timeout = Some(call.seconds()?);
+        Ok(())
+    }
+
+    /// `ssl_session_tickets`
+    pub fn set_session_tickets(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.session_tickets = Some(call.flag()?);
+        Ok(())
+    }
+
+    /// `ssl_session_ticket_key`
+    pub fn add_ticket_key(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.ticket_keys.get_or_insert_default().push(read_ticket_key(call)?);
+        Ok(())
+    }
+}
+
+fn said(call: &Call<'_>) -> Result<Said> {
+    Ok(Said { value: call.text(1)?.to_owned(), place: call.node.place.clone() })
+}
+
+fn page_size() -> usize {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, |size| size as usize)
+}
