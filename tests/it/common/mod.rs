@@ -1,0 +1,15 @@
+//! What the tests need around the binary: its process, servers behind it, clients before it, ports, and waiting.
+
+pub mod backends;
+pub mod clients;
+pub mod ports;
+pub mod proc;
+pub mod wait;
+pub mod weir;
+
+pub use backends::Backend;
+pub use clients::{ask, connect, is_closed, read_all};
+pub use nix::sys::signal::Signal;
+pub use ports::Port;
+pub use wait::{wait_for, wait_some};
+pub use weir::{Prefix, Setup, Weir};

@@ -1,0 +1,38 @@
+//! Ports picked by the kernel and kept for a test until it ends.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Socket, Type};
+
+/// A port that nobody else gets: a socket bound to it on all addresses of both families that never listens. Linux lets others with
+/// `SO_REUSEADDR` (weir, the servers of a test) bind the same port beside it, but hands it out to nobody who asks for any port.
+pub struct Port {
+    pub number: u16,
+    _reservation: Socket,
+}
+
+impl Port {
+    pub fn reserve() -> Port {
+        let socket = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
+        socket.set_only_v6(false).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()).unwrap();
+        let number = socket.local_addr().unwrap().as_socket().unwrap().port();
+        Port { number, _reservation: socket }
+    }
+
+    /// `127.0.0.1:port`, for a configuration.
+    pub fn v4(&self) -> String {
+        self.on("127.0.0.1")
+    }
+
+    /// `[::1]:port`, for a configuration.
+    pub fn v6(&self) -> String {
+        self.on("[::1]")
+    }
+
+    /// The port on `host`, for a configuration.
+    pub fn on(&self, host: &str) -> String {
+        format!("{host}:{}", self.number)
+    }
+}

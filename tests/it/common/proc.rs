@@ -1,0 +1,111 @@
+//! What `/proc` tells of a process.
+
+use std::fs;
+use std::path::Path;
+
+/// The value of a `Name:` line of `/proc/PID/status`.
+fn status(pid: i32, name: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find(|line| line.starts_with(name) && line[name.len()..].starts_with(':'))?;
+    Some(line[name.len() + 1..].trim().to_string())
+}
+
+/// Whether the process runs; one that has ended and only waits for its parent does not.
+pub fn alive(pid: i32) -> bool {
+    status(pid, "State").is_some_and(|state| !state.starts_with('Z') && !state.starts_with('X'))
+}
+
+/// Anonymous memory in use, in bytes: what a process has written to, without its files and the kernel's socket buffers.
+pub fn rss_anon(pid: i32) -> u64 {
+    let text = status(pid, "RssAnon").expect("RssAnon");
+    text.trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// The real user id.
+pub fn uid(pid: i32) -> u32 {
+    status(pid, "Uid").unwrap().split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// The nice value.
+pub fn nice(pid: i32) -> i32 {
+    stat(pid)[16].parse().unwrap()
+}
+
+/// The processors it may run on, as the kernel lists them (`0-1`).
+pub fn cpus(pid: i32) -> String {
+    status(pid, "Cpus_allowed_list").unwrap()
+}
+
+/// The soft limit on open files.
+pub fn nofile(pid: i32) -> u64 {
+    limit(pid, "Max open files")
+}
+
+/// The soft limit on the size of core files, in bytes.
+pub fn core(pid: i32) -> u64 {
+    limit(pid, "Max core file size")
+}
+
+fn limit(pid: i32, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+    line[name.len()..].split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// What `ps` shows.
+pub fn title(pid: i32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ").trim_end().to_string()
+}
+
+/// The folder it runs in.
+pub fn cwd(pid: i32) -> std::path::PathBuf {
+    fs::read_link(format!("/proc/{pid}/cwd")).unwrap()
+}
+
+/// Processor time used so far, in clock ticks of a hundredth of a second.
+pub fn cpu_ticks(pid: i32) -> u64 {
+    let fields = stat(pid);
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// How many descriptors are open.
+pub fn descriptors(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count).unwrap_or(0)
+}
+
+/// The fields of `/proc/PID/stat` after the name: state first, parent second.
+fn stat(pid: i32) -> Vec<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let rest = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    rest.split_whitespace().map(str::to_string).collect()
+}
+
+/// Children that run, by falling age.
+pub fn children(parent: i32) -> Vec<i32> {
+    let parent = parent.to_string();
+    let mut found: Vec<i32> =
+        pids().filter(|&pid| stat(pid).get(1) == Some(&parent)).filter(|&pid| alive(pid)).collect();
+    found.sort_unstable();
+    found
+}
+
+/// Processes of the binary `exe` that run in `folder` or hold a file of it open.
+pub fn users_of(folder: &Path, exe: &Path) -> Vec<i32> {
+    let ours = |pid: &i32| {
+        let of = |name: &str| fs::read_link(format!("/proc/{pid}/{name}"));
+        let inside = |path: std::path::PathBuf| path.starts_with(folder);
+        of("exe").is_ok_and(|path| path == exe)
+            && (of("cwd").is_ok_and(inside)
+                || fs::read_dir(format!("/proc/{pid}/fd"))
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .any(|fd| fs::read_link(fd.path()).is_ok_and(inside)))
+    };
+    pids().filter(ours).collect()
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}

@@ -1,0 +1,194 @@
+//! Configurations that are accepted: each directive in each place it may stand, with each form of its arguments.
+
+use super::config_errors::At::{self, *};
+use crate::common::*;
+
+/// Tries every piece with `-t` and reports all that are refused at once.
+fn accept_all(pieces: &[(At, &str)]) {
+    let prefix = Prefix::new();
+    prefix.write("more.conf", "");
+    let file = prefix.text_path("nginx.conf");
+    let verdict = format!(
+        "weir: the configuration file {file} syntax is ok\nweir: configuration file {file} test is successful\n"
+    );
+    let mut faults = Vec::new();
+    for (at, piece) in pieces {
+        prefix.write("nginx.conf", at.around(piece).0);
+        let run = prefix.run(&["-t"]);
+        if run.status.code() != Some(0) || !run.stderr.ends_with(&verdict) {
+            faults.push(format!("{at:?} {piece:?}: {:?} {}", run.status.code(), run.stderr));
+        }
+    }
+    assert!(faults.is_empty(), "{} of {} are refused:\n{}", faults.len(), pieces.len(), faults.join("\n"));
+}
+
+#[test]
+fn main_context() {
+    accept_all(&[
+        (Main, "daemon on;"),
+        (Main, "daemon off;"),
+        (Main, "master_process off;"),
+        (Main, "worker_processes 4;"),
+        (Main, "worker_processes auto;"),
+        (Main, "worker_processes 2;\nworker_cpu_affinity 01 10;"),
+        (Main, "worker_cpu_affinity auto;"),
+        (Main, "worker_cpu_affinity auto 01;"),
+        (Main, "worker_priority 5;"),
+        (Main, "worker_priority -5;"),
+        (Main, "worker_rlimit_nofile 1000;"),
+        (Main, "worker_rlimit_core 10m;"),
+        (Main, "worker_shutdown_timeout 10s;"),
+        (Main, "worker_shutdown_timeout 500ms;"),
+        (Main, "working_directory /tmp;"),
+        (Main, "user nobody nogroup;"),
+        (Main, "error_log error.log;"),
+        (Main, "error_log error.log debug;"),
+        (Main, "error_log error.log info;"),
+        (Main, "error_log error.log notice;"),
+        (Main, "error_log error.log warn;"),
+        (Main, "error_log error.log error;"),
+        (Main, "error_log error.log crit;"),
+        (Main, "error_log error.log alert;"),
+        (Main, "error_log error.log emerg;"),
+        (Main, "error_log stderr;"),
+        (Main, "error_log stderr warn;\nerror_log error.log info;"),
+        (Main, "env PATH;\nenv COLOUR=blue;"),
+        (Main, "include more.conf;\ninclude more.conf;"),
+        (Main, "lock_file logs/weir.lock;"),
+        (Main, "timer_resolution 100ms;"),
+        (Main, "pcre_jit on;"),
+        (Main, "thread_pool default threads=32 max_queue=65536;"),
+        (Main, "thread_pool a threads=1;\nthread_pool b threads=1;"),
+        (Main, "load_module modules/ngx_tcp_module.so;"),
+        (Main, "debug_points stop;"),
+        (Main, "debug_points abort;"),
+        (Main, "ssl_engine rdrand;"),
+        (Main, "tcp { }"),
+        (Main, "tcp {\n}\ntcp {\nupstream a { server 127.0.0.1:1; }\n}\ntcp {\nupstream a { server 127.0.0.1:2; }\n}"),
+        (File, "events {}"),
+    ]);
+}
+
+#[test]
+fn events() {
+    accept_all(&[
+        (Events, "worker_connections 1024;"),
+        (Events, "use epoll;"),
+        (Events, "multi_accept on;"),
+        (Events, "multi_accept off;"),
+        (Events, "accept_mutex on;"),
+        (Events, "accept_mutex_delay 500ms;"),
+        (Events, "accept_mutex_delay 1;"),
+        (Events, "debug_connection 127.0.0.1;"),
+        (Events, "debug_connection 192.168.0.0/16;\ndebug_connection ::1;\ndebug_connection 2001:db8::/32;"),
+        (Events, "debug_connection unix:;"),
+        (Events, "debug_connection localhost;"),
+    ]);
+}
+
+#[test]
+fn tcp_and_server() {
+    let both = [
+        "server_name example.org;",
+        "so_keepalive on;",
+        "so_keepalive off;",
+        "tcp_nodelay off;",
+        "timeout 60;",
+        "timeout 500ms;",
+        "timeout 1h30m;",
+        "timeout \"1h 30m\";",
+        "resolver 127.0.0.1;",
+        "resolver 127.0.0.1:5353 [::1]:53;",
+        "resolver 127.0.0.1 valid=30s ipv6=off status_zone=z;",
+        "resolver off;",
+        "resolver_timeout 5s;",
+        "allow all;",
+        "allow 127.0.0.1;\nallow 10.0.0.0/8;\nallow ::1;\nallow 2001:db8::/32;\nallow unix:;\ndeny all;",
+        "deny 127.0.0.1;",
+        "access_log off;",
+        "access_log a.log;",
+        "access_log a.log buffer=4k;",
+        "access_log a.log;\naccess_log b.log;",
+        "proxy_buffer 8k;",
+        "proxy_buffer 1M;",
+        "proxy_connect_timeout 1s;",
+        "proxy_read_timeout 1d;",
+        "proxy_send_timeout 1w;",
+    ];
+    let mut pieces: Vec<(At, &str)> = both.iter().flat_map(|piece| [(Tcp, *piece), (Server, *piece)]).collect();
+    pieces.extend([
+        (Tcp, "server { listen unix:a.sock; return text; }"),
+        (Tcp, "proxy_pass u;\nserver { listen unix:a.sock; }"),
+        (Tcp, "upstream later_used { server 127.0.0.1; }"),
+        (Tcp, "server { listen unix:a.sock; proxy_pass later; }\nupstream later { server 127.0.0.1; }"),
+        (Server, "protocol tcp_generic;"),
+        (Server, "server_names a.example b.example;"),
+        (Server, "location / { }"),
+        (Server, "location / { }\nlocation /a { }"),
+        (Server, "proxy_pass 127.0.0.1:80;"),
+        (Server, "proxy_pass 127.0.0.1;"),
+        (Server, "proxy_pass [::1]:80;"),
+        (Server, "proxy_pass localhost:80;"),
+        (Server, "proxy_pass localhost;"),
+        (Server, "proxy_pass unix:/tmp/a.sock;"),
+        (Server, "proxy_pass u;"),
+        (Tcp, "server { listen unix:a.sock; return \"$remote_addr ${remote_port} $pid\"; }"),
+    ]);
+    accept_all(&pieces);
+}
+
+#[test]
+fn listen() {
+    let port = Port::reserve();
+    let n = port.number;
+    let forms = [
+        format!("listen {n};"),
+        format!("listen *:{n};"),
+        format!("listen 127.0.0.1:{n};"),
+        format!("listen [::1]:{n};"),
+        format!("listen [::]:{n};"),
+        format!("listen localhost:{n};"),
+        format!("listen 127.0.0.1:{n} bind;"),
+        format!("listen 127.0.0.1:{n} default;"),
+        format!("listen 127.0.0.1:{n} bind default;"),
+        format!("listen [::]:{n} ipv6only=on;"),
+        format!("listen [::]:{n} ipv6only=off;"),
+        format!("listen {n};\nlisten [::]:{n} ipv6only=on;"),
+        "listen unix:other.sock;".to_string(),
+    ];
+    let pieces: Vec<(At, &str)> = forms.iter().map(|form| (Server, form.as_str())).collect();
+    accept_all(&pieces);
+}
+
+#[test]
+fn upstream() {
+    accept_all(&[
+        (Upstream, "server 127.0.0.1;"),
+        (Upstream, "server 127.0.0.1:80;"),
+        (Upstream, "server [::1]:80;"),
+        (Upstream, "server localhost;"),
+        (Upstream, "server unix:/tmp/a.sock;"),
+        (Upstream, "server 127.0.0.1 weight=5;"),
+        (Upstream, "server 127.0.0.1 max_fails=0;"),
+        (Upstream, "server 127.0.0.1 max_fails=3 fail_timeout=30s;"),
+        (Upstream, "server 127.0.0.1 fail_timeout=30;"),
+        (Upstream, "server 127.0.0.1 max_busy=10;"),
+        (Upstream, "server 127.0.0.1 backup;"),
+        (Upstream, "server 127.0.0.1 down;"),
+        (Upstream, "server 127.0.0.1 weight=2 max_fails=3 fail_timeout=30s max_busy=5 down;"),
+        (Upstream, "server 127.0.0.1;\nserver 127.0.0.1;"),
+    ]);
+}
+
+#[test]
+fn what_does_nothing_here_is_warned_of() {
+    let prefix = Prefix::new();
+    for piece in ["load_module modules/ngx_tcp_module.so;", "ssl_engine rdrand;"] {
+        let (text, line) = Main.around(piece);
+        prefix.write("nginx.conf", text);
+        let run = prefix.run(&["-t"]);
+        assert!(run.status.success(), "{piece}: {}", run.stderr);
+        let place = format!(" in {}:{line}\n", prefix.text_path("nginx.conf"));
+        assert!(run.stderr.contains("weir: [warn] ") && run.stderr.contains(&place), "{piece}: {}", run.stderr);
+    }
+}

@@ -1,0 +1,20 @@
+//! Tests over the real binary: each starts it with a configuration of its own, in a folder of its own, on ports of its own.
+
+mod access;
+mod balance;
+mod cmdline;
+mod common;
+mod config_accept;
+mod config_errors;
+mod config_files;
+mod limits;
+mod listen;
+mod logs;
+mod processes;
+mod relay;
+mod reload;
+mod return_text;
+mod seed;
+mod signals;
+mod timeouts;
+mod upgrade;
