@@ -8,9 +8,9 @@ pub mod worker;
 
 pub mod config;
 
-pub mod context;
-
 pub mod tcp;
+
+pub mod context;
 
 pub mod relay;
 

@@ -4,6 +4,7 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::context::{Connections, Context, Logs};
@@ -54,6 +55,9 @@ mod engine {
 
 /// Clients taken for one event, or while draining, before others have their turn: the default length of the kernel's queue.
 const ACCEPT_TURN: usize = 511;
+
+/// The least that a pause in accepting lasts, so that a worker without descriptors does not spin.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
 const fn own(engine: u8) -> Owner {
     Owner { engine, part: 0, id: 0 }
@@ -252,7 +256,7 @@ impl Worker {
         let record = Record { error: Some(error), ..Record::new(Level::Crit) };
         emit(&record, format_args!("{call} failed"));
         self.pause_accepting();
-        let resume = self.cx.reactor.now() + self.config.events.accept_mutex_delay;
+        let resume = self.cx.reactor.now() + self.config.events.accept_mutex_delay.max(SHORTEST_PAUSE);
         self.cx.reactor.set_timer(self.accept_timer, resume);
     }
 

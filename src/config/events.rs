@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::conf::{Arity, Call, Contexts, Directive, Result, Row};
+use crate::conf::{Arity, Call, Contexts, Directive, Result, Row, value};
 use crate::net::Address;
 use crate::net::access::Match;
 use crate::net::address;
@@ -55,7 +55,8 @@ pub static TABLE: &[Directive<Events>] = &[
         ),
         set: |events, call| {
             let text = call.text(1)?;
-            events.worker_connections = text.parse().map_err(|_| call.error(format!("invalid number \"{text}\"")))?;
+            events.worker_connections =
+                value::number(text).ok_or_else(|| call.error(format!("invalid number \"{text}\"")))?;
             Ok(())
         },
     },

@@ -14,6 +14,9 @@ use crate::log::error::{Sink, Target, parse_sink};
 
 use super::{Builder, Source, affinity, defaults};
 
+/// nginx's limit of processes.
+const MOST_WORKERS: usize = 1024;
+
 /// What the main context says.
 #[derive(Clone, Debug)]
 pub struct Main {
@@ -77,7 +80,12 @@ pub struct Settings {
 impl Settings {
     /// The main context with defaults where nothing was said.
     pub(super) fn settle(self, source: &Source, loader: &mut Loader) -> Result<Main> {
-        let worker_processes = self.worker_processes.unwrap_or(1);
+        let mut worker_processes = self.worker_processes.unwrap_or(1);
+        if worker_processes > MOST_WORKERS {
+            let message = format!("no more than {MOST_WORKERS} worker processes can be started");
+            loader.warnings.push(Warning { message, place: None });
+            worker_processes = MOST_WORKERS;
+        }
         let cpu_affinity = self.affinity.map_or_else(Vec::new, |affinity| affinity.resolve(worker_processes));
         if cpu_affinity.len() > 1 && cpu_affinity.len() != worker_processes {
             let message = "the number of \"worker_processes\" is not equal to the number of \"worker_cpu_affinity\" masks, \

@@ -7,6 +7,8 @@ pub mod events;
 pub mod main_context;
 pub mod main_table;
 
+use std::rc::Rc;
+
 use crate::conf::loader::Warning;
 use crate::conf::{self, Error, Loader, Row};
 use crate::log::access::AccessLogs;
@@ -25,7 +27,7 @@ pub struct Config {
     /// `events {}`.
     pub events: Events,
     /// All `tcp {}` blocks.
-    pub tcp: std::rc::Rc<tcp::Config>,
+    pub tcp: Rc<tcp::Config>,
     /// The access log files of all blocks, not opened yet.
     pub access_logs: AccessLogs,
     /// The sockets to listen on; the worker hands them to the engines by their place in this list.
@@ -41,20 +43,36 @@ pub struct Builder {
     tcp: tcp::Builder,
 }
 
+/// What the blocks have come to.
+struct Blocks {
+    tcp: Rc<tcp::Config>,
+}
+
 impl Builder {
-    /// Settles defaults and checks what only shows when everything has been read.
-    fn build(self, source: &Source, loader: &mut Loader) -> conf::Result<Config> {
-        if !self.events_seen {
-            return Err(Error::general("no \"events\" section in configuration"));
-        }
-        let main = self.main.settle(source, loader)?;
-        let mut access_logs = AccessLogs::default();
-        let tcp = self.tcp.build(source.prefix.join(defaults::TCP_ACCESS_LOG_PATH), &mut access_logs)?;
+    /// Puts the blocks together; nginx does this, and reports its faults, while it parses.
+    fn blocks(&mut self, source: &Source, loader: &mut Loader, access_logs: &mut AccessLogs) -> conf::Result<Blocks> {
+        let tcp = std::mem::take(&mut self.tcp);
+        let tcp = tcp.build(source.prefix.join(defaults::TCP_ACCESS_LOG_PATH), access_logs)?;
         for place in tcp.idle {
             let message = "no \"proxy_pass\" or \"return\" is defined for server".to_owned();
             loader.warnings.push(Warning { message, place: Some(place) });
         }
-        let listens: Vec<ListenOptions> = tcp.config.listens.iter().map(|listen| listen.options.clone()).collect();
+        Ok(Blocks { tcp: tcp.config })
+    }
+
+    /// Settles defaults and checks what only shows when everything has been read.
+    fn build(
+        self,
+        blocks: Blocks,
+        access_logs: AccessLogs,
+        source: &Source,
+        loader: &mut Loader,
+    ) -> conf::Result<Config> {
+        if !self.events_seen {
+            return Err(Error::general("no \"events\" section in configuration"));
+        }
+        let main = self.main.settle(source, loader)?;
+        let listens: Vec<ListenOptions> = blocks.tcp.listens.iter().map(|listen| listen.options.clone()).collect();
         // nginx: every listening socket takes a connection, and one must be left for a client.
         if self.events.worker_connections < listens.len() + 1 {
             return Err(Error::general(format!(
@@ -63,7 +81,7 @@ impl Builder {
                 listens.len()
             )));
         }
-        Ok(Config { main, events: self.events, tcp: tcp.config, access_logs, listens })
+        Ok(Config { main, events: self.events, tcp: blocks.tcp, access_logs, listens })
     }
 }
 
@@ -103,6 +121,8 @@ impl Source {
 pub struct Loaded {
     /// The configuration, or what is wrong with it.
     pub config: conf::Result<Config>,
+    /// Whether the text is faultless; what is wrong then shows only in the whole.
+    pub syntax_ok: bool,
     /// What was noticed, whether it can be used or not.
     pub warnings: Vec<conf::loader::Warning>,
     /// The files read, for `-T`.
@@ -113,10 +133,13 @@ pub struct Loaded {
 pub fn load(source: &Source) -> Loaded {
     let mut loader = Loader::new(&source.prefix, &source.file);
     let mut builder = Builder::default();
-    let config = loader
+    let mut access_logs = AccessLogs::default();
+    let blocks = loader
         .load(&source.file, &source.directives, &rows(), main_table::TABLE, &mut builder)
-        .and_then(|()| builder.build(source, &mut loader));
-    Loaded { config, warnings: loader.warnings, files: loader.files }
+        .and_then(|()| builder.blocks(source, &mut loader, &mut access_logs));
+    let syntax_ok = blocks.is_ok();
+    let config = blocks.and_then(|blocks| builder.build(blocks, access_logs, source, &mut loader));
+    Loaded { config, syntax_ok, warnings: loader.warnings, files: loader.files }
 }
 
 #[cfg(test)]

@@ -54,6 +54,8 @@ struct Source {
     writable: bool,
     /// The peer's end of file, or an error, has been reported: no further edge will announce it.
     closing: bool,
+    /// Urgent data has been reported: a read ends at its mark (tcp(7)) though more waits behind, so a short one says nothing.
+    urgent: bool,
     /// Stands in `Reactor::again`.
     queued: bool,
 }
@@ -81,6 +83,7 @@ struct Pending {
     readable: bool,
     writable: bool,
     closing: bool,
+    urgent: bool,
 }
 
 impl Reactor {
@@ -114,8 +117,8 @@ impl Reactor {
     /// What epoll_ctl says: a bad descriptor, out of kernel memory, the user's limit of watches.
     pub fn add(&mut self, fd: RawFd, owner: Owner) -> io::Result<SourceId> {
         let (id, token) = self.reserve(owner);
-        let watched =
-            self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE.add(Interest::WRITABLE));
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+        let watched = self.poll.registry().register(&mut SourceFd(&fd), token, interest);
         if let Err(error) = watched {
             self.remove(id);
             return Err(error);
@@ -148,6 +151,7 @@ impl Reactor {
             readable: false,
             writable: false,
             closing: false,
+            urgent: false,
             queued: false,
         }) as u32;
         (SourceId(key), token(key, generation))
@@ -186,7 +190,8 @@ impl Reactor {
     /// wait behind it, because no further edge will announce that; `would_block` tells the two apart.
     pub fn clear_readable(&mut self, id: SourceId, would_block: bool) {
         let source = self.source_mut(id);
-        source.readable = source.closing && !would_block;
+        source.readable = (source.closing || source.urgent) && !would_block;
+        source.urgent &= !would_block;
     }
 
     /// A write would block or came back short.
@@ -254,6 +259,7 @@ impl Reactor {
                 readable: event.is_readable() || closing,
                 writable: event.is_writable() || event.is_error() || event.is_write_closed(),
                 closing,
+                urgent: event.is_priority(),
             }
         }));
         self.pending.reverse();
@@ -269,6 +275,7 @@ impl Reactor {
                 source.readable |= event.readable;
                 source.writable |= event.writable;
                 source.closing |= event.closing;
+                source.urgent |= event.urgent;
                 return Some(Event::Ready(source.owner));
             }
         }

@@ -106,9 +106,6 @@ impl AccessLog {
             self.put(line);
             return;
         }
-        if self.buffer.capacity() == 0 {
-            self.buffer.reserve_exact(self.size);
-        }
         self.buffer.extend_from_slice(line);
     }
 

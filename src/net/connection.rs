@@ -116,6 +116,15 @@ impl Connection {
         }
     }
 
+    /// Bytes that were written and that the peer has not acknowledged yet (`SIOCOUTQ`, tcp(7)); for a Unix socket, what
+    /// the peer has not read. 0 when the kernel does not tell.
+    pub fn unsent(&self) -> u32 {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the descriptor is open, and TIOCOUTQ (the same number as SIOCOUTQ) writes one int.
+        let asked = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) };
+        if asked < 0 { 0 } else { u32::try_from(bytes).unwrap_or(0) }
+    }
+
     /// Tells the peer that nothing more will come. A peer that is gone already is not an error.
     pub fn shutdown_write(&self) {
         let _ = self.socket.shutdown(Shutdown::Write);

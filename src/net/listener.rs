@@ -48,12 +48,19 @@ impl Listener {
             }
         }
         socket.bind(&address).map_err(at("bind()"))?;
-        if let Address::Unix(path) = &options.address {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).map_err(at("chmod()"))?;
-        }
         let mut listener = Listener { socket, address: options.address.clone() };
-        listener.configure(options).map_err(at("listen()"))?;
-        Ok(listener)
+        let mut ready = Ok(());
+        if let Address::Unix(path) = &options.address {
+            ready = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).map_err(at("chmod()"));
+        }
+        match ready.and_then(|()| listener.configure(options).map_err(at("listen()"))) {
+            Ok(()) => Ok(listener),
+            Err(fault) => {
+                // The file that bind() made would be in the way of the next start.
+                listener.unlink();
+                Err(fault)
+            }
+        }
     }
 
     /// Takes over a descriptor that another process opened and named in `NGINX=`.

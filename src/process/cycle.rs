@@ -61,14 +61,12 @@ impl Cycle {
         let (error_log, access_logs) = open_logs(&mut config)?;
         let (old, new) = (&self.config.main.pid, config.main.pid.clone());
         if *old != new {
-            pidfile::write(&new)?;
+            pidfile::check(&new)?;
         }
-        let cycle = Cycle::open(config, access_logs, &self.listeners).inspect_err(|_| {
-            if *old != new {
-                pidfile::remove(&new);
-            }
-        })?;
-        if *old != new {
+        let cycle = Cycle::open(config, access_logs, &self.listeners)?;
+        // Last of all: whoever's id stood in the new file keeps it when the reload fails. One that cannot be written now, which
+        // it could a moment ago, is logged and costs only `-s`.
+        if *old != new && pidfile::write(&new).is_ok() {
             pidfile::remove(old);
         }
         error::install(error_log);

@@ -30,9 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// nginx's limit of processes.
-const MOST_WORKERS: usize = 1024;
-
 /// A running worker.
 struct Child {
     pid: Pid,
@@ -169,6 +166,7 @@ impl Master {
                 log_received(received, "exiting");
                 if !matches!(self.ending, Ending::Fast(_)) {
                     self.ending = Ending::Fast(Instant::now() + PATIENCE);
+                    self.due.clear();
                     self.signal_workers(Signal::SIGTERM);
                 }
             }
@@ -212,11 +210,8 @@ impl Master {
     fn start_workers(&mut self) {
         message(Level::Notice, format_args!("start worker processes"));
         let wanted = self.cycle.config.main.worker_processes;
-        if wanted > MOST_WORKERS {
-            message(Level::Alert, format_args!("no more than {MOST_WORKERS} processes can be spawned"));
-        }
         let now = Instant::now();
-        self.due = (0..wanted.min(MOST_WORKERS)).map(|slot| (now, slot)).collect();
+        self.due = (0..wanted).map(|slot| (now, slot)).collect();
         self.retired = false;
     }
 

@@ -25,7 +25,10 @@ pub fn run(start: Start, mut cycle: Cycle, connections: Rc<Shared<AtomicU64>>, s
         .and_then(|mut worker| serve(&start, &mut cycle, &connections, &mut worker))
         .map_err(|error| failed(Level::Emerg, &error, format_args!("serving in a single process failed")));
     pidfile::remove(&cycle.config.main.pid);
-    listeners::retire(cycle.listeners, &[]);
+    // The files of Unix sockets are the old master's while it runs.
+    if !start.has_predecessor() {
+        listeners::retire(cycle.listeners, &[]);
+    }
     message(Level::Notice, format_args!("exit"));
     served.map(|()| 0)
 }

@@ -29,6 +29,9 @@ use crate::net::Connection;
 /// Bytes a relay may move for one event before the others have their turn.
 const TURN: usize = 256 * 1024;
 
+/// How many times in a timeout a side that bytes wait for is looked at.
+const LOOKS: u32 = 4;
+
 /// One of the two ends of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -101,15 +104,31 @@ pub struct Fault {
     pub error: io::Error,
 }
 
+/// What ended a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Its source: end of file or an error.
+    Source,
+    /// Its destination takes nothing more.
+    Destination,
+}
+
+/// What has come of the time that a relay may be idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing yet; look again then.
+    Wait(Instant),
+    /// A timeout has run out.
+    Expired(Expired),
+}
+
 /// One direction.
 #[derive(Debug, Default)]
 struct Flow {
     /// Read and not yet taken by the destination.
     kept: Option<BytesMut>,
-    /// The source has ended, or the destination is gone: nothing more will be read.
-    ended: bool,
-    /// The destination has come up short once, so bytes may still stand in its socket when the relay ends.
-    pressed: bool,
+    /// Why nothing more will be read, when that is so.
+    ended: Option<End>,
     /// How much is read at once: the configured buffer at first and whenever the destination lags, more as long as it does not.
     read_size: u32,
     /// Bytes read from the source.
@@ -127,6 +146,10 @@ pub struct Relay {
     active: [Instant; 2],
     /// Since when bytes wait for the upstream without it taking any.
     stalled: Option<Instant>,
+    /// What stood in each side's socket at the last look, see [`Relay::due`].
+    queued: [u32; 2],
+    /// When that was.
+    looked: Option<Instant>,
     buffer: u32,
 }
 
@@ -144,12 +167,16 @@ fn action(event: Side, from: Side, sending: bool) -> &'static str {
     }
 }
 
+fn shortest(timeouts: &Timeouts) -> Duration {
+    timeouts.client.min(timeouts.upstream_read).min(timeouts.upstream_send)
+}
+
 impl Relay {
-    /// A relay whose reads begin with `buffer` bytes.
+    /// A relay whose reads begin with `buffer` bytes, at most [`Buffers::SCRATCH`].
     pub fn new(buffer: usize, now: Instant) -> Self {
-        let buffer = buffer.clamp(1, u32::MAX as usize) as u32;
+        let buffer = buffer.clamp(1, Buffers::SCRATCH) as u32;
         let flow = || Flow { read_size: buffer, ..Flow::default() };
-        Relay { flows: [flow(), flow()], active: [now; 2], stalled: None, buffer }
+        Relay { flows: [flow(), flow()], active: [now; 2], stalled: None, queued: [0; 2], looked: None, buffer }
     }
 
     /// Bytes read from a side so far.
@@ -162,11 +189,17 @@ impl Relay {
         self.flows[to.other() as usize].sent
     }
 
-    /// Whether a side's socket may hold bytes that its peer has not received yet: closing it while the peer still
-    /// sends would throw them away.
-    pub fn pressed(&self, to: Side) -> bool {
-        let flow = &self.flows[to.other() as usize];
-        flow.pressed && !self.flows[to as usize].ended
+    /// Whether the peer on a side could lose bytes if its socket were closed now. That is so while the socket holds some
+    /// that the peer has not acknowledged, or has input that nobody will read: either way a reset would take back what
+    /// was sent.
+    pub fn unfinished(&self, side: Side, ends: Ends<'_>) -> bool {
+        let broken = self.flows[side.other() as usize].ended == Some(End::Destination);
+        !broken
+            && match self.flows[side as usize].ended {
+                Some(End::Source) => false,
+                Some(End::Destination) => true,
+                None => ends.of(side).unsent() > 0,
+            }
     }
 
     /// Serves an event on one side, both kinds, with the flow that the event's kind stands for. Faults are handed to
@@ -187,14 +220,14 @@ impl Relay {
                 self.broken(from, &fault, ends, reactor, buffers);
             }
         }
-        self.flows.iter().all(|flow| !flow.ended) || !self.over(ends, reactor)
+        self.flows.iter().all(|flow| flow.ended.is_none()) || !self.over(ends, reactor)
     }
 
     /// One side has ended, all that was read is delivered, and what the other side has sent up to now is read as well.
     fn over(&self, ends: Ends<'_>, reactor: &Reactor) -> bool {
         [Side::Client, Side::Upstream].into_iter().all(|from| {
             let flow = &self.flows[from as usize];
-            flow.kept.is_none() && (flow.ended || !reactor.readable(ends.of(from).source()))
+            flow.kept.is_none() && (flow.ended.is_some() || !reactor.readable(ends.of(from).source()))
         })
     }
 
@@ -230,7 +263,7 @@ impl Relay {
                 }
                 continue;
             }
-            if flow.ended || !reactor.readable(source.source()) {
+            if flow.ended.is_some() || !reactor.readable(source.source()) {
                 break;
             }
             if *budget == 0 {
@@ -240,7 +273,7 @@ impl Relay {
             let scratch = buffers.scratch(flow.read_size as usize);
             let Some(count) = source.recv(reactor, scratch).map_err(failed(from, "recv()", false))? else { break };
             if count == 0 {
-                flow.ended = true;
+                flow.ended = Some(End::Source);
                 break;
             }
             let filled = count == scratch.len();
@@ -254,13 +287,12 @@ impl Relay {
             }
             if taken < count {
                 flow.kept = Some(buffers.keep(taken..count));
-                flow.pressed = true;
                 flow.read_size = self.buffer;
                 if to == Side::Upstream {
                     self.stalled = Some(now);
                 }
             } else if filled {
-                flow.read_size = (flow.read_size * 2).min(Buffers::SCRATCH as u32).max(self.buffer);
+                flow.read_size = (flow.read_size * 2).min(Buffers::SCRATCH as u32);
             }
         }
         Ok(())
@@ -270,23 +302,24 @@ impl Relay {
     /// it sent before it broke is still to be read.
     fn broken(&mut self, from: Side, fault: &Fault, ends: Ends<'_>, reactor: &mut Reactor, buffers: &mut Buffers) {
         let flow = &mut self.flows[from as usize];
-        flow.ended = true;
-        if fault.side != from {
-            buffers.put(flow.kept.take());
-            flow.pressed = false;
-            if fault.side == Side::Upstream {
-                self.stalled = None;
-            }
-            if !self.flows[fault.side as usize].ended {
-                let source = ends.of(fault.side).source();
-                reactor.expect_end(source);
-                reactor.again(source);
-            }
+        if fault.side == from {
+            flow.ended = Some(End::Source);
+            return;
+        }
+        flow.ended.get_or_insert(End::Destination);
+        buffers.put(flow.kept.take());
+        if fault.side == Side::Upstream {
+            self.stalled = None;
+        }
+        if self.flows[fault.side as usize].ended.is_none() {
+            let source = ends.of(fault.side).source();
+            reactor.expect_end(source);
+            reactor.again(source);
         }
     }
 
     /// What runs out first if nothing moves, and when.
-    pub fn deadline(&self, timeouts: &Timeouts) -> (Instant, Expired) {
+    fn deadline(&self, timeouts: &Timeouts) -> (Instant, Expired) {
         let client = (self.active[Side::Client as usize] + timeouts.client, Expired::Client);
         let read = (self.active[Side::Upstream as usize] + timeouts.upstream_read, Expired::UpstreamRead);
         let send = self.stalled.map(|since| (since + timeouts.upstream_send, Expired::UpstreamSend));
@@ -294,9 +327,45 @@ impl Relay {
         send.filter(|send| send.0 < first.0).unwrap_or(first)
     }
 
-    /// Whether bytes wait for the upstream, so that the time for sending runs.
-    pub fn stalled(&self) -> bool {
-        self.stalled.is_some()
+    /// Whether a side is waited for to take bytes.
+    pub fn waiting(&self) -> bool {
+        self.flows.iter().any(|flow| flow.kept.is_some())
+    }
+
+    /// When to call [`Relay::due`]: no timeout can have run out before.
+    pub fn wake(&self, timeouts: &Timeouts, now: Instant) -> Instant {
+        let deadline = self.deadline(timeouts).0;
+        if !self.waiting() {
+            return deadline;
+        }
+        deadline.min(now + shortest(timeouts) / LOOKS)
+    }
+
+    /// Whether a timeout has run out. Bytes can be on their way to a slow side for a long time without any move of ours:
+    /// the kernel takes megabytes at once, and reports a full socket as writable only when a third of it has drained. So
+    /// each side's socket is looked at, and one that holds less than at the last look is moving bytes.
+    pub fn due(&mut self, ends: Ends<'_>, timeouts: &Timeouts, now: Instant) -> Due {
+        let (mut moving, mut unknown) = (false, false);
+        for to in [Side::Client, Side::Upstream] {
+            let queued = ends.of(to).unsent();
+            let before = std::mem::replace(&mut self.queued[to as usize], queued);
+            match self.looked {
+                Some(looked) if looked >= self.active[to as usize] => moving |= queued < before,
+                _ => unknown |= queued > 0,
+            }
+        }
+        self.looked = Some(now);
+        if moving {
+            // The other side only waits for this one.
+            self.active = [now; 2];
+            self.stalled = self.stalled.map(|_| now);
+        }
+        match self.deadline(timeouts) {
+            (when, _) if when > now => Due::Wait(self.wake(timeouts, now)),
+            // Whether these bytes move shows only at the next look.
+            _ if unknown => Due::Wait(now + shortest(timeouts) / LOOKS),
+            (_, expired) => Due::Expired(expired),
+        }
     }
 
     /// Gives back what is kept; for the end of the session.

@@ -249,7 +249,7 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::Exactly(1),
             "size",
             "4k|8k",
-            "How much is read at once while the other side is slow: the memory a stalled direction of a session keeps. A direction that flows freely is read in larger pieces. One page by default.",
+            "How much is read at once while the other side is slow: the memory a stalled direction of a session keeps. A direction that flows freely is read in larger pieces, up to 64k, which is also the most this can be. One page by default.",
         ),
         set: |level, call| {
             let size = call.size()?;
@@ -412,6 +412,9 @@ fn set_access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
             .ok_or_else(|| call.error(format!("invalid buffer size \"{size}\"")))?;
     }
     let written = call.text(1)?.to_owned();
+    if written.starts_with("syslog:") {
+        return Err(call.error("\"syslog:\" is not supported in \"access_log\" directive"));
+    }
     logs.push(AccessLog { written, path: call.path(1), buffer, place: call.node.place.clone() });
     Ok(())
 }

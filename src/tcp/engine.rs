@@ -149,11 +149,16 @@ impl Engine {
 
     /// The timer of session `owner.id` has run out.
     pub fn timer(&mut self, cx: &mut Context, owner: Owner) {
-        match self.slots.get(owner.id as usize) {
+        match self.slots.get_mut(owner.id as usize) {
             Some(Slot::Session(_)) => {
                 self.serve(cx, owner.id, |session, cx, balancer| session.timer(cx, balancer));
             }
-            Some(Slot::Linger(_)) => self.drop_lingering(cx, owner.id),
+            Some(Slot::Linger(linger)) => {
+                let goes_on = linger.timer(cx);
+                if !goes_on {
+                    self.drop_lingering(cx, owner.id);
+                }
+            }
             None => {}
         }
     }
@@ -177,13 +182,14 @@ impl Engine {
     fn end(&mut self, cx: &mut Context, id: u32, keep: Option<Side>) {
         let Some(Slot::Session(session)) = self.slots.try_remove(id as usize) else { return };
         let balancer = balancer(&mut self.serving, &session);
+        let patience = session.patience(keep);
         let (epoch, kept) = session.end(cx, balancer, keep);
         if let Some(connection) = kept {
             // The slot that was just left is the next to be given out, so the connection's events still find their way.
             let entry = self.slots.vacant_entry();
             debug_assert_eq!(entry.key(), id as usize);
             let timer = cx.reactor.add_timer(Owner { engine: self.number, part: 0, id });
-            entry.insert(Slot::Linger(Linger::begin(connection, timer, cx)));
+            entry.insert(Slot::Linger(Linger::begin(connection, timer, patience, cx)));
         }
         if let Some(serving) = &mut self.serving[epoch] {
             serving.sessions -= 1;
@@ -201,8 +207,11 @@ impl Engine {
 
     /// Ends a session whatever state it is in: at a fast stop, or after the program failed while serving it.
     pub fn abandon(&mut self, cx: &mut Context, id: u32) {
-        self.end(cx, id, None);
-        self.drop_lingering(cx, id);
+        match self.slots.get(id as usize) {
+            Some(Slot::Session(_)) => self.end(cx, id, None),
+            Some(Slot::Linger(_)) => self.drop_lingering(cx, id),
+            None => {}
+        }
     }
 
     /// Ends all sessions now.

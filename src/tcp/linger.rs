@@ -1,8 +1,9 @@
-//! A connection whose session is over but whose socket may still hold bytes for the peer.
+//! A connection whose session is over but whose socket still holds bytes for the peer.
 //!
 //! A socket that is closed and then gets input throws away what it has not sent yet and resets the connection
 //! (RFC 1122 4.2.2.13). So our side is ended with a FIN, what still comes is read and dropped, and the socket is closed
-//! when the peer has ended too, or has had its time.
+//! when the peer has ended too. A peer that does not is given time: as long as it takes bytes, however slowly; when it has
+//! all of them, as long as nginx's lingering close.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,9 @@ use crate::context::Context;
 use crate::event::TimerId;
 use crate::net::Connection;
 
-/// How long the peer may be silent, nginx's `lingering_timeout`.
+/// How long a peer that has received everything may be silent, nginx's `lingering_timeout`.
 const IDLE: Duration = Duration::from_secs(5);
-/// How long it may take in all, nginx's `lingering_time`.
+/// How long it may go on sending, nginx's `lingering_time`.
 const TOTAL: Duration = Duration::from_secs(30);
 /// Bytes dropped for one event before others have their turn.
 const TURN: usize = 256 * 1024;
@@ -20,40 +21,64 @@ const TURN: usize = 256 * 1024;
 pub(super) struct Linger {
     connection: Connection,
     timer: TimerId,
-    until: Instant,
+    /// How long the peer may take no byte while some wait for it.
+    patience: Duration,
+    /// What waited for the peer at the last look.
+    unsent: u32,
+    /// When the peer was last seen to take bytes or, once it has all, to send some.
+    active: Instant,
+    /// When it was first seen to have all.
+    delivered: Option<Instant>,
 }
 
 impl Linger {
     /// Ends our side.
-    pub(super) fn begin(connection: Connection, timer: TimerId, cx: &mut Context) -> Self {
+    pub(super) fn begin(connection: Connection, timer: TimerId, patience: Duration, cx: &mut Context) -> Self {
         connection.shutdown_write();
-        let now = cx.reactor.now();
-        cx.reactor.set_timer(timer, now + IDLE);
         cx.reactor.again(connection.source());
-        Linger { connection, timer, until: now + TOTAL }
+        let now = cx.reactor.now();
+        let unsent = connection.unsent();
+        let mut linger = Linger { connection, timer, patience, unsent, active: now, delivered: None };
+        linger.timer(cx);
+        linger
     }
 
     /// Reads and drops. Returns whether the peer has more time.
     pub(super) fn ready(&mut self, cx: &mut Context) -> bool {
         let mut budget = TURN;
         while cx.reactor.readable(self.connection.source()) {
-            let scratch = cx.buffers.scratch(TURN);
+            let scratch = cx.buffers.scratch(budget);
             match self.connection.recv(&mut cx.reactor, scratch) {
                 Ok(None) => break,
                 Ok(Some(0)) | Err(_) => return false,
                 Ok(Some(count)) => budget = budget.saturating_sub(count),
             }
-            let now = cx.reactor.now();
-            if now >= self.until {
-                return false;
+            if self.delivered.is_some() {
+                self.active = cx.reactor.now();
             }
-            cx.reactor.set_timer(self.timer, (now + IDLE).min(self.until));
             if budget == 0 {
                 cx.reactor.again(self.connection.source());
                 break;
             }
         }
         true
+    }
+
+    /// Looks how far the peer is. Returns whether it has more time.
+    pub(super) fn timer(&mut self, cx: &mut Context) -> bool {
+        let now = cx.reactor.now();
+        let before = std::mem::replace(&mut self.unsent, self.connection.unsent());
+        if self.unsent < before {
+            self.active = now;
+        }
+        let end = if self.unsent > 0 {
+            self.active + self.patience
+        } else {
+            let delivered = *self.delivered.get_or_insert(now);
+            (self.active + IDLE).min(delivered + TOTAL)
+        };
+        cx.reactor.set_timer(self.timer, end.min(now + IDLE));
+        now < end
     }
 
     /// Closes the connection.

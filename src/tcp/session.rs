@@ -12,7 +12,7 @@
 use std::fmt;
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Server;
 use super::variables::Values;
@@ -21,7 +21,7 @@ use crate::context::{Context, Epoch};
 use crate::event::{Owner, TimerId};
 use crate::log::{Level, Record, emit, enabled};
 use crate::net::{Address, Connection};
-use crate::relay::{Ends, Expired, Fault, Relay, Side};
+use crate::relay::{Due, Ends, Expired, Fault, Relay, Side};
 use crate::upstream::{Balancer, Tried};
 
 /// Whether a session goes on after an event.
@@ -250,8 +250,11 @@ impl Session {
                 }
             }
         }
-        let group = balancer.group().name.as_str();
-        self.arrival.log(Level::Error, None, ACTION, Some(group), format_args!("no live upstreams"));
+        // Each that was tried has its own line.
+        if self.tried.is_empty() || self.tried.len() < balancer.group().peers.iter().filter(|peer| !peer.down).count() {
+            let group = balancer.group().name.as_str();
+            self.arrival.log(Level::Error, None, ACTION, Some(group), format_args!("no live upstreams"));
+        }
         Verdict::Over
     }
 
@@ -338,7 +341,7 @@ impl Session {
         let now = cx.reactor.now();
         self.relay = Relay::new(server.buffer, now);
         self.phase = Phase::Relaying;
-        cx.reactor.set_timer(self.timer, self.relay.deadline(&server.timeouts).0);
+        cx.reactor.set_timer(self.timer, self.relay.wake(&server.timeouts, now));
         self.relay(Side::Upstream, cx, Some(balancer))
     }
 
@@ -347,18 +350,19 @@ impl Session {
         let ends = Ends { client: &self.client, upstream: &upstream.connection };
         let arrival = &self.arrival;
         let name = balancer.map(|balancer| balancer.group().peers[upstream.peer].name.as_str());
-        let was_stalled = self.relay.stalled();
+        let was_waiting = self.relay.waiting();
         let goes_on = self.relay.ready(event, ends, &mut cx.reactor, &mut cx.buffers, |fault: &Fault| {
             let level = fault_level(fault);
             arrival.log(level, Some(&fault.error), fault.action, name, format_args!("{} failed", fault.call));
         });
         if goes_on {
-            if self.relay.stalled() && !was_stalled {
-                cx.reactor.set_timer(self.timer, self.relay.deadline(&self.arrival.server.timeouts).0);
+            if self.relay.waiting() && !was_waiting {
+                let until = self.relay.wake(&self.arrival.server.timeouts, cx.reactor.now());
+                cx.reactor.set_timer(self.timer, until);
             }
             return Verdict::GoesOn;
         }
-        match [Side::Client, Side::Upstream].into_iter().find(|&side| self.relay.pressed(side)) {
+        match [Side::Client, Side::Upstream].into_iter().find(|&side| self.relay.unfinished(side, ends)) {
             Some(side) => Verdict::Linger(side),
             None => Verdict::Over,
         }
@@ -388,11 +392,15 @@ impl Session {
         match (&self.phase, balancer) {
             (Phase::Connecting, Some(balancer)) => self.try_next(cx, balancer, &io::ErrorKind::TimedOut.into()),
             (Phase::Relaying, balancer) => {
-                let (when, expired) = self.relay.deadline(&self.arrival.server.timeouts);
-                if when > cx.reactor.now() {
-                    cx.reactor.set_timer(self.timer, when);
-                    return Verdict::GoesOn;
-                }
+                let Some(upstream) = &self.upstream else { return Verdict::Over };
+                let ends = Ends { client: &self.client, upstream: &upstream.connection };
+                let expired = match self.relay.due(ends, &self.arrival.server.timeouts, cx.reactor.now()) {
+                    Due::Wait(until) => {
+                        cx.reactor.set_timer(self.timer, until);
+                        return Verdict::GoesOn;
+                    }
+                    Due::Expired(expired) => expired,
+                };
                 let (level, message, action) = match expired {
                     Expired::Client => (Level::Info, "client timed out", "proxying"),
                     Expired::UpstreamRead => (Level::Info, "upstream timed out", "proxying"),
@@ -409,6 +417,15 @@ impl Session {
                 Verdict::Over
             }
             (Phase::Connecting, None) => Verdict::Over,
+        }
+    }
+
+    /// How long the peer on a side may take no byte while some wait for it.
+    pub(super) fn patience(&self, side: Option<Side>) -> Duration {
+        let timeouts = &self.arrival.server.timeouts;
+        match side {
+            Some(Side::Upstream) => timeouts.upstream_send,
+            _ => timeouts.client,
         }
     }
 

@@ -16,6 +16,17 @@ pub struct Tried {
 }
 
 impl Tried {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        let ones = |word: &u64| word.count_ones() as usize;
+        ones(&self.first) + self.rest.iter().map(ones).sum::<usize>()
+    }
+
+    /// Whether none has been tried yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn contains(&self, peer: usize) -> bool {
         let word = match peer / 64 {
             0 => self.first,

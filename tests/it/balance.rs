@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::TcpStream;
 
 use super::common::clients::{fetch, is_quiet};
-use super::common::weir::send;
+use super::common::running::send;
 use crate::common::*;
 
 /// One server on `port` that proxies to an upstream with these lines.
@@ -295,4 +295,16 @@ fn workers_share_the_load_fairly() {
     let names = names(&port, 200);
     let with_a = counts(&names)["a"] as i64;
     assert!((with_a - 150).abs() <= 6, "{with_a}");
+}
+
+#[test]
+fn many_servers() {
+    // All but the last are dead: one session tries each once, in turn, and finds it.
+    let port = Port::reserve();
+    let dead: Vec<Port> = (0..150).map(|_| Port::reserve()).collect();
+    let backend = Backend::start(backends::named("last"));
+    let lines: String = dead.iter().map(|port| format!("server {} fail_timeout=1h;\n", port.v4())).collect();
+    let weir = group(&port, &format!("{lines}server {};", backend.address)).level("error").start();
+    assert_eq!(names(&port, 3), vec!["last"; 3]);
+    assert_eq!(weir.error_log().matches("connect() failed").count(), dead.len());
 }

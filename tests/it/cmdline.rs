@@ -1,7 +1,7 @@
 //! The command line.
 
 use super::common::clients::fetch;
-use super::common::weir::binary;
+use super::common::running::binary;
 use crate::common::*;
 
 fn good(port: &Port) -> Setup {

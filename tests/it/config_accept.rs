@@ -65,6 +65,7 @@ fn main_context() {
         (Main, "ssl_engine rdrand;"),
         (Main, "tcp { }"),
         (Main, "tcp {\n}\ntcp {\nupstream a { server 127.0.0.1:1; }\n}\ntcp {\nupstream a { server 127.0.0.1:2; }\n}"),
+        (File, "pid other.pid;\nevents {}"),
         (File, "events {}"),
     ]);
 }
@@ -74,6 +75,8 @@ fn events() {
     accept_all(&[
         (Events, "worker_connections 1024;"),
         (Events, "use epoll;"),
+        (Events, "epoll_events 1024;"),
+        (Events, "worker_aio_requests 32;"),
         (Events, "multi_accept on;"),
         (Events, "multi_accept off;"),
         (Events, "accept_mutex on;"),

@@ -324,8 +324,6 @@ fn bad_flags_times_sizes_and_numbers() {
 #[test]
 fn bad_values() {
     refuse_all(&[
-        (Main, "user nosuchuser;", r#"getpwnam("nosuchuser") failed"#, 0),
-        (Main, "user nobody nosuchgroup;", r#"getgrnam("nosuchgroup") failed"#, 0),
         (Main, "error_log error.log loud;", r#"invalid log level "loud""#, 0),
         (Main, "error_log error.log info info;", r#"duplicate log level "info""#, 0),
         (Main, "worker_cpu_affinity 012;", r#"invalid character "2" in "worker_cpu_affinity""#, 0),
@@ -357,6 +355,7 @@ fn bad_values() {
             r#"access_log "a.log" already defined with conflicting parameters"#,
             1,
         ),
+        (Server, "access_log syslog:server=127.0.0.1;", r#""syslog:" is not supported in "access_log" directive"#, 0),
         (Server, "proxy_pass u:80;", r#"upstream "u" may not have port 80"#, 0),
         (Server, "proxy_pass nohost.invalid:80;", r#"host not found in upstream "nohost.invalid:80""#, 0),
         (Server, "proxy_pass 127.0.0.1:99999;", r#"invalid port in upstream "127.0.0.1:99999""#, 0),
@@ -385,6 +384,42 @@ fn bad_values() {
         // A wrong value in an inherited place is refused where it stands, whether or not a server uses it.
         (Tcp, "proxy_pass u:80;", r#"upstream "u" may not have port 80"#, 0),
     ]);
+}
+
+#[test]
+fn unknown_accounts() {
+    // Without root the directive means nothing, and is not looked into.
+    if nix::unistd::geteuid().is_root() {
+        refuse_all(&[
+            (Main, "user nosuchuser;", r#"getpwnam("nosuchuser") failed"#, 0),
+            (Main, "user nobody nosuchgroup;", r#"getgrnam("nosuchgroup") failed"#, 0),
+        ]);
+    }
+}
+
+#[test]
+fn damaged_files_are_refused_or_accepted_but_never_fatal() {
+    let good = "pid weir.pid; error_log \"error.log\" info;\nevents { worker_connections 50; }\n# remark\ntcp {\n timeout 1m30s;\n upstream u { server 127.0.0.1:1 weight=2; }\n server { listen unix:w.sock; allow 10.0.0.0/8; deny all; access_log a.log buffer=4k; proxy_pass u; }\n server { listen unix:v.sock; return 'a${pid}\\n'; }\n}\n";
+    let prefix = Prefix::new();
+    let mut dice = Dice::new(7);
+    for _ in 0..250 {
+        let mut bytes = good.as_bytes().to_vec();
+        for _ in 0..=dice.roll(3) {
+            let at = dice.roll(bytes.len());
+            match dice.roll(4) {
+                0 => _ = bytes.remove(at),
+                1 => bytes[at] = dice.roll(256) as u8,
+                2 => bytes.insert(at, *b"{};\"'\\$#\n\0".get(dice.roll(10)).unwrap()),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        prefix.write("nginx.conf", &bytes);
+        let run = prefix.run(&["-t"]);
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(matches!(run.status.code(), Some(0 | 1)), "{:?} {}\n{text}", run.status, run.stderr);
+        let told = if run.status.success() { "test is successful" } else { "[emerg]" };
+        assert!(run.stderr.contains(told) && !run.stderr.contains("panicked"), "{}\n{text}", run.stderr);
+    }
 }
 
 #[test]

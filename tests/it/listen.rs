@@ -188,3 +188,39 @@ fn a_bind_of_its_own() {
     let _weir = Setup::tcp(says(&format!("{} bind", port.v4()), "bound")).start();
     assert_eq!(fetch(v4(&port)), "bound");
 }
+
+#[test]
+fn the_file_of_a_unix_socket_goes_when_a_reload_drops_it() {
+    let prefix = Prefix::new();
+    let path = prefix.join("front.sock");
+    let port = Port::reserve();
+    let weir = Setup::tcp(says(&port.v4(), "a") + &says(&format!("unix:{}", path.display()), "a")).start_in(prefix);
+    assert!(path.exists());
+    weir.reload(&Setup::tcp(says(&port.v4(), "b")));
+    wait_for("the file to go", || !path.exists());
+    assert_eq!(fetch(v4(&port)), "b");
+}
+
+#[test]
+fn a_file_in_the_way_of_a_unix_socket_is_told() {
+    // As with nginx: what a killed process has left is for the operator to take away.
+    let prefix = Prefix::new();
+    let path = prefix.write("front.sock", "");
+    prefix.write("nginx.conf", Setup::tcp(says(&format!("unix:{}", path.display()), "a")).text());
+    let run = prefix.run(&[]);
+    assert_eq!(run.status.code(), Some(1));
+    let wanted = format!("bind() to unix:{} failed (98: Address already in use)", path.display());
+    assert!(run.stderr.contains(&wanted), "{}", run.stderr);
+    assert!(path.exists());
+}
+
+#[test]
+fn many_listeners() {
+    let ports: Vec<Port> = (0..100).map(|_| Port::reserve()).collect();
+    let tcp: String = ports.iter().enumerate().map(|(i, port)| says(&port.v4(), &i.to_string())).collect();
+    let weir = Setup::tcp(tcp.clone()).start();
+    weir.reload(&Setup::tcp(tcp));
+    for (i, port) in ports.iter().enumerate() {
+        assert_eq!(fetch(v4(port)), i.to_string());
+    }
+}

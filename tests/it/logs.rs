@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use chrono::{NaiveDateTime, Utc};
 
 use super::common::clients::fetch;
-use super::common::weir::send;
+use super::common::running::send;
 use crate::common::*;
 
 /// The parts of an access log line, in its order.
@@ -389,4 +389,23 @@ fn the_start_is_logged() {
         let line = weir.wait_error(wanted);
         assert!(line.contains(&format!("[notice] {master}#{master}: ")), "{line}");
     }
+}
+
+#[test]
+fn a_full_disk_stops_no_session() {
+    let port = Port::reserve();
+    let backend = Backend::start(backends::echo);
+    let tcp = format!(
+        "server {{ listen {}; access_log /dev/full; access_log good.log; proxy_pass {}; }}",
+        port.v4(),
+        backend.address
+    );
+    let weir = Setup::tcp(tcp).main("error_log /dev/full info;").start();
+    for _ in 0..50 {
+        assert_eq!(ask(connect(port.v4()), b"a"), b"a");
+    }
+    wait_for("the other log", || weir.prefix.lines("good.log").len() == 50);
+    weir.wait_error("[alert]");
+    let told = weir.error_log().matches("write() to \"/dev/full\" failed (28: No space left on device)").count();
+    assert_eq!(told, 1, "once a minute is enough: {}", weir.error_log());
 }

@@ -171,7 +171,7 @@ fn the_environment_of_a_new_binary() {
     weir.wait_workers(1);
     weir.signal(Signal::SIGUSR2);
     let new = wait_some("the new master", || weir.prefix.pid("weir.pid").filter(|&pid| pid != old));
-    wait_for("its workers", || !super::common::weir::workers_of(new).is_empty());
+    wait_for("its workers", || !super::common::running::workers_of(new).is_empty());
     // Where the title has taken the place of the environment in memory there is nothing to be seen.
     let given = std::fs::read(format!("/proc/{new}/environ")).unwrap();
     let given = String::from_utf8_lossy(&given).into_owned();

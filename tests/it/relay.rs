@@ -401,3 +401,61 @@ fn keepalive_and_nodelay_are_set_on_sockets() {
         assert_eq!(socket[5].starts_with("02:"), expected, "{directive} {socket:?}");
     }
 }
+
+/// Reads slowly and keeps talking all the while; what is said may go unheard.
+fn read_slowly_and_chatter(mut stream: &TcpStream) -> Vec<u8> {
+    let mut got = Vec::new();
+    let mut piece = [0; 8000];
+    loop {
+        let _ = stream.write_all(b"?");
+        match stream.read(&mut piece) {
+            Ok(0) => return got,
+            Ok(count) => got.extend_from_slice(&piece[..count]),
+            Err(error) => panic!("{error} after {} bytes", got.len()),
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+// What is passed on fits into weir's socket at once, but its reader takes it slowly and keeps talking: a socket that is closed with
+// bytes still to be sent answers new ones with a reset (RFC 1122 4.2.2.13), and the rest would be lost.
+
+#[test]
+fn a_reply_to_a_client_that_goes_on_sending_is_whole() {
+    let reply = noise(400_000);
+    let backend = Backend::start({
+        let reply = reply.clone();
+        move |mut stream: TcpStream| {
+            stream.read_exact(&mut [0]).unwrap();
+            stream.write_all(&reply).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            backends::silent(stream);
+        }
+    });
+    let (_weir, port) = before(&backend);
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&std::net::SocketAddr::from(([127, 0, 0, 1], port.number)).into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(read_slowly_and_chatter(&stream) == reply);
+}
+
+#[test]
+fn the_last_words_to_a_server_that_goes_on_sending_are_whole() {
+    let words = noise(400_000);
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener.set_recv_buffer_size(4096).unwrap();
+    listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(5).unwrap();
+    let (sender, received) = mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
+    let backend = Backend::serve(listener.into(), move |stream| {
+        sender.lock().unwrap().send(read_slowly_and_chatter(&stream)).unwrap();
+    });
+    let (_weir, port) = before(&backend);
+    let mut stream = connect(port.v4());
+    stream.write_all(&words).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert!(received.recv_timeout(PATIENCE).unwrap() == words);
+}

@@ -121,7 +121,7 @@ fn a_broken_file_changes_nothing() {
     for (text, message) in [
         (says(&port, "second").main("frobnicate;").text(), "[emerg] "),
         (says(&port, "second").text().trim_end().trim_end_matches('}').to_string(), "unexpected end of file"),
-        (says(&port, "second").main("user nosuchuser;").text(), "getpwnam(\"nosuchuser\") failed"),
+        (says(&port, "second").main("worker_priority x;").text(), "directive invalid number"),
         (
             says(&port, "second").main("include missing.conf;").text(),
             "missing.conf\" failed (2: No such file or directory)",

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::common::clients::{fetch, is_quiet, try_connect};
 use super::common::proc;
-use super::common::weir::send;
+use super::common::running::send;
 use crate::common::*;
 
 #[test]
@@ -202,4 +202,34 @@ fn a_broken_pipe_is_no_matter() {
     drop(stream);
     wait_for("the session", || ended.load(Ordering::SeqCst) == 1);
     assert_eq!(weir.worker(), worker);
+}
+
+#[test]
+fn a_worker_that_hears_nothing_is_killed() {
+    // nginx: a worker that has not ended a second after it was told so is killed.
+    let port = Port::reserve();
+    let mut weir = Setup::tcp(format!("server {{ listen {}; return a; }}", port.v4())).workers(2).start();
+    let workers = weir.workers();
+    send(workers[0], Signal::SIGSTOP);
+    weir.signal(Signal::SIGTERM);
+    assert_eq!(weir.wait_exit().code(), Some(0));
+    assert!(workers.iter().all(|&pid| !proc::alive(pid)));
+    assert!(!weir.prefix.join("weir.pid").exists());
+}
+
+#[test]
+fn reload_while_quitting_changes_nothing() {
+    let backend = Backend::start(backends::echo);
+    let port = Port::reserve();
+    let mut weir = Setup::proxy(port.v4(), backend.address).start();
+    let mut stream = connect(port.v4());
+    assert_eq!(ask(&mut stream, b"a"), b"a");
+    weir.signal(Signal::SIGQUIT);
+    wait_for("the listener to close", || try_connect(port.v4()).is_err());
+    weir.signal(Signal::SIGHUP);
+    weir.wait_error("(SIGHUP) received");
+    assert_eq!(ask(&mut stream, b"b"), b"b");
+    assert!(try_connect(port.v4()).is_err());
+    drop(stream);
+    assert_eq!(weir.wait_exit().code(), Some(0));
 }

@@ -256,3 +256,51 @@ fn bytes_sent_before_the_connect_is_through_arrive() {
     .start();
     assert_eq!(ask(connect(port.v4()), b"early"), b"early");
 }
+
+#[test]
+fn many_idle_sessions_end_each_in_its_time() {
+    let backend = Backend::start(backends::silent);
+    let (weir, port) = before(backend.address, "timeout 1s; proxy_read_timeout 2s;");
+    let sessions: Vec<(Instant, TcpStream)> = (0..200)
+        .map(|_| {
+            thread::sleep(Duration::from_millis(2));
+            (Instant::now(), connect(port.v4()))
+        })
+        .collect();
+    for (start, stream) in &sessions {
+        let took = closed_after(stream, *start);
+        assert!(took >= HALF * 2 - Duration::from_millis(20), "cut after {took:?}");
+    }
+    assert_eq!(weir.wait_access(200).len(), 200);
+    wait_for("descriptors to be given back", || proc::descriptors(weir.worker()) < 30);
+}
+
+#[test]
+fn a_client_that_resets_ends_a_hanging_connect() {
+    let unreachable = Unreachable::new();
+    let (weir, port) = before(unreachable.address, "proxy_connect_timeout 1h;");
+    let idle = proc::descriptors(weir.worker());
+    let stream = connect(port.v4());
+    wait_for("the connect to begin", || proc::descriptors(weir.worker()) >= idle + 2);
+    super::common::clients::reset(stream);
+    weir.wait_access(1);
+}
+
+#[test]
+fn bytes_of_a_client_that_has_gone_arrive_when_the_connect_comes_through() {
+    let unreachable = Unreachable::new();
+    let (sender, received) = std::sync::mpsc::channel();
+    let backend = Backend::start(backends::recorder(sender));
+    let port = Port::reserve();
+    let _weir = Setup::tcp(format!(
+        "proxy_connect_timeout 500ms; upstream u {{ server {}; server {}; }}\nserver {{ listen {}; proxy_pass u; }}",
+        unreachable.address,
+        backend.address,
+        port.v4()
+    ))
+    .start();
+    let mut stream = connect(port.v4());
+    stream.write_all(b"last words").unwrap();
+    drop(stream);
+    assert_eq!(received.recv_timeout(wait::PATIENCE).unwrap(), b"last words");
+}

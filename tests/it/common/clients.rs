@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 
+use super::dice::Dice;
 use super::wait::PATIENCE;
 
 /// A connection whose reads and writes give up after [`PATIENCE`].
@@ -94,13 +95,10 @@ pub fn fill(stream: &mut TcpStream) -> usize {
 
 /// Bytes without a short period, so that a lost, doubled or exchanged piece shows.
 pub fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ length as u64;
+    let mut dice = Dice::new(length as u64);
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
+        bytes.extend_from_slice(&dice.next().to_le_bytes());
     }
     bytes.truncate(length);
     bytes

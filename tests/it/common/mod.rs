@@ -2,14 +2,16 @@
 
 pub mod backends;
 pub mod clients;
+pub mod dice;
 pub mod ports;
 pub mod proc;
+pub mod running;
 pub mod wait;
-pub mod weir;
 
 pub use backends::Backend;
 pub use clients::{ask, connect, is_closed, read_all};
+pub use dice::Dice;
 pub use nix::sys::signal::Signal;
 pub use ports::Port;
+pub use running::{Prefix, Setup, Weir};
 pub use wait::{wait_for, wait_some};
-pub use weir::{Prefix, Setup, Weir};

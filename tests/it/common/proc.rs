@@ -90,20 +90,17 @@ pub fn children(parent: i32) -> Vec<i32> {
     found
 }
 
-/// Processes of the binary `exe` that run in `folder` or hold a file of it open.
-pub fn users_of(folder: &Path, exe: &Path) -> Vec<i32> {
-    let ours = |pid: &i32| {
-        let of = |name: &str| fs::read_link(format!("/proc/{pid}/{name}"));
+/// Processes that run in `folder` or hold a file of it open, other than this one (and what it is about to start).
+pub fn users_of(folder: &Path) -> Vec<i32> {
+    let own = fs::read_link("/proc/self/exe").unwrap();
+    let uses = |pid: &i32| {
+        let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}"));
         let inside = |path: std::path::PathBuf| path.starts_with(folder);
-        of("exe").is_ok_and(|path| path == exe)
-            && (of("cwd").is_ok_and(inside)
-                || fs::read_dir(format!("/proc/{pid}/fd"))
-                    .into_iter()
-                    .flatten()
-                    .flatten()
-                    .any(|fd| fs::read_link(fd.path()).is_ok_and(inside)))
+        let open = || fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        link("exe").is_ok_and(|exe| exe != own)
+            && (link("cwd").is_ok_and(inside) || open().any(|fd| fs::read_link(fd.path()).is_ok_and(inside)))
     };
-    pids().filter(ours).collect()
+    pids().filter(uses).collect()
 }
 
 fn pids() -> impl Iterator<Item = i32> {

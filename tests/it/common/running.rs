@@ -110,8 +110,7 @@ impl Drop for Prefix {
         // The oldest first, as a master would replace its workers.
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let left: Vec<i32> =
-                proc::users_of(&self.path, binary()).into_iter().filter(|&pid| proc::alive(pid)).collect();
+            let left: Vec<i32> = proc::users_of(&self.path).into_iter().filter(|&pid| proc::alive(pid)).collect();
             if left.is_empty() || Instant::now() > deadline {
                 break;
             }

@@ -1,0 +1,92 @@
+//! What holds of every directive because it stands in a table: its places, its number of arguments, its end.
+
+use weir::conf::{Arity, Contexts, Row};
+
+use super::config_errors::At::{self, *};
+use crate::common::*;
+
+const PLACES: [(Contexts, At); 6] = [
+    (Contexts::MAIN, Main),
+    (Contexts::EVENTS, Events),
+    (Contexts::TCP, Tcp),
+    (Contexts::TCP_SERVER, Server),
+    (Contexts::TCP_LOCATION, Location),
+    (Contexts::TCP_UPSTREAM, Upstream),
+];
+
+/// The directive with so many arguments, ended as it should be.
+fn written(row: &Row, arguments: usize) -> String {
+    format!("{}{}{}", row.name, " x".repeat(arguments), if row.block.is_some() { " { }" } else { ";" })
+}
+
+fn smallest(arity: Arity) -> usize {
+    match arity {
+        Arity::Exactly(count) | Arity::Between(count, _) | Arity::AtLeast(count) => count,
+    }
+}
+
+fn wrong_counts(arity: Arity) -> Vec<usize> {
+    let (least, most) = match arity {
+        Arity::Exactly(count) => (count, Some(count)),
+        Arity::Between(least, most) => (least, Some(most)),
+        Arity::AtLeast(least) => (least, None),
+    };
+    let below = least.checked_sub(1);
+    below.into_iter().chain(most.map(|most| most + 1)).collect()
+}
+
+#[test]
+fn every_directive_is_refused_where_it_does_not_belong() {
+    let rows = weir::config::rows();
+    let prefix = Prefix::new();
+    let mut faults = Vec::new();
+    let mut check = |at: At, piece: String, message: String| {
+        let (text, line) = at.around(&piece);
+        prefix.write("nginx.conf", text);
+        let run = prefix.run(&["-t"]);
+        let wanted = format!("weir: [emerg] {message} in {}:{line}\n", prefix.text_path("nginx.conf"));
+        if run.status.code() != Some(1) || !run.stderr.contains(&wanted) {
+            faults.push(format!("{at:?} {piece:?}\n  wanted {wanted}  got    {}", run.stderr));
+        }
+    };
+    for row in &rows {
+        let name = row.name;
+        for (context, at) in PLACES {
+            let here = rows.iter().filter(|other| other.name == name && other.contexts.overlaps(context));
+            let here: Vec<_> = here.collect();
+            if here.is_empty() {
+                check(at, written(row, smallest(row.arity)), format!(r#""{name}" directive is not allowed here"#));
+                continue;
+            }
+            if !row.contexts.overlaps(context) {
+                continue;
+            }
+            for count in wrong_counts(row.arity) {
+                check(at, written(row, count), format!(r#"invalid number of arguments in "{name}" directive"#));
+            }
+            let arguments = " x".repeat(smallest(row.arity));
+            match row.block {
+                None => check(
+                    at,
+                    format!("{name}{arguments} {{ }}"),
+                    format!(r#"directive "{name}" is not terminated by ";""#),
+                ),
+                Some(_) => {
+                    check(at, format!("{name}{arguments};"), format!(r#"directive "{name}" has no opening "{{""#))
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} differ:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn every_directive_has_an_accepted_example() {
+    let examples = include_str!("config_accept.rs");
+    let missing: Vec<&str> = weir::config::rows()
+        .into_iter()
+        .map(|row| row.name)
+        .filter(|name| !["\"", " ", "n"].iter().any(|before| examples.contains(&format!("{before}{name} "))))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
