@@ -28,33 +28,39 @@ pub struct Context {
 /// The number of a configuration in this worker. Without a master a reload brings a second one while sessions of the first go on.
 pub type Epoch = usize;
 
-/// The access logs by epoch.
+/// The engines that serve sessions, and so hold on to the logs of an epoch: `tcp` and `http`.
+const ENGINES: usize = 2;
+
+/// The access logs by epoch, with the number of engines that still use them.
 #[derive(Default)]
-pub struct Logs(Vec<Option<AccessLogs>>);
+pub struct Logs(Vec<Option<(AccessLogs, usize)>>);
 
 impl Logs {
     /// Takes the logs of a new configuration and numbers it.
     pub fn add(&mut self, logs: AccessLogs) -> Epoch {
-        self.0.push(Some(logs));
+        self.0.push(Some((logs, ENGINES)));
         self.0.len() - 1
     }
 
     /// The logs of a configuration; `None` after [`Logs::remove`].
     pub fn of(&mut self, epoch: Epoch) -> Option<&mut AccessLogs> {
-        self.0.get_mut(epoch)?.as_mut()
+        self.0.get_mut(epoch)?.as_mut().map(|(logs, _)| logs)
     }
 
-    /// Writes out and closes the logs of a configuration that no session uses any more.
+    /// No session of one engine uses the logs of a configuration any more; after the last engine they are written out and closed.
     pub fn remove(&mut self, epoch: Epoch) {
-        if let Some(logs) = &mut self.0[epoch] {
-            logs.flush();
+        if let Some((logs, engines)) = &mut self.0[epoch] {
+            *engines -= 1;
+            if *engines == 0 {
+                logs.flush();
+                self.0[epoch] = None;
+            }
         }
-        self.0[epoch] = None;
     }
 
     /// All logs that are open.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut AccessLogs> {
-        self.0.iter_mut().flatten()
+        self.0.iter_mut().flatten().map(|(logs, _)| logs)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::context::{Connections, Context, Logs};
 use crate::event::signals::{Received, Signals};
 use crate::event::{Event, Owner, Reactor, SourceId, TimerId};
+use crate::http;
 use crate::log::access::AccessLogs;
 use crate::log::{self, Level, Record, emit, message};
 use crate::net::Listener;
@@ -51,6 +52,7 @@ mod engine {
     pub const SHUTDOWN: u8 = 3;
     /// The end of a pause in accepting.
     pub const ACCEPT: u8 = 4;
+    pub const HTTP: u8 = 9;
 }
 
 /// Clients taken for one event, or while draining, before others have their turn: the default length of the kernel's queue.
@@ -77,6 +79,7 @@ pub struct Worker {
     signals: Signals,
     listeners: Vec<Accepting>,
     tcp: tcp::Engine,
+    http: http::Engine,
     signalled: bool,
     draining: bool,
     shutdown_timer: TimerId,
@@ -107,6 +110,7 @@ impl Worker {
             config: setup.config.clone(),
             listeners: Vec::new(),
             tcp: tcp::Engine::new(engine::TCP),
+            http: http::Engine::new(engine::HTTP),
             signalled: false,
             draining: false,
         };
@@ -125,6 +129,9 @@ impl Worker {
         self.cx.debugged = config.events.debug_connections.clone();
         self.cx.logs.add(access_logs);
         for epoch in self.tcp.adopt(config.tcp.clone(), &Busy::new(busy, slot)) {
+            self.cx.logs.remove(epoch);
+        }
+        for epoch in self.http.adopt(&mut self.cx, config.http.clone()) {
             self.cx.logs.remove(epoch);
         }
         self.config = config;
@@ -163,7 +170,7 @@ impl Worker {
     /// What epoll_wait says; the worker cannot go on.
     pub fn run(&mut self) -> io::Result<Wake> {
         loop {
-            if self.draining && self.tcp.sessions() == 0 {
+            if self.draining && self.tcp.sessions() + self.http.sessions() == 0 {
                 self.flush_logs();
                 return Ok(Wake::Done);
             }
@@ -185,15 +192,18 @@ impl Worker {
         match event {
             Event::Ready(owner) => match owner.engine {
                 engine::TCP => self.tcp.ready(&mut self.cx, owner),
+                engine::HTTP => self.http.ready(&mut self.cx, owner),
                 engine::LISTENER => self.accept(owner.id as usize),
                 engine::SIGNALS => self.signalled = true,
                 _ => {}
             },
             Event::Timer(owner) => match owner.engine {
                 engine::TCP => self.tcp.timer(&mut self.cx, owner),
+                engine::HTTP => self.http.timer(&mut self.cx, owner),
                 engine::SHUTDOWN => {
                     message(Level::Notice, format_args!("worker_shutdown_timeout is over, closing all sessions"));
                     self.tcp.stop(&mut self.cx);
+                    self.http.stop(&mut self.cx);
                 }
                 engine::ACCEPT => {
                     if let Err(error) = self.resume_accepting() {
@@ -207,11 +217,13 @@ impl Worker {
 
     fn abandon(&mut self, event: Event) {
         let (Event::Ready(owner) | Event::Timer(owner)) = event;
-        if owner.engine == engine::TCP {
-            let ended = panic::catch_unwind(AssertUnwindSafe(|| self.tcp.abandon(&mut self.cx, owner.id)));
-            if ended.is_err() {
-                message(Level::Alert, format_args!("a session could not be ended cleanly"));
-            }
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| match owner.engine {
+            engine::TCP => self.tcp.abandon(&mut self.cx, owner.id),
+            engine::HTTP => self.http.abandon(&mut self.cx, owner.id),
+            _ => {}
+        }));
+        if ended.is_err() {
+            message(Level::Alert, format_args!("a session could not be ended cleanly"));
         }
     }
 
@@ -228,7 +240,11 @@ impl Worker {
                 Ok(None) => return,
                 Ok(Some((socket, client))) => {
                     if self.cx.connections.take() {
-                        self.tcp.accept(&mut self.cx, id, socket, client);
+                        // The sockets of tcp {} stand first.
+                        match id.checked_sub(self.config.tcp.listens.len()) {
+                            None => self.tcp.accept(&mut self.cx, id, socket, client),
+                            Some(id) => self.http.accept(&mut self.cx, id, socket, client),
+                        }
                     } else {
                         let limit = self.cx.connections.limit;
                         let server = accepting.listener.address();
@@ -271,6 +287,7 @@ impl Worker {
             self.accept_up_to(id, ACCEPT_TURN);
         }
         self.close_listeners();
+        self.http.drain(&mut self.cx);
         if let Some(limit) = self.config.main.shutdown_timeout {
             self.cx.reactor.set_timer(self.shutdown_timer, std::time::Instant::now() + limit);
         }
@@ -280,6 +297,7 @@ impl Worker {
     pub fn stop(&mut self) {
         self.close_listeners();
         self.tcp.stop(&mut self.cx);
+        self.http.stop(&mut self.cx);
         self.flush_logs();
     }
 

@@ -8,13 +8,17 @@ use std::fmt::Write;
 use crate::conf::{Contexts, Row};
 
 /// Every block with its name in the documentation, outermost first.
-const BLOCKS: [(Contexts, &str); 6] = [
+const BLOCKS: [(Contexts, &str); 10] = [
     (Contexts::MAIN, "main"),
     (Contexts::EVENTS, "events"),
     (Contexts::TCP, "tcp"),
     (Contexts::TCP_SERVER, "server in tcp"),
     (Contexts::TCP_LOCATION, "location in server in tcp"),
     (Contexts::TCP_UPSTREAM, "upstream in tcp"),
+    (Contexts::HTTP, "http"),
+    (Contexts::HTTP_SERVER, "server in http"),
+    (Contexts::HTTP_LOCATION, "location in http"),
+    (Contexts::HTTP_TYPES, "types in http"),
 ];
 
 /// The document: each directive under the outermost block it may stand in.
