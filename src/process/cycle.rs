@@ -57,7 +57,7 @@ impl Cycle {
     /// HUP: the next cycle, from the configuration read anew. Its error log is in use then and its pid file written; the sockets of
     /// this cycle are still open, those that stay have a second handle in the new one. On failure everything is as before, and logged.
     pub fn reload(&self, source: &Source) -> Result<Cycle, Logged> {
-        let mut config = report(config::load(source))?;
+        let mut config = report(config::load(source), || {})?;
         let (error_log, access_logs) = open_logs(&mut config)?;
         let (old, new) = (&self.config.main.pid, config.main.pid.clone());
         if *old != new {
@@ -107,12 +107,16 @@ fn shared_counters(config: &Config) -> Result<BusyTable, Logged> {
 }
 
 /// Logs what reading the configuration brought up, and gives the configuration if it can be used.
-pub fn report(loaded: Loaded) -> Result<Config, Logged> {
+/// `parsed` is called in between when the text is faultless.
+pub fn report(loaded: Loaded, parsed: impl FnOnce()) -> Result<Config, Logged> {
     for warning in &loaded.warnings {
         match &warning.place {
             Some(place) => message(Level::Warn, format_args!("{} in {place}", warning.message)),
             None => message(Level::Warn, format_args!("{}", warning.message)),
         }
+    }
+    if loaded.syntax_ok {
+        parsed();
     }
     loaded.config.map_err(|error| {
         message(Level::Emerg, format_args!("{error}"));

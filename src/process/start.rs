@@ -69,7 +69,7 @@ pub fn run(arguments: Vec<OsString>, cwd: &Path, source: Source) -> Result<u8, L
     let predecessor = inherited.is_some().then(getppid);
     let start = Start { source, arguments, program, environment, title, predecessor };
 
-    let mut config = report(config::load(&start.source), &start.source)?;
+    let mut config = report(config::load(&start.source), &start.source, || {})?;
     let (error_log, access_logs) = cycle::open_logs(&mut config)?;
     error::install(error_log);
     let inherited = inherited.unwrap_or_default();
@@ -122,19 +122,19 @@ fn serve(start: Start, cycle: Cycle, inherited: Vec<Listener>) -> Result<u8, Log
 
 /// `-s`: sends a signal to the master that the configuration's pid file names.
 pub fn signal(source: &Source, signal: Signal) -> Result<(), Logged> {
-    let config = report(config::load(source), source)?;
+    let config = report(config::load(source), source, || {})?;
     pidfile::signal(&config.main.pid, signal)
 }
 
 /// Logs what reading a configuration brought up, and gives it if it can be used. As in nginx, a faulty one is reported in the default error
 /// log too, where that can be opened.
-pub fn report(loaded: Loaded, source: &Source) -> Result<Config, Logged> {
+pub fn report(loaded: Loaded, source: &Source, parsed: impl FnOnce()) -> Result<Config, Logged> {
     if (loaded.config.is_err() || !loaded.warnings.is_empty())
         && let Ok(opened) = error::open(&[source.error_log()])
     {
         error::install(opened);
     }
-    cycle::report(loaded)
+    cycle::report(loaded, parsed)
 }
 
 /// Puts stderr onto the error log of `config`.

@@ -15,10 +15,12 @@ pub fn run(source: &Source, options: &Options) -> Result<(), Logged> {
     let mut loaded = config::load(source);
     let files = mem::take(&mut loaded.files);
     let file = source.file.display();
-    if loaded.syntax_ok && !options.quiet {
-        say(format_args!("the configuration file {file} syntax is ok"));
-    }
-    let result = start::report(loaded, source).and_then(open_everything);
+    let parsed = || {
+        if !options.quiet {
+            say(format_args!("the configuration file {file} syntax is ok"));
+        }
+    };
+    let result = start::report(loaded, source, parsed).and_then(open_everything);
     if result.is_err() {
         say(format_args!("configuration file {file} test failed"));
         return result;

@@ -150,6 +150,8 @@ pub struct Relay {
     queued: [u32; 2],
     /// When that was.
     looked: Option<Instant>,
+    /// Since when looks have shown the same.
+    unchanged: [Instant; 2],
     buffer: u32,
 }
 
@@ -176,7 +178,15 @@ impl Relay {
     pub fn new(buffer: usize, now: Instant) -> Self {
         let buffer = buffer.clamp(1, Buffers::SCRATCH) as u32;
         let flow = || Flow { read_size: buffer, ..Flow::default() };
-        Relay { flows: [flow(), flow()], active: [now; 2], stalled: None, queued: [0; 2], looked: None, buffer }
+        Relay {
+            flows: [flow(), flow()],
+            active: [now; 2],
+            stalled: None,
+            queued: [0; 2],
+            looked: None,
+            unchanged: [now; 2],
+            buffer,
+        }
     }
 
     /// Bytes read from a side so far.
@@ -335,24 +345,26 @@ impl Relay {
     /// When to call [`Relay::due`]: no timeout can have run out before.
     pub fn wake(&self, timeouts: &Timeouts, now: Instant) -> Instant {
         let deadline = self.deadline(timeouts).0;
-        if !self.waiting() {
-            return deadline;
-        }
-        deadline.min(now + shortest(timeouts) / LOOKS)
+        let on_the_way = self.waiting() || self.queued != [0, 0];
+        if on_the_way { deadline.min(now + shortest(timeouts) / LOOKS) } else { deadline }
     }
 
     /// Whether a timeout has run out. Bytes can be on their way to a slow side for a long time without any move of ours:
     /// the kernel takes megabytes at once, and reports a full socket as writable only when a third of it has drained. So
     /// each side's socket is looked at, and one that holds less than at the last look is moving bytes.
     pub fn due(&mut self, ends: Ends<'_>, timeouts: &Timeouts, now: Instant) -> Due {
+        let pause = shortest(timeouts) / LOOKS;
         let (mut moving, mut unknown) = (false, false);
         for to in [Side::Client, Side::Upstream] {
             let queued = ends.of(to).unsent();
             let before = std::mem::replace(&mut self.queued[to as usize], queued);
-            match self.looked {
-                Some(looked) if looked >= self.active[to as usize] => moving |= queued < before,
-                _ => unknown |= queued > 0,
+            // What was seen before we last moved bytes says nothing.
+            let comparable = self.looked.is_some_and(|looked| looked >= self.active[to as usize]);
+            if queued != before || !comparable {
+                self.unchanged[to as usize] = now;
             }
+            moving |= comparable && queued < before;
+            unknown |= queued > 0 && now < self.unchanged[to as usize] + pause / 2;
         }
         self.looked = Some(now);
         if moving {
@@ -363,7 +375,7 @@ impl Relay {
         match self.deadline(timeouts) {
             (when, _) if when > now => Due::Wait(self.wake(timeouts, now)),
             // Whether these bytes move shows only at the next look.
-            _ if unknown => Due::Wait(now + shortest(timeouts) / LOOKS),
+            _ if unknown => Due::Wait(now + pause),
             (_, expired) => Due::Expired(expired),
         }
     }

@@ -15,6 +15,9 @@ use crate::net::Connection;
 const IDLE: Duration = Duration::from_secs(5);
 /// How long it may go on sending, nginx's `lingering_time`.
 const TOTAL: Duration = Duration::from_secs(30);
+/// Bytes dropped in all. A peer that sends without end is not to keep us busy: it is closed once it has taken what is its own,
+/// and held up by a full window until then.
+const MOST_DROPPED: usize = 1 << 20;
 /// Bytes dropped for one event before others have their turn.
 const TURN: usize = 256 * 1024;
 
@@ -29,6 +32,8 @@ pub(super) struct Linger {
     active: Instant,
     /// When it was first seen to have all.
     delivered: Option<Instant>,
+    /// Bytes read and dropped so far.
+    dropped: usize,
 }
 
 impl Linger {
@@ -38,7 +43,7 @@ impl Linger {
         cx.reactor.again(connection.source());
         let now = cx.reactor.now();
         let unsent = connection.unsent();
-        let mut linger = Linger { connection, timer, patience, unsent, active: now, delivered: None };
+        let mut linger = Linger { connection, timer, patience, unsent, active: now, delivered: None, dropped: 0 };
         linger.timer(cx);
         linger
     }
@@ -51,7 +56,13 @@ impl Linger {
             match self.connection.recv(&mut cx.reactor, scratch) {
                 Ok(None) => break,
                 Ok(Some(0)) | Err(_) => return false,
-                Ok(Some(count)) => budget = budget.saturating_sub(count),
+                Ok(Some(count)) => {
+                    budget = budget.saturating_sub(count);
+                    self.dropped += count;
+                }
+            }
+            if self.dropped > MOST_DROPPED {
+                return self.connection.unsent() > 0;
             }
             if self.delivered.is_some() {
                 self.active = cx.reactor.now();

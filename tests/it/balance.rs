@@ -150,7 +150,10 @@ fn no_server_left_closes_the_client() {
     let (port, dead) = (Port::reserve(), Port::reserve());
     let weir = Setup::proxy(port.v4(), dead.v4()).start();
     assert!(is_closed(connect(port.v4())));
-    weir.wait_error("connect() failed (111: Connection refused)");
+    weir.wait_access(1);
+    let errors = weir.prefix.lines("error.log").into_iter().filter(|line| line.contains(" [error] "));
+    let errors: Vec<String> = errors.collect();
+    assert!(errors.len() == 1 && errors[0].contains("connect() failed (111: Connection refused)"), "{errors:?}");
     let port = Port::reserve();
     let weir = group(&port, "server 127.0.0.1:1 down;").start();
     assert!(is_closed(connect(port.v4())));

@@ -126,6 +126,7 @@ fn crowd(address: &str, served: &AtomicUsize, hurt: &AtomicUsize, during: impl F
 fn assert_clean(weir: &Weir, port: &Port) {
     for worker in weir.workers() {
         wait_for("the worker to be rid of all sessions", || proc::descriptors(worker) < 40);
+        wait::wait_until_idle(worker);
     }
     let mut stream = connect(port.v4());
     stream.write_all(b"e").unwrap();

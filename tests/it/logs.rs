@@ -409,3 +409,18 @@ fn a_full_disk_stops_no_session() {
     let told = weir.error_log().matches("write() to \"/dev/full\" failed (28: No space left on device)").count();
     assert_eq!(told, 1, "once a minute is enough: {}", weir.error_log());
 }
+
+#[test]
+fn a_buffer_beyond_all_memory_harms_nobody() {
+    let port = Port::reserve();
+    let tcp = format!("server {{ listen {}; access_log held.log buffer=4000g; return a; }}", port.v4());
+    let mut weir = Setup::tcp(tcp).start();
+    let worker = weir.worker();
+    for _ in 0..3 {
+        assert_eq!(fetch(port.v4()), "a");
+    }
+    assert_eq!(weir.worker(), worker);
+    weir.signal(Signal::SIGQUIT);
+    weir.wait_exit();
+    assert_eq!(weir.prefix.lines("held.log").len(), 3);
+}

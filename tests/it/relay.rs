@@ -8,9 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::common::clients::{exchange, fill, noise, reset};
+use super::common::clients::{connect_narrow, exchange, fill, noise, reset};
 use super::common::proc;
-use super::common::wait::PATIENCE;
+use super::common::wait::{PATIENCE, wait_until_idle};
 use crate::common::*;
 
 const MIB: usize = 1 << 20;
@@ -163,18 +163,6 @@ fn an_end_with_bytes_still_in_flight_to_a_slow_server() {
     release.store(true, Ordering::SeqCst);
     writer.join().unwrap();
     assert!(received.recv_timeout(PATIENCE).unwrap() == bytes);
-}
-
-/// Waits until a process has used no processor time for a while.
-fn wait_until_idle(pid: i32) {
-    let mut last = (proc::cpu_ticks(pid), Instant::now());
-    wait_for("the worker to rest", || {
-        let ticks = proc::cpu_ticks(pid);
-        if ticks != last.0 {
-            last = (ticks, Instant::now());
-        }
-        last.1.elapsed() > Duration::from_millis(300)
-    });
 }
 
 #[test]
@@ -458,4 +446,53 @@ fn the_last_words_to_a_server_that_goes_on_sending_are_whole() {
     stream.write_all(&words).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     assert!(received.recv_timeout(PATIENCE).unwrap() == words);
+}
+
+#[test]
+fn a_reply_is_whole_however_long_its_reader_takes() {
+    // Longer than a peer that has received everything may be silent.
+    let reply = noise(2_000_000);
+    let backend = Backend::start(backends::source(reply.clone()));
+    let (weir, port) = before(&backend);
+    let mut stream = connect_narrow(([127, 0, 0, 1], port.number).into());
+    weir.wait_access(1);
+    let (mut got, mut piece, mut said) = (Vec::new(), [0; 10_000], Instant::now());
+    loop {
+        if said.elapsed() > Duration::from_secs(6) {
+            said = Instant::now();
+            stream.write_all(b"?").unwrap();
+        }
+        match stream.read(&mut piece).unwrap_or_else(|error| panic!("{error} after {} bytes", got.len())) {
+            0 => break,
+            count => got.extend_from_slice(&piece[..count]),
+        }
+        thread::sleep(Duration::from_millis(40));
+    }
+    assert!(got == reply);
+}
+
+#[test]
+fn a_server_that_is_no_longer_heard_stops() {
+    // The client gives up a download while the server has not taken all it was told: what the server was told must not be lost,
+    // but its gigabytes are wanted by nobody.
+    let sent = Arc::new(AtomicUsize::new(0));
+    let backend = Backend::start({
+        let sent = sent.clone();
+        move |mut stream: TcpStream| {
+            let piece = vec![0; 65536];
+            while let Ok(count) = stream.write(&piece) {
+                sent.fetch_add(count, Ordering::SeqCst);
+            }
+        }
+    });
+    let (weir, port) = before(&backend);
+    let mut stream = connect(port.v4());
+    stream.write_all(&noise(100_000)).unwrap();
+    stream.read_exact(&mut vec![0; 10 * MIB]).unwrap();
+    reset(stream);
+    weir.wait_access(1);
+    let before = sent.load(Ordering::SeqCst);
+    wait_until_idle(weir.worker());
+    let more = sent.load(Ordering::SeqCst) - before;
+    assert!(more < 64 * MIB, "{} MiB more were sent to nobody", more / MIB);
 }

@@ -248,6 +248,22 @@ fn the_pid_file_moves() {
 }
 
 #[test]
+fn a_reload_that_fails_leaves_the_file_of_another_pid_alone() {
+    let port = Port::reserve();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let weir = says(&port, "a").start();
+    weir.prefix.write("other.pid", "12345\n");
+    let text = says(&port, "b").text().replace("pid weir.pid;", "pid other.pid;");
+    let address = taken.local_addr().unwrap();
+    weir.prefix.write("nginx.conf", text + &format!("tcp {{ server {{ listen {address}; return c; }} }}"));
+    weir.signal(Signal::SIGHUP);
+    weir.wait_error("still could not bind()");
+    assert_eq!(weir.prefix.read("other.pid"), "12345\n");
+    assert_eq!(weir.prefix.pid("weir.pid"), Some(weir.master()));
+    assert_eq!(fetch(port.v4()), "a");
+}
+
+#[test]
 fn worker_shutdown_timeout_bounds_old_sessions() {
     let backend = Backend::start(backends::echo);
     let port = Port::reserve();

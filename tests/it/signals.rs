@@ -1,13 +1,14 @@
 //! Signals to the master and what becomes of sessions, workers and files.
 
 use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::common::clients::{fetch, is_quiet, try_connect};
 use super::common::proc;
-use super::common::running::send;
+use super::common::running::{binary, send};
 use crate::common::*;
 
 #[test]
@@ -165,15 +166,32 @@ fn winch_retires_workers_and_hup_brings_them_back() {
 }
 
 #[test]
-fn winch_means_nothing_in_the_foreground() {
-    // A terminal sends it whenever its window changes its size.
+fn winch_means_nothing_where_there_is_a_terminal() {
+    // A terminal sends it whenever its window changes its size; script(1) gives weir one of its own.
+    let prefix = Prefix::new();
     let port = Port::reserve();
-    let weir = Setup::tcp(format!("server {{ listen {}; return a; }}", port.v4())).start();
-    let worker = weir.worker();
-    weir.signal(Signal::SIGWINCH);
-    weir.wait_error("(SIGWINCH) received");
+    let tcp = format!("tcp {{ access_log off; server {{ listen {}; return a; }} }}", port.v4());
+    let conf = prefix.write("nginx.conf", format!("daemon off; error_log logs/error.log info; events {{}} {tcp}"));
+    let weir = format!("{} -p {} -c {}", binary().display(), prefix.join("").display(), conf.display());
+    let mut script = Command::new("script")
+        .args(["-q", "-c", &weir, "/dev/null"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let master = wait_some("the pid file", || prefix.read("logs/nginx.pid").trim().parse::<i32>().ok());
     assert_eq!(fetch(port.v4()), "a");
-    assert_eq!(weir.worker(), worker);
+    send(master, Signal::SIGWINCH);
+    let ignored = || {
+        prefix
+            .lines("logs/error.log")
+            .iter()
+            .any(|line| line.contains("(SIGWINCH) received") && line.contains("ignoring"))
+    };
+    wait_for("the signal to be ignored", ignored);
+    assert_eq!(fetch(port.v4()), "a");
+    send(master, Signal::SIGTERM);
+    script.wait().unwrap();
 }
 
 #[test]

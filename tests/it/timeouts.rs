@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::common::backends::Unreachable;
-use super::common::clients::{fetch, fill, is_quiet};
+use super::common::clients::{connect_narrow, fetch, fill, is_quiet};
 use super::common::proc;
 use crate::common::*;
 
@@ -147,6 +147,24 @@ fn bulk_longer_than_the_timeouts_is_not_cut() {
 fn a_slow_reader_behind_a_full_kernel_buffer_is_not_cut() {
     // Less than 1 MB/s: the kernel tells of room in a full send buffer of some megabytes only after seconds, while bytes flow all the time.
     transfer_both_ways(12 << 20, 16_000, Duration::from_secs(4));
+}
+
+#[test]
+fn a_burst_on_its_way_to_a_slow_reader_keeps_the_session() {
+    // The kernel takes the burst at once, so weir has nothing left to do while the client takes its time.
+    let backend = Backend::start(|mut stream: TcpStream| {
+        stream.write_all(&vec![b'x'; 3 << 20]).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        stream.write_all(b"done").unwrap();
+    });
+    let (_weir, port) = before(backend.address, "timeout 1500ms; proxy_read_timeout 1500ms;");
+    let mut stream = connect_narrow(([127, 0, 0, 1], port.number).into());
+    let (mut piece, mut rest) = (vec![0; 10_000], 3 << 20);
+    while rest > 0 {
+        rest -= stream.read(&mut piece[..rest.min(10_000)]).unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(ask(&mut stream, b"?"), b"d");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 
 use super::dice::Dice;
 use super::wait::PATIENCE;
@@ -14,6 +14,16 @@ pub fn connect(to: impl ToSocketAddrs + Debug) -> TcpStream {
         Ok(stream) => stream,
         Err(error) => panic!("connect to {to:?}: {error}"),
     }
+}
+
+/// A connection whose kernel holds little for a slow reader, so that what it has not read stays with the sender.
+pub fn connect_narrow(to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(131_072).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 /// [`connect`] where refusal is an answer.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::proc;
+
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -24,4 +26,17 @@ pub fn wait_some<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 #[track_caller]
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     wait_some(what, || condition().then_some(()))
+}
+
+/// Waits until a process has used no processor time for a while.
+#[track_caller]
+pub fn wait_until_idle(pid: i32) {
+    let mut last = (proc::cpu_ticks(pid), Instant::now());
+    wait_for("the worker to rest", || {
+        let ticks = proc::cpu_ticks(pid);
+        if ticks != last.0 {
+            last = (ticks, Instant::now());
+        }
+        last.1.elapsed() > Duration::from_millis(300)
+    });
 }
