@@ -8,6 +8,7 @@ use crate::log::access::AccessLogs;
 use crate::net::access::Match;
 use crate::relay::Buffers;
 use crate::shm::Shared;
+use crate::upstream::checks::Board;
 
 /// The worker's own things, shared by all its engines.
 pub struct Context {
@@ -21,6 +22,8 @@ pub struct Context {
     pub connections: Connections,
     /// `debug_connection`: clients whose sessions are logged at `debug`.
     pub debugged: Vec<Match>,
+    /// The checked peers of the current configuration, for those who tell of them.
+    pub board: Rc<Board>,
     /// This process, for access logs.
     pub pid: u32,
 }

@@ -17,7 +17,8 @@ use crate::net::Listener;
 use crate::relay::Buffers;
 use crate::shm::Shared;
 use crate::tcp;
-use crate::upstream::shared::{Busy, BusyTable};
+use crate::upstream::checks::{self, Board};
+use crate::upstream::shared::Roster;
 
 /// What a worker is made from; the process room prepares it.
 pub struct Setup {
@@ -27,10 +28,12 @@ pub struct Setup {
     pub listeners: Vec<Listener>,
     /// The access logs, opened.
     pub access_logs: AccessLogs,
-    /// Sessions a peer, across workers.
-    pub busy: Rc<BusyTable>,
-    /// The row of `busy` that is this worker's.
+    /// What workers share about peers.
+    pub roster: Rc<Roster>,
+    /// The worker's number among those of its configuration, from 0.
     pub slot: usize,
+    /// The row of the roster's records that is this worker's.
+    pub row: usize,
     /// The number of the next connection, across workers: `*N` in logs.
     pub connections: Rc<Shared<AtomicU64>>,
 }
@@ -52,11 +55,17 @@ mod engine {
     pub const SHUTDOWN: u8 = 3;
     /// The end of a pause in accepting.
     pub const ACCEPT: u8 = 4;
+    pub const CHECKS: u8 = 5;
+    /// The next look for peers that have gone down.
+    pub const FALLEN: u8 = 6;
     pub const HTTP: u8 = 9;
 }
 
 /// Clients taken for one event, or while draining, before others have their turn: the default length of the kernel's queue.
 const ACCEPT_TURN: usize = 511;
+
+/// How often a worker looks whether a peer has gone down whose sessions are then to be closed.
+const FALLEN_PERIOD: Duration = Duration::from_millis(200);
 
 /// The least that a pause in accepting lasts, so that a worker without descriptors does not spin.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -80,10 +89,12 @@ pub struct Worker {
     listeners: Vec<Accepting>,
     tcp: tcp::Engine,
     http: http::Engine,
+    checks: checks::Engine,
     signalled: bool,
     draining: bool,
     shutdown_timer: TimerId,
     accept_timer: TimerId,
+    fallen_timer: TimerId,
 }
 
 impl Worker {
@@ -99,18 +110,21 @@ impl Worker {
             signals,
             shutdown_timer: reactor.add_timer(own(engine::SHUTDOWN)),
             accept_timer: reactor.add_timer(own(engine::ACCEPT)),
+            fallen_timer: reactor.add_timer(own(engine::FALLEN)),
             cx: Context {
                 reactor,
                 buffers: Buffers::default(),
                 logs: Logs::default(),
                 connections: Connections::new(setup.config.events.worker_connections, setup.connections.clone()),
                 debugged: Vec::new(),
+                board: Rc::default(),
                 pid: std::process::id(),
             },
             config: setup.config.clone(),
             listeners: Vec::new(),
             tcp: tcp::Engine::new(engine::TCP),
             http: http::Engine::new(engine::HTTP),
+            checks: checks::Engine::new(engine::CHECKS, setup.row),
             signalled: false,
             draining: false,
         };
@@ -124,16 +138,19 @@ impl Worker {
     /// Out of descriptors or kernel memory.
     pub fn adopt(&mut self, setup: Setup) -> io::Result<()> {
         self.close_listeners();
-        let Setup { config, listeners, access_logs, busy, slot, .. } = setup;
+        let Setup { config, listeners, access_logs, roster, slot, row, .. } = setup;
         self.cx.connections.limit = config.events.worker_connections;
         self.cx.debugged = config.events.debug_connections.clone();
         self.cx.logs.add(access_logs);
-        for epoch in self.tcp.adopt(config.tcp.clone(), &Busy::new(busy, slot)) {
+        for epoch in self.tcp.adopt(config.tcp.clone(), &roster, row) {
             self.cx.logs.remove(epoch);
         }
         for epoch in self.http.adopt(&mut self.cx, config.http.clone()) {
             self.cx.logs.remove(epoch);
         }
+        self.cx.board = Rc::new(Board::new(&config.tcp.groups, &roster));
+        self.checks.adopt(&mut self.cx.reactor, self.cx.board.clone(), slot, config.main.worker_processes);
+        self.watch_for_fallen();
         self.config = config;
         self.cx.connections.open += listeners.len();
         self.listeners.extend(listeners.into_iter().map(|listener| Accepting { listener, source: None }));
@@ -193,6 +210,7 @@ impl Worker {
             Event::Ready(owner) => match owner.engine {
                 engine::TCP => self.tcp.ready(&mut self.cx, owner),
                 engine::HTTP => self.http.ready(&mut self.cx, owner),
+                engine::CHECKS => self.checks.ready(&mut self.cx.reactor, owner),
                 engine::LISTENER => self.accept(owner.id as usize),
                 engine::SIGNALS => self.signalled = true,
                 _ => {}
@@ -200,6 +218,11 @@ impl Worker {
             Event::Timer(owner) => match owner.engine {
                 engine::TCP => self.tcp.timer(&mut self.cx, owner),
                 engine::HTTP => self.http.timer(&mut self.cx, owner),
+                engine::CHECKS => self.checks.timer(&mut self.cx.reactor, owner),
+                engine::FALLEN => {
+                    self.tcp.close_fallen(&mut self.cx);
+                    self.watch_for_fallen();
+                }
                 engine::SHUTDOWN => {
                     message(Level::Notice, format_args!("worker_shutdown_timeout is over, closing all sessions"));
                     self.tcp.stop(&mut self.cx);
@@ -220,10 +243,18 @@ impl Worker {
         let ended = panic::catch_unwind(AssertUnwindSafe(|| match owner.engine {
             engine::TCP => self.tcp.abandon(&mut self.cx, owner.id),
             engine::HTTP => self.http.abandon(&mut self.cx, owner.id),
+            engine::CHECKS => self.checks.abandon(&mut self.cx.reactor, owner),
             _ => {}
         }));
         if ended.is_err() {
             message(Level::Alert, format_args!("a session could not be ended cleanly"));
+        }
+    }
+
+    /// Peers go down in the sight of whoever checks them; the others look by and by.
+    fn watch_for_fallen(&mut self) {
+        if self.tcp.closes_sessions() {
+            self.cx.reactor.set_timer(self.fallen_timer, self.cx.reactor.now() + FALLEN_PERIOD);
         }
     }
 
@@ -282,6 +313,7 @@ impl Worker {
             return;
         }
         self.draining = true;
+        self.checks.stop(&mut self.cx.reactor);
         // The queue of a listener that no other worker has dies with it.
         for id in 0..self.listeners.len() {
             self.accept_up_to(id, ACCEPT_TURN);
@@ -296,6 +328,7 @@ impl Worker {
     /// TERM: ends all sessions now (each gets its access log line) and writes out buffered logs.
     pub fn stop(&mut self) {
         self.close_listeners();
+        self.checks.stop(&mut self.cx.reactor);
         self.tcp.stop(&mut self.cx);
         self.http.stop(&mut self.cx);
         self.flush_logs();

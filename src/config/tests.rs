@@ -131,5 +131,5 @@ fn several_tcp_blocks_have_upstreams_of_their_own() {
     };
     let config = good(&format!("events {{}} {}{}", block(7001), block(7002)));
     assert_eq!(config.listens.len(), 2);
-    assert_eq!(config.tcp.peers(), 2);
+    assert_eq!(config.tcp.groups.iter().map(|group| group.peers.len()).sum::<usize>(), 2);
 }

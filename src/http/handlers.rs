@@ -36,7 +36,7 @@ pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) ->
             return returns.answer(&Values { client, request, now });
         }
         let found = match location.content {
-            Content::Status => return Answer::Respond(status::answer(request, &[])),
+            Content::Status => return Answer::Respond(status::answer(request, &cx.board)),
             Content::Files => files::serve(client, request),
         };
         match found {

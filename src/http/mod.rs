@@ -25,7 +25,7 @@ mod request;
 mod response;
 mod returns;
 mod settings;
-pub mod status;
+mod status;
 mod types;
 mod uri;
 mod variables;

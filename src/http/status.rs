@@ -4,41 +4,22 @@ use std::fmt::Write;
 
 use super::request::Request;
 use super::response::Response;
+use crate::upstream::checks::{Board, Status as Row};
 
-/// A checked peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row<'a> {
-    /// Its place among all checked peers.
-    pub index: usize,
-    /// The name of its group.
-    pub upstream: &'a str,
-    /// Its address.
-    pub name: &'a str,
-    /// Whether checks let it serve.
-    pub up: bool,
-    /// Sessions now open with it.
-    pub busyness: u32,
-    /// Probes in a row that it passed.
-    pub rise: u64,
-    /// Probes in a row that it failed.
-    pub fall: u64,
-    /// Sessions there ever were.
-    pub access: u64,
-    /// The `type=` of its check.
-    pub kind: &'a str,
-}
-
-impl Row<'_> {
-    fn status(&self) -> &'static str {
-        if self.up { "up" } else { "down" }
-    }
+fn word(row: &Row<'_>) -> &'static str {
+    if row.up { "up" } else { "down" }
 }
 
 /// What the old module prints as the name of its shared memory; ours has none of its own.
 const SHM_NAME: &str = "weir";
 
 /// Answers with the page in the form that the arguments ask for: `format=html|json|csv|prometheus`, `status=up|down`.
-pub(super) fn answer(request: &Request, rows: &[Row<'_>]) -> Response {
+pub(super) fn answer(request: &Request, board: &Board) -> Response {
+    let rows: Vec<Row> = board.status().collect();
+    page(request, &rows)
+}
+
+fn page(request: &Request, rows: &[Row<'_>]) -> Response {
     let tokens = request.location.server_tokens;
     if !matches!(request.head.method(), b"GET" | b"HEAD") {
         return Response::page(405, tokens);
@@ -85,8 +66,8 @@ fn html(rows: &[Row<'_>]) -> String {
         text.push_str(if row.up { "  <tr>\n" } else { "  <tr bgcolor=\"#FF0000\">\n" });
         let _ = writeln!(text, "    <td>{}</td>", row.index);
         let _ = writeln!(text, "    <td>{}</td>", escape_html(row.name));
-        let _ = writeln!(text, "    <td>{}</td>", row.status());
-        for count in [u64::from(row.busyness), row.rise, row.fall, row.access] {
+        let _ = writeln!(text, "    <td>{}</td>", word(row));
+        for count in [u64::from(row.busyness), row.rises, row.falls, row.accesses] {
             let _ = writeln!(text, "    <td>{count}</td>");
         }
         let _ = writeln!(text, "    <td>{}</td>\n  </tr>", row.kind);
@@ -103,15 +84,15 @@ fn json(rows: &[Row<'_>]) -> String {
         rows.len() - up
     );
     for (number, row) in rows.iter().enumerate() {
-        let Row { index, upstream, name, busyness, rise, fall, access, kind, .. } = row;
+        let Row { index, group, name, busyness, rises, falls, accesses, kind, .. } = row;
         let _ = write!(
             text,
             "{}\n    {{\"index\": {index}, \"upstream\": \"{}\", \"name\": \"{}\", \"status\": \"{}\", \"busyness\": {busyness}, \
-             \"rise\": {rise}, \"fall\": {fall}, \"access\": {access}, \"type\": \"{kind}\"}}",
+             \"rise\": {rises}, \"fall\": {falls}, \"access\": {accesses}, \"type\": \"{kind}\"}}",
             if number > 0 { "," } else { "" },
-            escape_json(upstream),
+            escape_json(group),
             escape_json(name),
-            row.status(),
+            word(row),
         );
     }
     text.push_str("\n  ]\n}}\n");
@@ -121,9 +102,9 @@ fn json(rows: &[Row<'_>]) -> String {
 fn csv(rows: &[Row<'_>]) -> String {
     let mut text = String::new();
     for row in rows {
-        let Row { index, upstream, name, busyness, rise, fall, access, kind, .. } = row;
-        let (upstream, name) = (quote_csv(upstream), quote_csv(name));
-        let _ = writeln!(text, "{index},{upstream},{name},{},{busyness},{rise},{fall},{access},{kind}", row.status());
+        let Row { index, group, name, busyness, rises, falls, accesses, kind, .. } = row;
+        let (upstream, name) = (quote_csv(group), quote_csv(name));
+        let _ = writeln!(text, "{index},{upstream},{name},{},{busyness},{rises},{falls},{accesses},{kind}", word(row));
     }
     text
 }
@@ -133,16 +114,16 @@ fn prometheus(rows: &[Row<'_>]) -> String {
     let metrics: [(&str, &str, &str, Value); 5] = [
         ("up", "gauge", "Whether checks let the server be used.", |row| u64::from(row.up)),
         ("busyness", "gauge", "Sessions now open.", |row| u64::from(row.busyness)),
-        ("rise", "gauge", "Probes in a row that were passed.", |row| row.rise),
-        ("fall", "gauge", "Probes in a row that failed.", |row| row.fall),
-        ("access_total", "counter", "Sessions there ever were.", |row| row.access),
+        ("rise", "gauge", "Probes in a row that were passed.", |row| row.rises),
+        ("fall", "gauge", "Probes in a row that failed.", |row| row.falls),
+        ("access_total", "counter", "Sessions there ever were.", |row| row.accesses),
     ];
     let mut text = String::new();
     for (metric, kind, help, value) in metrics {
         let _ =
             writeln!(text, "# HELP weir_upstream_server_{metric} {help}\n# TYPE weir_upstream_server_{metric} {kind}");
         for row in rows {
-            let (upstream, name) = (escape_json(row.upstream), escape_json(row.name));
+            let (upstream, name) = (escape_json(row.group), escape_json(row.name));
             let _ = writeln!(
                 text,
                 "weir_upstream_server_{metric}{{index=\"{}\",upstream=\"{upstream}\",name=\"{name}\",type=\"{}\"}} {}",
@@ -190,34 +171,34 @@ mod tests {
     const ROWS: [Row; 2] = [
         Row {
             index: 0,
-            upstream: "game",
+            group: "game",
             name: "10.0.0.1:80",
             up: true,
             busyness: 3,
-            rise: 7,
-            fall: 0,
-            access: 12,
+            rises: 7,
+            falls: 0,
+            accesses: 12,
             kind: "tcp",
         },
         Row {
             index: 1,
-            upstream: "chat, \"old\"",
+            group: "chat, \"old\"",
             name: "unix:/a<b>&c",
             up: false,
             busyness: 0,
-            rise: 0,
-            fall: 2,
-            access: 5,
+            rises: 0,
+            falls: 2,
+            accesses: 5,
             kind: "http",
         },
     ];
 
-    fn page(method: &str, query: &str) -> (u16, String, String) {
+    fn get(method: &str, query: &str) -> (u16, String, String) {
         let server = Rc::new(super::super::level::server_of(""));
         let head = Head::parse(format!("{method} /status HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
         let mut request = Request::new(head, &server, Instant::now());
         request.args = Some(query.into());
-        let response = answer(&request, &ROWS);
+        let response = super::page(&request, &ROWS);
         let text = response.body.into_iter().map(|piece| match piece {
             Piece::Bytes(bytes) => String::from_utf8(bytes).unwrap(),
             Piece::File { .. } => unreachable!(),
@@ -227,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_table_has_the_columns_of_the_old_module() {
-        let (status, content_type, text) = page("GET", "");
+        let (status, content_type, text) = get("GET", "");
         assert_eq!((status, content_type.as_str()), (200, "text/html; charset=utf-8"));
         assert!(text.contains("Check upstream server number: 2, shm_name: weir<"), "{text}");
         let cells = |tag: &str| -> Vec<String> {
@@ -243,16 +224,16 @@ mod tests {
 
     #[test]
     fn other_forms() {
-        let (_, content_type, text) = page("GET", "x=1&format=json");
+        let (_, content_type, text) = get("GET", "x=1&format=json");
         assert_eq!(content_type, "application/json");
         assert!(text.contains("\"total\": 2,\n  \"up\": 1,\n  \"down\": 1"), "{text}");
         assert!(text.contains("\"upstream\": \"chat, \\\"old\\\"\""), "{text}");
-        let (_, _, text) = page("GET", "format=csv");
+        let (_, _, text) = get("GET", "format=csv");
         assert_eq!(
             text,
             "0,game,10.0.0.1:80,up,3,7,0,12,tcp\n1,\"chat, \"\"old\"\"\",unix:/a<b>&c,down,0,0,2,5,http\n"
         );
-        let (_, content_type, text) = page("GET", "format=prometheus&status=up");
+        let (_, content_type, text) = get("GET", "format=prometheus&status=up");
         assert!(content_type.starts_with("text/plain; version=0.0.4"));
         let line = "weir_upstream_server_up{index=\"0\",upstream=\"game\",name=\"10.0.0.1:80\",type=\"tcp\"} 1\n";
         assert!(text.contains(line), "{text}");
@@ -261,9 +242,9 @@ mod tests {
 
     #[test]
     fn filters_and_methods() {
-        assert_eq!(page("GET", "status=down&format=csv").2.lines().count(), 1);
-        assert!(page("GET", "status=down").2.contains("number: 1,"));
-        assert_eq!(page("HEAD", "").0, 200);
-        assert_eq!(page("POST", "").0, 405);
+        assert_eq!(get("GET", "status=down&format=csv").2.lines().count(), 1);
+        assert!(get("GET", "status=down").2.contains("number: 1,"));
+        assert_eq!(get("HEAD", "").0, 200);
+        assert_eq!(get("POST", "").0, 405);
     }
 }

@@ -42,6 +42,14 @@ impl Address {
         }
     }
 
+    /// The same host with another port; a Unix socket as it is.
+    pub fn with_port(&self, port: u16) -> Address {
+        match self {
+            Address::Inet(address) => Address::Inet(SocketAddr::new(address.ip(), port)),
+            Address::Unix(_) => self.clone(),
+        }
+    }
+
     /// Whether it stands for all addresses of its family.
     pub fn is_wildcard(&self) -> bool {
         matches!(self, Address::Inet(address) if address.ip().is_unspecified())

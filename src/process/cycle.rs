@@ -14,7 +14,7 @@ use crate::log::error::{self, Opened};
 use crate::log::{Level, message};
 use crate::net::Listener;
 use crate::shm::Shared;
-use crate::upstream::shared::BusyTable;
+use crate::upstream::shared::Roster;
 use crate::worker::Setup;
 
 use super::start::redirect_stderr;
@@ -28,17 +28,23 @@ pub struct Cycle {
     pub listeners: Vec<Listener>,
     /// The access logs, opened.
     pub access_logs: AccessLogs,
-    /// Sessions a peer, across the workers of this cycle.
-    pub busy: Rc<BusyTable>,
+    /// What workers share about the peers.
+    pub roster: Rc<Roster>,
 }
 
 impl Cycle {
-    /// Opens what `config` needs beside its logs, keeping what it can of the sockets `kept`. On failure everything is as before, and
-    /// logged.
-    pub fn open(config: Config, access_logs: AccessLogs, kept: &[Listener]) -> Result<Self, Logged> {
-        let busy = shared_counters(&config)?;
+    /// Opens what `config` needs beside its logs, keeping what it can of the sockets `kept` and of what `rosters` know of its peers. On
+    /// failure everything is as before, and logged.
+    pub fn open(
+        config: Config,
+        access_logs: AccessLogs,
+        kept: &[Listener],
+        rosters: &[&Roster],
+    ) -> Result<Self, Logged> {
+        let roster = Roster::new(config.tcp.groups.iter().map(Rc::as_ref), rosters)
+            .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of shared counters failed")))?;
         let listeners = listeners::open(&config.listens, kept)?;
-        Ok(Cycle { config: Rc::new(config), listeners, access_logs, busy: Rc::new(busy) })
+        Ok(Cycle { config: Rc::new(config), listeners, access_logs, roster: Rc::new(roster) })
     }
 
     /// Logs what is noteworthy about this cycle.
@@ -55,15 +61,17 @@ impl Cycle {
     }
 
     /// HUP: the next cycle, from the configuration read anew. Its error log is in use then and its pid file written; the sockets of
-    /// this cycle are still open, those that stay have a second handle in the new one. On failure everything is as before, and logged.
-    pub fn reload(&self, source: &Source) -> Result<Cycle, Logged> {
+    /// this cycle are still open, those that stay have a second handle in the new one. Peers keep what is known of them in this cycle
+    /// or in the rosters `older`. On failure everything is as before, and logged.
+    pub fn reload(&self, source: &Source, older: &[&Roster]) -> Result<Cycle, Logged> {
         let mut config = report(config::load(source), || {})?;
         let (error_log, access_logs) = open_logs(&mut config)?;
         let (old, new) = (&self.config.main.pid, config.main.pid.clone());
         if *old != new {
             pidfile::check(&new)?;
         }
-        let cycle = Cycle::open(config, access_logs, &self.listeners)?;
+        let rosters = [&[self.roster.as_ref()], older].concat();
+        let cycle = Cycle::open(config, access_logs, &self.listeners, &rosters)?;
         // Last of all: whoever's id stood in the new file keeps it when the reload fails. One that cannot be written now, which
         // it could a moment ago, is logged and costs only `-s`.
         if *old != new && pidfile::write(&new).is_ok() {
@@ -75,17 +83,10 @@ impl Cycle {
         Ok(cycle)
     }
 
-    /// Counters that no worker shares with those of before.
-    pub fn renew_counters(&mut self) {
-        if let Ok(busy) = shared_counters(&self.config) {
-            self.busy = Rc::new(busy);
-        }
-    }
-
-    /// What worker number `slot` is made from.
-    pub fn into_setup(self, slot: usize, connections: Rc<Shared<AtomicU64>>) -> Setup {
-        let Cycle { config, listeners, access_logs, busy } = self;
-        Setup { config, listeners, access_logs, busy, slot, connections }
+    /// What worker number `slot` is made from, whose row in the roster's records is `row`.
+    pub fn into_setup(self, slot: usize, row: usize, connections: Rc<Shared<AtomicU64>>) -> Setup {
+        let Cycle { config, listeners, access_logs, roster } = self;
+        Setup { config, listeners, access_logs, roster, slot, row, connections }
     }
 }
 
@@ -98,12 +99,6 @@ pub fn open_logs(config: &mut Config) -> Result<(Opened, AccessLogs), Logged> {
     let mut access_logs = mem::take(&mut config.access_logs);
     access_logs.open().map_err(fault)?;
     Ok((error_log, access_logs))
-}
-
-fn shared_counters(config: &Config) -> Result<BusyTable, Logged> {
-    let workers = config.main.worker_processes.max(1);
-    BusyTable::new(config.tcp.peers(), workers)
-        .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of shared counters failed")))
 }
 
 /// Logs what reading the configuration brought up, and gives the configuration if it can be used.

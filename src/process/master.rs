@@ -16,7 +16,7 @@ use crate::event::signals::{Received, Signals};
 use crate::event::{Owner, Reactor};
 use crate::log::{Level, error, message};
 use crate::shm::Shared;
-use crate::upstream::shared::BusyTable;
+use crate::upstream::shared::{ROWS, Roster};
 
 use super::cycle::Cycle;
 use super::start::{Start, redirect_stderr};
@@ -36,8 +36,10 @@ struct Child {
     slot: usize,
     started: Instant,
     duty: Duty,
+    /// Its row in the records of `roster`, which no other living worker has.
+    row: usize,
     /// Where it counts its sessions.
-    busy: Rc<BusyTable>,
+    roster: Rc<Roster>,
 }
 
 /// What is expected of a worker.
@@ -64,8 +66,8 @@ enum Ending {
 enum Leave {
     /// The master ends.
     Exit,
-    /// This is the forked process of the worker with this number.
-    Worker(usize),
+    /// This is the forked process of the worker with this number and row.
+    Worker(usize, usize),
 }
 
 /// The master process.
@@ -119,10 +121,10 @@ impl Master {
             match self.turn() {
                 ControlFlow::Continue(()) => {}
                 ControlFlow::Break(Leave::Exit) => return Ok(0),
-                ControlFlow::Break(Leave::Worker(slot)) => {
+                ControlFlow::Break(Leave::Worker(slot, row)) => {
                     let Master { start, cycle, connections, signals, reactor, .. } = self;
                     drop((signals, reactor));
-                    return Ok(child::run(&start, cycle.into_setup(slot, connections)));
+                    return Ok(child::run(&start, cycle.into_setup(slot, row, connections)));
                 }
             }
         }
@@ -226,13 +228,20 @@ impl Master {
     }
 
     fn spawn(&mut self, slot: usize) -> ControlFlow<Leave> {
+        let row = (0..ROWS).find(|row| self.workers.iter().all(|worker| worker.row != *row));
+        let Some(row) = row else {
+            // Workers of earlier configurations are still finishing their sessions.
+            message(Level::Alert, format_args!("no more than {ROWS} processes can be spawned"));
+            self.due.push((Instant::now() + PAUSE, slot));
+            return ControlFlow::Continue(());
+        };
         // SAFETY: weir has one thread, so the child may go on as a whole program.
         match unsafe { fork() } {
-            Ok(ForkResult::Child) => return ControlFlow::Break(Leave::Worker(slot)),
+            Ok(ForkResult::Child) => return ControlFlow::Break(Leave::Worker(slot, row)),
             Ok(ForkResult::Parent { child: pid }) => {
                 message(Level::Notice, format_args!("start worker process {pid}"));
-                let busy = Rc::clone(&self.cycle.busy);
-                self.workers.push(Child { pid, slot, started: Instant::now(), duty: Duty::Serve, busy });
+                let roster = Rc::clone(&self.cycle.roster);
+                self.workers.push(Child { pid, slot, started: Instant::now(), duty: Duty::Serve, row, roster });
             }
             Err(errno) => {
                 failed(Level::Alert, &errno.into(), format_args!("fork() failed while spawning \"worker process\""));
@@ -277,7 +286,7 @@ impl Master {
         };
         message(level, format_args!("worker process {pid} {how}"));
         let worker = self.workers.swap_remove(place);
-        worker.busy.clear(worker.slot);
+        worker.roster.clear(worker.row);
         if worker.duty != Duty::Serve || self.is_ending() {
             return;
         }
@@ -330,7 +339,8 @@ impl Master {
         }
         message(Level::Notice, format_args!("reconfiguring"));
         // All that failed is logged, and the old configuration goes on.
-        let Ok(new) = self.cycle.reload(&self.start.source) else { return };
+        let rosters: Vec<&Roster> = self.workers.iter().map(|worker| worker.roster.as_ref()).collect();
+        let Ok(new) = self.cycle.reload(&self.start.source, &rosters) else { return };
         let old = mem::replace(&mut self.cycle, new);
         listeners::retire(old.listeners, &self.cycle.listeners);
         self.retire_workers();
@@ -340,7 +350,6 @@ impl Master {
     /// Starts workers for a cycle whose former workers may still be finishing.
     fn restart_workers(&mut self) {
         if self.retired {
-            self.cycle.renew_counters();
             self.start_workers();
         }
     }

@@ -67,7 +67,7 @@ fn reload(
     worker: &mut Worker,
 ) -> Result<(), Logged> {
     message(Level::Notice, format_args!("reconfiguring"));
-    let mut new = cycle.reload(&start.source)?;
+    let mut new = cycle.reload(&start.source, &[])?;
     let adopted = share(&mut new, connections).and_then(|setup| worker.adopt(setup));
     if let Err(error) = adopted {
         failed(Level::Emerg, &error, format_args!("reconfiguring failed"));
@@ -83,7 +83,7 @@ fn share(cycle: &mut Cycle, connections: &Rc<Shared<AtomicU64>>) -> io::Result<S
         config: Rc::clone(&cycle.config),
         listeners: cycle.listeners.iter().map(Listener::try_clone).collect::<io::Result<_>>()?,
         access_logs: mem::take(&mut cycle.access_logs),
-        busy: Rc::clone(&cycle.busy),
+        roster: Rc::clone(&cycle.roster),
     };
-    Ok(lent.into_setup(0, Rc::clone(connections)))
+    Ok(lent.into_setup(0, 0, Rc::clone(connections)))
 }

@@ -73,7 +73,7 @@ pub fn run(arguments: Vec<OsString>, cwd: &Path, source: Source) -> Result<u8, L
     let (error_log, access_logs) = cycle::open_logs(&mut config)?;
     error::install(error_log);
     let inherited = inherited.unwrap_or_default();
-    let cycle = Cycle::open(config, access_logs, &inherited)?;
+    let cycle = Cycle::open(config, access_logs, &inherited, &[])?;
     cycle.announce();
     log_facts();
     serve(start, cycle, inherited)

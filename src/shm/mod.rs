@@ -15,6 +15,8 @@ pub unsafe trait Shareable: Sync {}
 unsafe impl Shareable for std::sync::atomic::AtomicU32 {}
 // SAFETY: as above.
 unsafe impl Shareable for std::sync::atomic::AtomicU64 {}
+// SAFETY: an array is its items and nothing else.
+unsafe impl<T: Shareable, const N: usize> Shareable for [T; N] {}
 
 /// A slice of `T` that parent and children see together; unmapped when dropped (in this process only).
 pub struct Shared<T: Shareable> {

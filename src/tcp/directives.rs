@@ -3,6 +3,7 @@
 use super::level::{AccessLog, Builder, Level, Pass};
 use super::listen;
 use super::variables;
+use crate::conf::loader::Warning;
 use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row, value};
 use crate::log::format::Escape;
 use crate::net::access::{Match, Rule};
@@ -54,6 +55,17 @@ pub static TABLE: &[Directive<Level>] = &[
             "A group of servers for `proxy_pass`.",
         ),
         set: set_upstream,
+    },
+    Directive {
+        row: row(
+            "check_shm_size",
+            M,
+            Arity::Exactly(1),
+            "size",
+            "-",
+            "Accepted for compatibility: what workers share about servers takes the memory it needs.",
+        ),
+        set: |_, call| call.size().map(drop),
     },
     Directive {
         row: block_row(
@@ -341,6 +353,9 @@ fn set_upstream(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     }
     let mut builder = upstream::directives::Builder::default();
     call.apply(upstream::directives::TABLE, &mut builder)?;
+    for (place, message) in builder.idle() {
+        call.loader.warnings.push(Warning { message, place: Some(place) });
+    }
     if builder.peers.is_empty() {
         return Err(Error::at(&call.node.end, "no servers are inside upstream"));
     }

@@ -14,7 +14,7 @@ use crate::log::clock;
 use crate::net::{Address, Connection, access};
 use crate::relay::Side;
 use crate::upstream::Balancer;
-use crate::upstream::shared::Busy;
+use crate::upstream::shared::Roster;
 
 /// A session, or what is left of one. Sessions stand in the slab itself: nothing is allocated to accept a client.
 #[allow(clippy::large_enum_variant)]
@@ -47,18 +47,12 @@ impl Engine {
         Engine { number, slots: Slab::new(), serving: Vec::new() }
     }
 
-    /// From now on new sessions are served by `config`. Returns the epochs that no session uses any more.
-    pub fn adopt(&mut self, config: Rc<Config>, busy: &Busy) -> Vec<Epoch> {
-        let mut first = 0;
-        let balancers = config
-            .groups
-            .iter()
-            .map(|group| {
-                let balancer = Balancer::new(group.clone(), busy.clone(), first);
-                first += group.peers.len();
-                balancer
-            })
-            .collect();
+    /// From now on new sessions are served by `config`, whose groups' peers have their records in `roster`; `row` is this worker's in them.
+    /// Returns the epochs that no session uses any more.
+    pub fn adopt(&mut self, config: Rc<Config>, roster: &Roster, row: usize) -> Vec<Epoch> {
+        let groups = config.groups.iter().enumerate();
+        let balancers =
+            groups.map(|(number, group)| Balancer::new(group.clone(), roster.records(number), row)).collect();
         self.serving.push(Some(Serving { config, balancers, sessions: 0 }));
         (0..self.serving.len() - 1).filter(|&epoch| self.retire(epoch)).collect()
     }
@@ -205,6 +199,38 @@ impl Engine {
         }
     }
 
+    /// Whether checks that find a peer down are to close its sessions, in any configuration in use.
+    pub fn closes_sessions(&self) -> bool {
+        self.serving.iter().flatten().any(|serving| serving.balancers.iter().any(closes_sessions))
+    }
+
+    /// Ends the sessions whose peers checks have found down since this was asked last, where the check says so.
+    pub fn close_fallen(&mut self, cx: &mut Context) {
+        let mut fallen: Vec<(Epoch, usize, usize)> = Vec::new();
+        for (epoch, serving) in self.serving.iter_mut().enumerate() {
+            let balancers = serving.iter_mut().flat_map(|serving| serving.balancers.iter_mut().enumerate());
+            for (group, balancer) in balancers.filter(|(_, balancer)| closes_sessions(balancer)) {
+                fallen.extend(balancer.fallen().into_iter().map(|peer| (epoch, group, peer)));
+            }
+        }
+        if fallen.is_empty() {
+            return;
+        }
+        let hit = |slot: &Slot| match slot {
+            Slot::Session(session) => {
+                session.relays_to().is_some_and(|(group, peer)| fallen.contains(&(session.arrival.epoch, group, peer)))
+            }
+            Slot::Linger(_) => false,
+        };
+        let ids: Vec<usize> = self.slots.iter().filter(|(_, slot)| hit(slot)).map(|(id, _)| id).collect();
+        for id in ids {
+            if let Some(Slot::Session(session)) = self.slots.get(id) {
+                session.peer_fell(balancer(&mut self.serving, session).as_deref());
+            }
+            self.end(cx, id as u32, None);
+        }
+    }
+
     /// Ends a session whatever state it is in: at a fast stop, or after the program failed while serving it.
     pub fn abandon(&mut self, cx: &mut Context, id: u32) {
         match self.slots.get(id as usize) {
@@ -221,6 +247,10 @@ impl Engine {
             self.abandon(cx, id);
         }
     }
+}
+
+fn closes_sessions(balancer: &Balancer) -> bool {
+    balancer.group().check.as_ref().is_some_and(|check| check.close_sessions)
 }
 
 /// The balancer that a session's peers come from.

@@ -171,7 +171,7 @@ impl Assembly<'_> {
         let addresses =
             address::resolve(target, DEFAULT_PORT).map_err(|why| fault(format!("{why} in upstream \"{target}\"")))?;
         let peers: Vec<Peer> = addresses.into_iter().map(Peer::new).collect();
-        self.groups.push(Rc::new(Group { name: target.clone(), primaries: peers.len(), peers }));
+        self.groups.push(Rc::new(Group::new(target, peers)));
         Ok(self.groups.len() - 1)
     }
 }

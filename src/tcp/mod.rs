@@ -31,13 +31,6 @@ pub struct Config {
     pub groups: Vec<Rc<Group>>,
 }
 
-impl Config {
-    /// The number of peers of all groups, for the shared counters.
-    pub fn peers(&self) -> usize {
-        self.groups.iter().map(|group| group.peers.len()).sum()
-    }
-}
-
 /// One `server {}`.
 #[derive(Debug)]
 pub struct Server {

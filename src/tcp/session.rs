@@ -219,9 +219,9 @@ impl Session {
     fn connect(&mut self, cx: &mut Context, balancer: &mut Balancer) -> Verdict {
         const ACTION: &str = "connecting to upstream";
         let now = cx.reactor.now();
-        while let Some(peer) = balancer.pick(&mut self.tried, now) {
+        while let Some(peer) = balancer.pick(&mut self.tried, &self.arrival.client, now) {
             self.last_peer = Some(peer);
-            let config = &balancer.group().peers[peer];
+            let config = &balancer.peer(peer);
             if !cx.connections.take() {
                 let limit = cx.connections.limit;
                 let message = format_args!("{limit} worker_connections are not enough");
@@ -260,7 +260,7 @@ impl Session {
 
     fn peer_failed(&self, cx: &Context, balancer: &mut Balancer, peer: usize) {
         if balancer.failed(peer, cx.reactor.now()) {
-            let name = balancer.group().peers[peer].name.as_str();
+            let name = balancer.peer(peer).name.as_str();
             let message = format_args!("upstream server temporarily disabled");
             self.arrival.log(Level::Warn, None, "connecting to upstream", Some(name), message);
         }
@@ -272,7 +272,7 @@ impl Session {
         if let Some(Upstream { connection, peer }) = self.upstream.take() {
             connection.close(&mut cx.reactor);
             cx.connections.give_back();
-            let name = Some(balancer.group().peers[peer].name.as_str());
+            let name = Some(balancer.peer(peer).name.as_str());
             const ACTION: &str = "connecting to upstream";
             match error.kind() {
                 io::ErrorKind::UnexpectedEof => {
@@ -334,7 +334,7 @@ impl Session {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         balancer.succeeded(upstream.peer);
         let server = &self.arrival.server;
-        if server.nodelay && balancer.group().peers[upstream.peer].address.port().is_some() {
+        if server.nodelay && balancer.peer(upstream.peer).address.port().is_some() {
             // A peer that has reset the connection meanwhile is found out by the relay.
             let _ = upstream.connection.set_nodelay(true);
         }
@@ -349,7 +349,7 @@ impl Session {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         let ends = Ends { client: &self.client, upstream: &upstream.connection };
         let arrival = &self.arrival;
-        let name = balancer.map(|balancer| balancer.group().peers[upstream.peer].name.as_str());
+        let name = balancer.map(|balancer| balancer.peer(upstream.peer).name.as_str());
         let was_waiting = self.relay.waiting();
         let goes_on = self.relay.ready(event, ends, &mut cx.reactor, &mut cx.buffers, |fault: &Fault| {
             let level = fault_level(fault);
@@ -420,6 +420,20 @@ impl Session {
         }
     }
 
+    /// The group and the number of the peer it relays to.
+    pub(super) fn relays_to(&self) -> Option<(usize, usize)> {
+        match (&self.phase, &self.upstream) {
+            (Phase::Relaying, Some(upstream)) => Some((self.group()?, upstream.peer)),
+            _ => None,
+        }
+    }
+
+    /// A check has found its peer down; the session is to be closed.
+    pub(super) fn peer_fell(&self, balancer: Option<&Balancer>) {
+        let message = format_args!("upstream is down by a check, closing session");
+        self.arrival.log(Level::Info, None, "proxying", self.peer_name(balancer), message);
+    }
+
     /// How long the peer on a side may take no byte while some wait for it.
     pub(super) fn patience(&self, side: Option<Side>) -> Duration {
         let timeouts = &self.arrival.server.timeouts;
@@ -460,7 +474,7 @@ impl Session {
 
     /// The last peer tried.
     fn peer_name<'a>(&self, balancer: Option<&'a Balancer>) -> Option<&'a str> {
-        Some(balancer?.group().peers[self.last_peer?].name.as_str())
+        Some(balancer?.peer(self.last_peer?).name.as_str())
     }
 
     fn log(&self, level: Level, error: Option<&io::Error>, action: &str, message: fmt::Arguments<'_>) {

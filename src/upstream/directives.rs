@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::conf::{Arity, Call, Contexts, Directive, Result, Row, value};
+use crate::conf::{Arity, Call, Contexts, Directive, Place, Result, Row, value};
 use crate::net::address;
 
-use super::{Group, Peer};
+use super::checks::settings::Settings;
+use super::{Group, Method, Peer};
 
 /// The port of a `server` that names none.
 const DEFAULT_PORT: u16 = 80;
@@ -15,37 +16,155 @@ const DEFAULT_PORT: u16 = 80;
 pub struct Builder {
     /// Peers so far, in the order of the file.
     pub peers: Vec<Peer>,
+    /// `ip_hash` or `busyness`, and where it stands.
+    method: Option<(Method, Place)>,
+    checks: Settings,
 }
 
 impl Builder {
+    /// What has no effect, for warnings, each with its place.
+    pub fn idle(&self) -> Vec<(Place, String)> {
+        let mut idle: Vec<_> = self.checks.idle().map(|(place, message)| (place.clone(), message)).collect();
+        if let Some((Method::Busyness, place)) = &self.method
+            && !self.checks.is_checked()
+        {
+            idle.push((place.clone(), "\"busyness\" without \"check\" acts as round robin".to_owned()));
+        }
+        idle
+    }
+
     /// Puts primaries before backups. One that is empty, or has backups only (`primaries` is 0), is the caller's to refuse.
     pub fn build(self, name: &str) -> Group {
         let (mut peers, backups): (Vec<Peer>, Vec<Peer>) = self.peers.into_iter().partition(|peer| !peer.backup);
         let primaries = peers.len();
         peers.extend(backups);
-        Group { name: name.to_owned(), peers, primaries }
+        let check = self.checks.build();
+        let method = match self.method {
+            Some((Method::Busyness, _)) if check.is_none() => Method::RoundRobin,
+            Some((method, _)) => method,
+            None => Method::RoundRobin,
+        };
+        Group { name: name.to_owned(), peers, primaries, method, check }
+    }
+
+    /// As in nginx the last of several methods counts.
+    fn choose(&mut self, method: Method, call: &mut Call<'_>) -> Result<()> {
+        if self.method.replace((method, call.node.place.clone())).is_some() {
+            call.warn("load balancing method redefined");
+        }
+        Ok(())
     }
 }
 
+/// A row of this block's table that may stand once.
+const fn row(name: &'static str, arity: Arity, syntax: &'static str, default: &'static str, help: &'static str) -> Row {
+    Row { name, contexts: Contexts::TCP_UPSTREAM, arity, block: None, repeat: false, syntax, default, help }
+}
+
+/// The same row for a directive that may stand more than once.
+const fn repeated(row: Row) -> Row {
+    Row { repeat: true, ..row }
+}
+
 /// The table of `upstream {}`.
-pub static TABLE: &[Directive<Builder>] = &[Directive {
-    row: Row {
-        name: "server",
-        contexts: Contexts::TCP_UPSTREAM,
-        arity: Arity::AtLeast(1),
-        block: None,
-        repeat: true,
-        syntax: "host[:port] | [v6][:port] | unix:path [weight=n] [max_fails=n] [fail_timeout=time] [max_busy=n] [backup] [down]",
-        default: "port 80, weight=1 max_fails=1 fail_timeout=10s, no max_busy",
-        help: "A server of the group; a host name stands for all its addresses, resolved at start. After `max_fails` failures \
-               within `fail_timeout` it is left alone for `fail_timeout` (`max_fails=0`: never); with `max_busy` open sessions, \
-               counted over all workers, it is passed over; `backup` servers serve when no other can; `down` ones never.",
+pub static TABLE: &[Directive<Builder>] = &[
+    Directive {
+        row: repeated(row(
+            "server",
+            Arity::AtLeast(1),
+            "host[:port] | [v6][:port] | unix:path [weight=n] [max_fails=n] [fail_timeout=time] [max_busy=n] [backup] [down]",
+            "port 80, weight=1 max_fails=1 fail_timeout=10s, no max_busy",
+            "A server of the group; a host name stands for all its addresses, resolved at start. After `max_fails` failures \
+             within `fail_timeout` it is left alone for `fail_timeout` (`max_fails=0`: never); with `max_busy` open sessions, \
+             counted over all workers, it is passed over; `backup` servers serve when no other can; `down` ones never.",
+        )),
+        set: server,
     },
-    set: server,
-}];
+    Directive {
+        row: repeated(row(
+            "ip_hash",
+            Arity::Exactly(0),
+            "",
+            "round robin",
+            "Chooses by the client's address, so that a client stays with its server: the first three bytes of an IPv4 address, all \
+             of an IPv6 address. Servers below it take no `weight=` and no `backup`; those marked `down` keep their place in the count.",
+        )),
+        set: |builder, call| builder.choose(Method::IpHash, call),
+    },
+    Directive {
+        row: repeated(row(
+            "busyness",
+            Arity::Exactly(0),
+            "",
+            "round robin",
+            "Chooses the server with the fewest open sessions, counted over all workers, at random among equal ones. Needs `check`, \
+             without which it is round robin. Servers below it take no `weight=` and no `backup`.",
+        )),
+        set: |builder, call| builder.choose(Method::Busyness, call),
+    },
+    Directive {
+        row: row(
+            "check",
+            Arity::AtLeast(1),
+            "[interval=ms] [fall=n] [rise=n] [timeout=ms] [type=tcp|http|ssl_hello|smtp|mysql|pop3|imap] [default_down=true|false] [port=n] [on_down=close]",
+            "interval=30000 fall=5 rise=2 timeout=1000 type=tcp default_down=true",
+            "Probes each server every `interval` milliseconds; `fall` failures in a row mark it down for all workers, `rise` successes up. \
+             The first probe begins at once and decides at once; until it has ended a server counts as down, with `default_down=false` as up. \
+             A probe that takes longer than `timeout` milliseconds has failed. `port` is probed in the place of the server's own (not of \
+             Unix sockets). `on_down=close` closes the sessions with a server that goes down. Servers that stay in the \
+             configuration keep their state over a reload.",
+        ),
+        set: |builder, call| builder.checks.check(call),
+    },
+    Directive {
+        row: row(
+            "check_http_send",
+            Arity::Exactly(1),
+            "string",
+            "\"GET / HTTP/1.0\\r\\n\\r\\n\"",
+            "The request of `check type=http`; `\\r`, `\\n` and `\\t` in it are CR, LF and TAB.",
+        ),
+        set: |builder, call| builder.checks.http_send(call),
+    },
+    Directive {
+        row: row(
+            "check_http_expect_alive",
+            Arity::AtLeast(1),
+            "http_2xx | http_3xx | http_4xx | http_5xx ...",
+            "http_2xx http_3xx",
+            "The classes of status codes that show a server to be alive.",
+        ),
+        set: |builder, call| builder.checks.http_expect(call),
+    },
+    Directive {
+        row: row(
+            "check_smtp_send",
+            Arity::Exactly(1),
+            "string",
+            "\"HELO smtp.localdomain\\r\\n\"",
+            "The command of `check type=smtp`, sent after the server's greeting.",
+        ),
+        set: |builder, call| builder.checks.smtp_send(call),
+    },
+    Directive {
+        row: row(
+            "check_smtp_expect_alive",
+            Arity::AtLeast(1),
+            "smtp_2xx | smtp_3xx | smtp_4xx | smtp_5xx ...",
+            "smtp_2xx",
+            "The classes of replies to the command that show a server to be alive.",
+        ),
+        set: |builder, call| builder.checks.smtp_expect(call),
+    },
+];
 
 fn server(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
     let words = call.texts()?;
+    if builder.method.is_some()
+        && let Some(word) = words.iter().skip(1).find(|word| word.starts_with("weight=") || **word == "backup")
+    {
+        return Err(call.error(format!("balancing method does not support parameter \"{word}\"")));
+    }
     let server = parse_server(&words).map_err(|message| call.error(message))?;
     let addresses = address::resolve(server.target, DEFAULT_PORT)
         .map_err(|fault| call.error(format!("{fault} in upstream \"{}\"", server.target)))?;
@@ -175,7 +294,8 @@ mod tests {
             backup,
             down: false,
         };
-        let builder = Builder { peers: vec![peer("a", true), peer("b", false), peer("c", true), peer("d", false)] };
+        let peers = vec![peer("a", true), peer("b", false), peer("c", true), peer("d", false)];
+        let builder = Builder { peers, ..Builder::default() };
         let group = builder.build("name");
         assert_eq!(group.peers.iter().map(|peer| peer.name.as_str()).collect::<Vec<_>>(), ["b", "d", "a", "c"]);
         assert_eq!((group.name.as_str(), group.primaries), ("name", 2));

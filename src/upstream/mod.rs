@@ -1,9 +1,10 @@
-//! Groups of servers: configuration, balancing, failures, and what workers share about them.
+//! Groups of servers: configuration, balancing, failures, health checks, and what workers share about them.
 //!
 //! [`Group`] is the configuration, immutable; [`Balancer`] is what one worker knows about a group's peers at run time;
-//! [`shared::Busy`] counts open sessions a peer across workers.
+//! [`shared::Record`] is what all workers share about one peer; [`checks`] finds out which peers are alive.
 
 pub mod balancer;
+pub mod checks;
 pub mod directives;
 pub mod shared;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use crate::net::Address;
 
 pub use balancer::{Balancer, Tried};
+use checks::Check;
 
 /// One address of one `server` line.
 #[derive(Clone, Debug)]
@@ -50,6 +52,18 @@ impl Peer {
     }
 }
 
+/// How a group chooses among its usable peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// By weight, in turns.
+    #[default]
+    RoundRobin,
+    /// `ip_hash`: by the client's address.
+    IpHash,
+    /// `busyness`: the one with the fewest open sessions.
+    Busyness,
+}
+
 /// A group of servers: an `upstream {}` block, or the addresses of a `proxy_pass host:port`.
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -59,4 +73,15 @@ pub struct Group {
     pub peers: Vec<Peer>,
     /// How many of `peers` are primaries.
     pub primaries: usize,
+    /// How peers are chosen.
+    pub method: Method,
+    /// How it is found out which peers are alive; `None`: only by sessions that fail.
+    pub check: Option<Check>,
+}
+
+impl Group {
+    /// A group of primaries, unchecked, by round robin.
+    pub fn new(name: impl Into<String>, peers: Vec<Peer>) -> Self {
+        Group { name: name.into(), primaries: peers.len(), peers, method: Method::default(), check: None }
+    }
 }

@@ -180,6 +180,18 @@ fn upstream() {
         (Upstream, "server 127.0.0.1 down;"),
         (Upstream, "server 127.0.0.1 weight=2 max_fails=3 fail_timeout=30s max_busy=5 down;"),
         (Upstream, "server 127.0.0.1;\nserver 127.0.0.1;"),
+        (Upstream, "ip_hash ;\nserver 127.0.0.1 max_fails=2;"),
+        (Upstream, "server 127.0.0.1 weight=2;\nbusyness ;"),
+        (Upstream, "check interval=3000 fall=3 rise=2 timeout=500 type=tcp;"),
+        (Upstream, "check type=ssl_hello default_down=true port=443;"),
+        (Upstream, "check type=mysql default_down=false on_down=close;"),
+        (Upstream, "check type=pop3;"),
+        (Upstream, "check type=imap;"),
+        (Upstream, "check type=http;\ncheck_http_send \"HEAD / HTTP/1.0\\r\\n\\r\\n\";"),
+        (Upstream, "check_http_expect_alive http_2xx http_3xx http_4xx http_5xx;\ncheck type=http;"),
+        (Upstream, "check type=smtp;\ncheck_smtp_send \"NOOP\\r\\n\";"),
+        (Upstream, "check type=smtp;\ncheck_smtp_expect_alive smtp_2xx smtp_3xx smtp_4xx smtp_5xx;"),
+        (Tcp, "check_shm_size 1m;"),
     ]);
 }
 

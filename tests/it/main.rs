@@ -2,6 +2,8 @@
 
 mod access;
 mod balance;
+mod check_types;
+mod checks;
 mod cmdline;
 mod common;
 mod config_accept;
@@ -12,6 +14,7 @@ mod crowd;
 mod limits;
 mod listen;
 mod logs;
+mod methods;
 mod processes;
 mod relay;
 mod reload;

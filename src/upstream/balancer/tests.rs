@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::net::Address;
-use crate::upstream::shared::BusyTable;
+use crate::upstream::checks::Check;
+use crate::upstream::shared::Roster;
 
 fn peer() -> Peer {
     Peer {
@@ -21,11 +22,24 @@ fn peer() -> Peer {
     }
 }
 
-/// A balancer of `peers`, primaries first, whose counters begin at place 3 of the table.
-fn balancer(peers: Vec<Peer>) -> Balancer {
+/// A group of `peers`, primaries first.
+fn group(peers: Vec<Peer>) -> Group {
     let primaries = peers.iter().filter(|peer| !peer.backup).count();
-    let busy = Busy::new(Rc::new(BusyTable::new(peers.len() + 3, 1).unwrap()), 0);
-    Balancer::new(Rc::new(Group { name: "test".into(), peers, primaries }), busy, 3)
+    Group { primaries, ..Group::new("test", peers) }
+}
+
+/// The balancer of a worker with row 3.
+fn balancer_of(group: Group) -> Balancer {
+    let roster = Roster::new([&group], &[]).unwrap();
+    Balancer::new(Rc::new(group), roster.records(0), 3)
+}
+
+fn balancer(peers: Vec<Peer>) -> Balancer {
+    balancer_of(group(peers))
+}
+
+fn somebody() -> Address {
+    Address::Inet("127.0.0.1:1".parse().unwrap())
 }
 
 fn weights(weights: &[u32]) -> Vec<Peer> {
@@ -34,7 +48,7 @@ fn weights(weights: &[u32]) -> Vec<Peer> {
 
 /// The peer a new session gets, the session ending at once.
 fn one(balancer: &mut Balancer, now: Instant) -> Option<usize> {
-    let chosen = balancer.pick(&mut Tried::default(), now)?;
+    let chosen = balancer.pick(&mut Tried::default(), &somebody(), now)?;
     balancer.succeeded(chosen);
     balancer.release(chosen);
     Some(chosen)
@@ -67,7 +81,7 @@ fn a_failed_peer_is_left_alone_and_then_probed_by_one_session() {
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
     let mut balancer = balancer(weights(&[1, 1]));
-    assert_eq!(balancer.pick(&mut Tried::default(), at(0)), Some(0));
+    assert_eq!(balancer.pick(&mut Tried::default(), &somebody(), at(0)), Some(0));
     assert!(balancer.failed(0, at(0)));
     balancer.release(0);
     for second in 0..=10 {
@@ -79,7 +93,7 @@ fn a_failed_peer_is_left_alone_and_then_probed_by_one_session() {
     let mut open = Vec::new();
     while !open.contains(&0) {
         assert!(open.len() < 10, "never probed");
-        open.extend(balancer.pick(&mut Tried::default(), at(11)));
+        open.extend(balancer.pick(&mut Tried::default(), &somebody(), at(11)));
     }
     for second in 11..=21 {
         assert_eq!(one(&mut balancer, at(second)), Some(1));
@@ -97,7 +111,7 @@ fn max_fails_counts_failures_close_to_each_other() {
     let fail_first = |balancer: &mut Balancer, now| {
         let mut tried = Tried::default();
         tried.insert(1);
-        assert_eq!(balancer.pick(&mut tried, now), Some(0));
+        assert_eq!(balancer.pick(&mut tried, &somebody(), now), Some(0));
         balancer.release(0);
         balancer.failed(0, now)
     };
@@ -105,7 +119,7 @@ fn max_fails_counts_failures_close_to_each_other() {
     // A success after the window makes the failure forgotten.
     let mut tried = Tried::default();
     tried.insert(1);
-    assert_eq!(balancer.pick(&mut tried, at(11)), Some(0));
+    assert_eq!(balancer.pick(&mut tried, &somebody(), at(11)), Some(0));
     balancer.succeeded(0);
     balancer.release(0);
     assert!(!fail_first(&mut balancer, at(12)));
@@ -118,7 +132,7 @@ fn max_fails_counts_failures_close_to_each_other() {
 fn failures_lower_the_share_and_it_grows_back() {
     let now = Instant::now();
     let mut balancer = balancer(vec![Peer { weight: 10, max_fails: 2, ..peer() }, Peer { weight: 10, ..peer() }]);
-    assert_eq!(balancer.pick(&mut Tried::default(), now), Some(0));
+    assert_eq!(balancer.pick(&mut Tried::default(), &somebody(), now), Some(0));
     assert!(!balancer.failed(0, now));
     assert_eq!(balancer.states[0].effective_weight, 5);
     let first = (0..10).filter(|_| one(&mut balancer, now) == Some(0)).count();
@@ -143,9 +157,9 @@ fn a_peer_without_others_is_never_marked() {
         let mut balancer = balancer(peers);
         for _ in 0..5 {
             let mut tried = Tried::default();
-            assert_eq!(balancer.pick(&mut tried, now), Some(0));
+            assert_eq!(balancer.pick(&mut tried, &somebody(), now), Some(0));
             assert!(!balancer.failed(0, now));
-            assert_eq!(balancer.pick(&mut tried, now), None);
+            assert_eq!(balancer.pick(&mut tried, &somebody(), now), None);
             balancer.release(0);
         }
     }
@@ -156,17 +170,17 @@ fn backups_serve_when_no_primary_can() {
     let now = Instant::now();
     let primary = Peer { max_busy: Some(1), ..peer() };
     let mut balancer = balancer(vec![primary, Peer { down: true, ..peer() }, Peer { backup: true, ..peer() }]);
-    assert_eq!(balancer.pick(&mut Tried::default(), now), Some(0));
-    assert_eq!(balancer.pick(&mut Tried::default(), now), Some(2));
+    assert_eq!(balancer.pick(&mut Tried::default(), &somebody(), now), Some(0));
+    assert_eq!(balancer.pick(&mut Tried::default(), &somebody(), now), Some(2));
     balancer.release(0);
     let mut tried = Tried::default();
-    assert_eq!(balancer.pick(&mut tried, now), Some(0));
+    assert_eq!(balancer.pick(&mut tried, &somebody(), now), Some(0));
     balancer.failed(0, now);
     balancer.release(0);
-    assert_eq!(balancer.pick(&mut tried, now), Some(2));
-    assert_eq!(balancer.pick(&mut tried, now), None);
+    assert_eq!(balancer.pick(&mut tried, &somebody(), now), Some(2));
+    assert_eq!(balancer.pick(&mut tried, &somebody(), now), None);
     // The backup is not marked: the primary stays so.
-    assert_eq!(balancer.pick(&mut Tried::default(), now), Some(2));
+    assert_eq!(balancer.pick(&mut Tried::default(), &somebody(), now), Some(2));
 }
 
 #[test]
@@ -174,12 +188,12 @@ fn busy_peers_are_passed_over_and_no_failure_is_forgotten_for_them() {
     let now = Instant::now();
     let mut balancer = balancer(vec![Peer { max_busy: Some(2), ..peer() }, peer()]);
     balancer.failed(1, now);
-    assert_eq!(balancer.pick(&mut Tried::default(), now), Some(0));
-    assert_eq!(balancer.pick(&mut Tried::default(), now), Some(0));
-    assert_eq!(balancer.pick(&mut Tried::default(), now), None);
-    assert_eq!(balancer.pick(&mut Tried::default(), now), None);
+    assert_eq!(balancer.pick(&mut Tried::default(), &somebody(), now), Some(0));
+    assert_eq!(balancer.pick(&mut Tried::default(), &somebody(), now), Some(0));
+    assert_eq!(balancer.pick(&mut Tried::default(), &somebody(), now), None);
+    assert_eq!(balancer.pick(&mut Tried::default(), &somebody(), now), None);
     balancer.release(0);
-    assert_eq!(balancer.pick(&mut Tried::default(), now), Some(0));
+    assert_eq!(balancer.pick(&mut Tried::default(), &somebody(), now), Some(0));
 }
 
 #[test]
@@ -188,7 +202,7 @@ fn when_all_have_failed_the_next_session_tries_again() {
     let mut balancer = balancer(vec![peer(), peer(), Peer { backup: true, ..peer() }]);
     let mut tried = Tried::default();
     for expected in [Some(0), Some(1), Some(2), None] {
-        let chosen = balancer.pick(&mut tried, now);
+        let chosen = balancer.pick(&mut tried, &somebody(), now);
         assert_eq!(chosen, expected);
         if let Some(chosen) = chosen {
             assert!(balancer.failed(chosen, now));
@@ -337,7 +351,7 @@ proptest! {
                         (tried, naive_tried) = Default::default();
                     }
                     let allowed = naive.usable(&naive_tried, now);
-                    match balancer.pick(&mut tried, instant) {
+                    match balancer.pick(&mut tried, &somebody(), instant) {
                         Some(chosen) => {
                             prop_assert!(allowed.contains(&chosen), "{} of {:?}", chosen, allowed);
                             naive_tried.insert(chosen);
@@ -374,7 +388,137 @@ proptest! {
             }
         }
         for (index, &sessions) in naive.sessions.iter().enumerate() {
-            prop_assert_eq!(balancer.busy.sessions(3 + index), sessions);
+            prop_assert_eq!(balancer.records[index].sessions(), sessions);
         }
+    }
+}
+
+fn client(ip: &str) -> Address {
+    Address::Inet(std::net::SocketAddr::new(ip.parse().unwrap(), 1))
+}
+
+fn by_hash(peers: Vec<Peer>) -> Balancer {
+    balancer_of(Group { method: Method::IpHash, ..group(peers) })
+}
+
+#[test]
+fn ip_hash_keeps_a_client_with_its_peer() {
+    let now = Instant::now();
+    let mut balancer = by_hash(weights(&[1, 1, 1, 1, 1]));
+    for (ip, expected) in [("10.0.0.1", 0), ("10.0.0.77", 0), ("192.168.1.5", 4), ("8.8.8.8", 3)] {
+        for _ in 0..3 {
+            assert_eq!(balancer.pick(&mut Tried::default(), &client(ip), now), Some(expected), "{ip}");
+        }
+    }
+}
+
+#[test]
+fn ip_hash_counts_down_peers_last_and_backups_not() {
+    let now = Instant::now();
+    let down = Peer { down: true, ..peer() };
+    let mut balancer = by_hash(vec![down, peer(), peer(), Peer { backup: true, ..peer() }]);
+    // Of the order 1, 2, 0 the third is down: the way goes on, to the same peer each time.
+    assert_eq!(ip_hash::path(&client("8.8.8.8"), 3).next(), Some(2));
+    let on = ip_hash::path(&client("8.8.8.8"), 3).find(|&place| place != 2).unwrap();
+    for _ in 0..3 {
+        assert_eq!(balancer.pick(&mut Tried::default(), &client("8.8.8.8"), now), Some([1, 2, 0][on]));
+    }
+    assert_eq!(balancer.pick(&mut Tried::default(), &client("203.0.113.7"), now), Some(1));
+}
+
+#[test]
+fn ip_hash_goes_on_from_a_failed_peer_and_comes_back() {
+    let start = Instant::now();
+    let later = start + Duration::from_secs(11);
+    let mut balancer = by_hash(weights(&[1, 1, 1, 1, 1]));
+    let way: Vec<usize> = ip_hash::path(&client("10.0.0.1"), 5).collect();
+    let second = *way.iter().find(|&&place| place != way[0]).unwrap();
+    let mut tried = Tried::default();
+    assert_eq!(balancer.pick(&mut tried, &client("10.0.0.1"), start), Some(way[0]));
+    balancer.failed(way[0], start);
+    assert_eq!(balancer.pick(&mut tried, &client("10.0.0.1"), start), Some(second));
+    assert_eq!(balancer.pick(&mut Tried::default(), &client("10.0.0.1"), start), Some(second));
+    assert_eq!(balancer.pick(&mut Tried::default(), &client("10.0.0.1"), later), Some(way[0]));
+}
+
+#[test]
+fn ip_hash_ends_in_round_robin() {
+    let now = Instant::now();
+    // One usable peer among many: twenty steps need not find it.
+    let mut peers = vec![Peer { max_busy: Some(0), ..peer() }; 200];
+    let missed = (0..200).find(|place| !ip_hash::path(&client("10.0.0.1"), 200).any(|on| on == *place)).unwrap();
+    peers[missed] = peer();
+    assert_eq!(by_hash(peers).pick(&mut Tried::default(), &client("10.0.0.1"), now), Some(missed));
+    let mut none = by_hash(vec![Peer { max_busy: Some(0), ..peer() }, Peer { backup: true, ..peer() }]);
+    assert_eq!(none.pick(&mut Tried::default(), &client("10.0.0.1"), now), Some(1));
+}
+
+#[test]
+fn busyness_takes_the_one_with_the_fewest_sessions() {
+    let now = Instant::now();
+    let peers = vec![peer(), peer(), peer(), Peer { down: true, ..peer() }, Peer { backup: true, ..peer() }];
+    let mut balancer = balancer_of(Group { method: Method::Busyness, ..group(peers) });
+    // Sessions of another worker count.
+    balancer.records[0].enter(0);
+    balancer.records[0].enter(0);
+    let mut picked = vec![0; 5];
+    for _ in 0..4 {
+        picked[balancer.pick(&mut Tried::default(), &somebody(), now).unwrap()] += 1;
+    }
+    assert_eq!(picked, [0, 2, 2, 0, 0]);
+    for _ in 0..3 {
+        picked[balancer.pick(&mut Tried::default(), &somebody(), now).unwrap()] += 1;
+    }
+    assert_eq!(picked, [1, 3, 3, 0, 0]);
+    let mut tried = Tried::default();
+    let order: Vec<_> = (0..5).map(|_| balancer.pick(&mut tried, &somebody(), now)).collect();
+    assert_eq!(order[3..], [Some(4), None]);
+}
+
+#[test]
+fn chance_decides_between_equally_busy_ones() {
+    let now = Instant::now();
+    let mut balancer = balancer_of(Group { method: Method::Busyness, ..group(weights(&[1, 1, 1, 1])) });
+    let mut counts = [0; 4];
+    for _ in 0..4000 {
+        counts[one(&mut balancer, now).unwrap()] += 1;
+    }
+    assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn peers_that_checks_found_down_are_passed_over() {
+    let now = Instant::now();
+    for method in [Method::RoundRobin, Method::IpHash, Method::Busyness] {
+        let check = Check { default_down: false, ..Check::default() };
+        let mut balancer = balancer_of(Group { method, check: Some(check), ..group(weights(&[1, 1, 1])) });
+        balancer.records[0].report(false, 1, 1);
+        balancer.records[2].report(false, 1, 1);
+        for _ in 0..5 {
+            assert_eq!(one(&mut balancer, now), Some(1), "{method:?}");
+        }
+        assert_eq!(balancer.records[1].accesses(), 5);
+        assert_eq!((balancer.fallen(), balancer.fallen()), (vec![0, 2], vec![]));
+        balancer.records[1].report(false, 1, 1);
+        assert_eq!(one(&mut balancer, now), None, "{method:?}");
+        balancer.records[2].report(true, 1, 1);
+        assert_eq!(one(&mut balancer, now), Some(2), "{method:?}");
+        assert_eq!(balancer.fallen(), [1]);
+        // Once all that are up have failed, they are tried anew.
+        balancer.failed(2, now);
+        assert_eq!(one(&mut balancer, now), None);
+        assert_eq!(one(&mut balancer, now), Some(2));
+    }
+}
+
+#[test]
+fn until_the_first_probe_default_down_holds() {
+    let now = Instant::now();
+    for default_down in [true, false] {
+        let check = Check { default_down, ..Check::default() };
+        let mut balancer = balancer_of(Group { check: Some(check), ..group(weights(&[1])) });
+        assert_eq!(one(&mut balancer, now).is_none(), default_down);
+        balancer.records[0].report(true, 2, 1);
+        assert_eq!(one(&mut balancer, now), Some(0));
     }
 }

@@ -6,6 +6,7 @@ pub mod dice;
 pub mod ports;
 pub mod proc;
 pub mod running;
+pub mod servers;
 pub mod wait;
 
 pub use backends::Backend;
@@ -14,4 +15,5 @@ pub use dice::Dice;
 pub use nix::sys::signal::Signal;
 pub use ports::Port;
 pub use running::{Prefix, Setup, Weir};
+pub use servers::Server;
 pub use wait::{wait_for, wait_some};

@@ -1,0 +1,192 @@
+//! Health checks: each checked peer is probed by one worker at a time, and all workers go by what it finds.
+//!
+//! [`Check`] is the configuration, [`Board`] the list of all checked peers with what is known about them,
+//! [`Engine`] what probes them in a worker.
+
+pub mod answer;
+mod engine;
+mod hello;
+mod probe;
+pub mod settings;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::shared::{Health, Record, Roster};
+use super::{Group, Peer};
+use crate::net::Address;
+
+pub use answer::Kind;
+pub use engine::Engine;
+
+/// How the peers of a group are checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// From the beginning of one probe to the next.
+    pub interval: Duration,
+    /// Failures in a row that mark a peer down.
+    pub fall: u32,
+    /// Successes in a row that mark it up.
+    pub rise: u32,
+    /// How long a probe may take.
+    pub timeout: Duration,
+    /// What is sent and what must come.
+    pub kind: Kind,
+    /// Whether a peer counts as down until the first probe has come to an end.
+    pub default_down: bool,
+    /// The port to probe in the place of the peer's; not for Unix sockets.
+    pub port: Option<u16>,
+    /// `on_down=close`: the sessions of a peer that goes down are closed.
+    pub close_sessions: bool,
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Check {
+            interval: Duration::from_millis(30_000),
+            fall: 5,
+            rise: 2,
+            timeout: Duration::from_millis(1_000),
+            kind: Kind::Tcp,
+            default_down: true,
+            port: None,
+            close_sessions: false,
+        }
+    }
+}
+
+/// One checked peer.
+struct Checked {
+    group: Rc<Group>,
+    /// Its number in the group.
+    peer: usize,
+    check: Check,
+    /// Where to probe.
+    address: Address,
+    record: Record,
+}
+
+impl Checked {
+    fn peer(&self) -> &Peer {
+        &self.group.peers[self.peer]
+    }
+}
+
+/// All checked peers of a configuration, in its order. Servers marked `down` are not checked: they are never used.
+#[derive(Default)]
+pub struct Board {
+    peers: Vec<Checked>,
+}
+
+/// What a status page tells about a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status<'a> {
+    /// Its place among all checked peers, counted from 0.
+    pub index: usize,
+    /// The name of its group.
+    pub group: &'a str,
+    /// Its address.
+    pub name: &'a str,
+    /// Whether checks let it serve.
+    pub up: bool,
+    /// Sessions now open with it, of all workers.
+    pub busyness: u32,
+    /// Probes in a row that it passed.
+    pub rises: u64,
+    /// Probes in a row that it failed.
+    pub falls: u64,
+    /// Sessions there ever were, kept over reloads.
+    pub accesses: u64,
+    /// The `type=` of its check.
+    pub kind: &'static str,
+}
+
+impl Board {
+    /// The checked peers of `groups`, whose records are those of `roster`.
+    pub fn new(groups: &[Rc<Group>], roster: &Roster) -> Self {
+        let mut peers = Vec::new();
+        for (number, group) in groups.iter().enumerate() {
+            let Some(check) = &group.check else { continue };
+            for (index, (peer, record)) in group.peers.iter().zip(roster.records(number)).enumerate() {
+                if !peer.down {
+                    peers.push(Checked {
+                        group: Rc::clone(group),
+                        peer: index,
+                        check: check.clone(),
+                        address: check.port.map_or_else(|| peer.address.clone(), |port| peer.address.with_port(port)),
+                        record: record.clone(),
+                    });
+                }
+            }
+        }
+        Board { peers }
+    }
+
+    /// How many peers are checked.
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// What is known now about each peer, in the order of the configuration.
+    pub fn status(&self) -> impl Iterator<Item = Status<'_>> {
+        self.peers.iter().enumerate().map(|(index, checked)| Status {
+            index,
+            group: &checked.group.name,
+            name: &checked.peer().name,
+            up: match checked.record.health() {
+                Health::Up => true,
+                Health::Down => false,
+                Health::Unknown => !checked.check.default_down,
+            },
+            busyness: checked.record.sessions(),
+            rises: checked.record.rises(),
+            falls: checked.record.falls(),
+            accesses: checked.record.accesses(),
+            kind: checked.check.kind.name(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_board_shows_checked_peers_in_the_order_of_the_configuration() {
+        let peer = |text: &str| Peer::new(Address::Inet(text.parse().unwrap()));
+        let unchecked = Group::new("plain", vec![peer("127.0.0.1:1")]);
+        let down = Peer { down: true, ..peer("127.0.0.1:2") };
+        let peers = vec![peer("127.0.0.1:3"), down, Peer::new(Address::Unix("/s".into()))];
+        let check = Check { kind: Kind::Pop3, port: Some(7), ..Check::default() };
+        let checked = Group { check: Some(check), ..Group::new("mail", peers) };
+        let groups = [Rc::new(unchecked), Rc::new(checked)];
+        let roster = Roster::new(groups.iter().map(Rc::as_ref), &[]).unwrap();
+        let board = Board::new(&groups, &roster);
+        let record = &roster.records(1)[0];
+        record.open_row(2);
+        record.enter(2);
+        record.access();
+        record.report(true, 1, 1);
+        let rows: Vec<Status> = board.status().collect();
+        let first = Status {
+            index: 0,
+            group: "mail",
+            name: "127.0.0.1:3",
+            up: true,
+            busyness: 1,
+            rises: 1,
+            falls: 0,
+            accesses: 1,
+            kind: "pop3",
+        };
+        let second = Status { index: 1, name: "unix:/s", up: false, busyness: 0, rises: 0, accesses: 0, ..first };
+        assert_eq!((rows, board.len()), (vec![first, second], 2));
+        let probed: Vec<String> = board.peers.iter().map(|checked| checked.address.to_string()).collect();
+        assert_eq!(probed, ["127.0.0.1:7", "unix:/s"]);
+    }
+}
