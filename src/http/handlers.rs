@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use super::body::Body;
 use super::client::Client;
 use super::files::{self, Found};
 use super::request::Request;
@@ -24,11 +23,8 @@ pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) ->
     for _ in 0..=REDIRECTS_MAX {
         request.location = request.server.locations.find(&request.path).unwrap_or(&request.server.own).clone();
         let location = Rc::clone(&request.location);
-        if let Body::Length(length) = request.body
-            && location.max_body > 0
-            && length > location.max_body
-        {
-            let message = format_args!("client intended to send too large body: {length} bytes");
+        if location.max_body > 0 && request.length > location.max_body {
+            let message = format_args!("client intended to send too large body: {} bytes", request.length);
             client.log(Level::Error, None, "", Some(request), message);
             return Answer::Respond(Response::page(413, location.server_tokens));
         }

@@ -14,12 +14,16 @@ use super::{Location, Server};
 /// A request from its head to the end of its answer.
 pub(super) struct Request {
     pub head: Head,
+    /// The target without what an absolute one has before its path; the form the client gave it.
+    pub uri: Vec<u8>,
     /// The path in its one form.
     pub path: Vec<u8>,
     /// What follows `?`.
     pub args: Option<Vec<u8>>,
     /// In lower case and without port; empty when the client named none.
     pub host: Vec<u8>,
+    /// The length of the body, where the head tells it.
+    pub length: u64,
     /// What of the body is still to come.
     pub body: Body,
     /// Bytes of the body so far, with their framing.
@@ -47,9 +51,11 @@ impl Request {
     /// A request of which only the head is known, for the default server of its address.
     pub(super) fn new(head: Head, server: &Rc<Server>, started: Instant) -> Self {
         Request {
+            uri: Vec::new(),
             path: Vec::new(),
             args: None,
             host: Vec::new(),
+            length: 0,
             body: Body::Complete,
             received: 0,
             keepalive: false,
@@ -73,6 +79,8 @@ impl Request {
     pub(super) fn interpret(&mut self, names: &Names) -> Result<(), Refusal> {
         let head = &self.head;
         let target = Target::parse(head.target())?;
+        let before_path = head.target().len() - target.rest;
+        self.uri = head.target()[before_path..].to_vec();
         let path = if target.path.is_empty() { &b"/"[..] } else { target.path };
         self.path = uri::normalize(path).ok_or_else(|| Refusal::new(400, "client sent invalid request"))?;
         self.args = target.args.map(<[u8]>::to_vec);
@@ -89,6 +97,9 @@ impl Request {
             return Err(Refusal::new(400, "client sent HTTP/1.1 request without \"Host\" header"));
         }
         self.body = Body::framing(head)?;
+        if let Body::Length(length) = self.body {
+            self.length = length;
+        }
         self.keepalive = keeps_alive(head);
         let continues = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
         self.expects_continue = head.version() == Version::Http11 && head.field("expect").is_some_and(continues);

@@ -11,6 +11,8 @@ pub(super) struct Target<'a> {
     pub path: &'a [u8],
     /// What follows the first `?`.
     pub args: Option<&'a [u8]>,
+    /// How much of the target is left from the path on.
+    pub rest: usize,
 }
 
 impl<'a> Target<'a> {
@@ -20,6 +22,7 @@ impl<'a> Target<'a> {
     /// Neither a path nor an absolute `http` or `https` URI.
     pub(super) fn parse(target: &'a [u8]) -> Result<Self, Refusal> {
         let invalid = || Refusal::new(400, "client sent invalid request");
+        let whole = target;
         let target = &target[..memchr::memchr(b'#', target).unwrap_or(target.len())];
         let (authority, rest) = match target.first() {
             Some(b'/') => (None, target),
@@ -37,9 +40,10 @@ impl<'a> Target<'a> {
                 (Some(&rest[..end]), &rest[end..])
             }
         };
+        let left = rest.len() + whole.len() - target.len();
         Ok(match memchr::memchr(b'?', rest) {
-            Some(at) => Target { authority, path: &rest[..at], args: Some(&rest[at + 1..]) },
-            None => Target { authority, path: rest, args: None },
+            Some(at) => Target { authority, path: &rest[..at], args: Some(&rest[at + 1..]), rest: left },
+            None => Target { authority, path: rest, args: None, rest: left },
         })
     }
 }

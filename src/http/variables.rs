@@ -201,7 +201,7 @@ impl Values<'_> {
                 let taken = now.saturating_duration_since(request.started);
                 write!(out, "{}.{:03}", taken.as_secs(), taken.subsec_millis())
             }
-            Named::RequestUri => out.write_all(head.target()),
+            Named::RequestUri => out.write_all(&request.uri),
             Named::Scheme => out.write_all(b"http"),
             Named::ServerAddr => match client.local() {
                 Address::Inet(inet) => write!(out, "{}", inet.ip()),
