@@ -7,6 +7,7 @@ use crate::event::Reactor;
 use crate::log::access::AccessLogs;
 use crate::net::access::Match;
 use crate::relay::Buffers;
+use crate::resolver::Resolver;
 use crate::shm::Shared;
 use crate::upstream::checks::Board;
 
@@ -14,6 +15,8 @@ use crate::upstream::checks::Board;
 pub struct Context {
     /// The event loop.
     pub reactor: Reactor,
+    /// Names to addresses; answers come back through the worker.
+    pub resolver: Resolver,
     /// The memory of relays.
     pub buffers: Buffers,
     /// The access logs of each configuration in use.

@@ -19,6 +19,8 @@ pub mod upstream;
 
 pub mod log;
 
+pub mod resolver;
+
 pub mod net;
 
 pub mod event;

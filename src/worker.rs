@@ -15,9 +15,10 @@ use crate::log::access::AccessLogs;
 use crate::log::{self, Level, Record, emit, message};
 use crate::net::Listener;
 use crate::relay::Buffers;
+use crate::resolver::Resolver;
 use crate::shm::Shared;
 use crate::tcp;
-use crate::upstream::checks::{self, Board};
+use crate::upstream::checks;
 use crate::upstream::shared::Roster;
 
 /// What a worker is made from; the process room prepares it.
@@ -58,6 +59,7 @@ mod engine {
     pub const CHECKS: u8 = 5;
     /// The next look for peers that have gone down.
     pub const FALLEN: u8 = 6;
+    pub const RESOLVER: u8 = 7;
     pub const HTTP: u8 = 9;
 }
 
@@ -90,6 +92,8 @@ pub struct Worker {
     tcp: tcp::Engine,
     http: http::Engine,
     checks: checks::Engine,
+    /// This worker's place among those of its configuration.
+    slot: usize,
     signalled: bool,
     draining: bool,
     shutdown_timer: TimerId,
@@ -113,6 +117,7 @@ impl Worker {
             fallen_timer: reactor.add_timer(own(engine::FALLEN)),
             cx: Context {
                 reactor,
+                resolver: Resolver::new(engine::RESOLVER),
                 buffers: Buffers::default(),
                 logs: Logs::default(),
                 connections: Connections::new(setup.config.events.worker_connections, setup.connections.clone()),
@@ -125,6 +130,7 @@ impl Worker {
             tcp: tcp::Engine::new(engine::TCP),
             http: http::Engine::new(engine::HTTP),
             checks: checks::Engine::new(engine::CHECKS, setup.row),
+            slot: 0,
             signalled: false,
             draining: false,
         };
@@ -142,16 +148,16 @@ impl Worker {
         self.cx.connections.limit = config.events.worker_connections;
         self.cx.debugged = config.events.debug_connections.clone();
         self.cx.logs.add(access_logs);
-        for epoch in self.tcp.adopt(config.tcp.clone(), &roster, row) {
+        for epoch in self.tcp.adopt(&mut self.cx, config.tcp.clone(), &roster, row) {
             self.cx.logs.remove(epoch);
         }
         for epoch in self.http.adopt(&mut self.cx, config.http.clone()) {
             self.cx.logs.remove(epoch);
         }
-        self.cx.board = Rc::new(Board::new(&config.tcp.groups, &roster));
-        self.checks.adopt(&mut self.cx.reactor, self.cx.board.clone(), slot, config.main.worker_processes);
-        self.watch_for_fallen();
         self.config = config;
+        self.slot = slot;
+        self.check_peers();
+        self.watch_for_fallen();
         self.cx.connections.open += listeners.len();
         self.listeners.extend(listeners.into_iter().map(|listener| Accepting { listener, source: None }));
         self.resume_accepting()
@@ -213,11 +219,19 @@ impl Worker {
                 engine::CHECKS => self.checks.ready(&mut self.cx.reactor, owner),
                 engine::LISTENER => self.accept(owner.id as usize),
                 engine::SIGNALS => self.signalled = true,
+                engine::RESOLVER => {
+                    self.cx.resolver.ready(&mut self.cx.reactor, owner);
+                    self.bring_answers();
+                }
                 _ => {}
             },
             Event::Timer(owner) => match owner.engine {
                 engine::TCP => self.tcp.timer(&mut self.cx, owner),
                 engine::HTTP => self.http.timer(&mut self.cx, owner),
+                engine::RESOLVER => {
+                    self.cx.resolver.timer(&mut self.cx.reactor, owner);
+                    self.bring_answers();
+                }
                 engine::CHECKS => self.checks.timer(&mut self.cx.reactor, owner),
                 engine::FALLEN => {
                     self.tcp.close_fallen(&mut self.cx);
@@ -238,11 +252,34 @@ impl Worker {
         }
     }
 
+    /// What has been resolved goes to the engines that asked for it.
+    fn bring_answers(&mut self) {
+        let mut others = false;
+        while let Some(answer) = self.cx.resolver.answer() {
+            if answer.asker.engine == engine::TCP {
+                others |= self.tcp.resolved(&mut self.cx, &answer);
+            }
+        }
+        if others && !self.draining {
+            self.check_peers();
+        }
+    }
+
+    /// Checks the peers that there are now.
+    fn check_peers(&mut self) {
+        self.cx.board = Rc::new(self.tcp.board());
+        self.checks.adopt(&mut self.cx.reactor, self.cx.board.clone(), self.slot, self.config.main.worker_processes);
+    }
+
     fn abandon(&mut self, event: Event) {
         let (Event::Ready(owner) | Event::Timer(owner)) = event;
         let ended = panic::catch_unwind(AssertUnwindSafe(|| match owner.engine {
-            engine::TCP => self.tcp.abandon(&mut self.cx, owner.id),
+            engine::TCP => self.tcp.abandon(&mut self.cx, owner),
             engine::HTTP => self.http.abandon(&mut self.cx, owner.id),
+            engine::RESOLVER => {
+                self.cx.resolver.abandon(&mut self.cx.reactor, owner.id);
+                self.bring_answers();
+            }
             engine::CHECKS => self.checks.abandon(&mut self.cx.reactor, owner),
             _ => {}
         }));

@@ -151,6 +151,12 @@ pub fn resolve(text: &str, default_port: u16) -> Result<Vec<Address>, &'static s
     lookup(host, port.unwrap_or(default_port))
 }
 
+/// The halves of `name:port` or `name` where that is a host's name; `None` for IP addresses, `unix:` paths and faults.
+pub fn host_name(text: &str, default_port: u16) -> Option<(&str, u16)> {
+    let Parts { host, port } = split(text).ok().filter(|_| !text.starts_with("unix:"))?;
+    host.parse::<IpAddr>().is_err().then_some((host, port.unwrap_or(default_port)))
+}
+
 /// The port written in `host:port`, if one is; an upstream's name must stand without.
 pub fn explicit_port(text: &str) -> Option<u16> {
     if text.starts_with("unix:") { None } else { split(text).ok()?.port }
@@ -229,6 +235,11 @@ mod tests {
         assert_eq!(one("[2001:db8::1]:5").unwrap(), "[2001:db8::1]:5");
         assert_eq!(one("name.invalid:5"), Err("host not found"));
         assert_eq!(explicit_port("name:5"), Some(5));
+        assert_eq!(host_name("name:5", 80), Some(("name", 5)));
+        assert_eq!(host_name("name", 80), Some(("name", 80)));
+        for other in ["10.0.0.1", "[::1]:5", "unix:/a", "name:x", ""] {
+            assert_eq!(host_name(other, 80), None, "{other}");
+        }
         assert_eq!(explicit_port("name"), None);
         let local = resolve("localhost:5", 80).unwrap();
         assert!(local.contains(&Address::Inet("127.0.0.1:5".parse().unwrap())), "{local:?}");

@@ -7,7 +7,7 @@ use crate::conf::loader::Warning;
 use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row, value};
 use crate::log::format::Escape;
 use crate::net::access::{Match, Rule};
-use crate::net::address;
+use crate::resolver;
 use crate::upstream;
 
 const M: Contexts = Contexts::TCP;
@@ -189,9 +189,9 @@ pub static TABLE: &[Directive<Level>] = &[
             "resolver",
             MS,
             Arity::AtLeast(1),
-            "address ... [valid=time] [ipv6=on|off] [status_zone=name] | off",
+            "address[:port] ... [valid=time] [ipv4=on|off] [ipv6=on|off] [status_zone=name] | off",
             "off",
-            "Name servers. Checked and accepted; host names of the configuration are resolved by the system when it is loaded.",
+            "Name servers for the `resolve` servers of the `upstream {}` blocks beside it; nothing in a `server {}` needs one yet. Each is asked in its turn, over UDP and where an answer does not fit over TCP. `valid` overrides how long answers say they are good for; `status_zone` is accepted.",
         ),
         set: set_resolver,
     },
@@ -202,9 +202,12 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::Exactly(1),
             "time",
             "30s",
-            "How long a name server may take. Checked and accepted, see `resolver`.",
+            "How long resolving a name may take, all servers and retries together: a server that has not answered within 1 s is left for the next, and the time doubles each round.",
         ),
-        set: |_, call| call.time().map(drop),
+        set: |level, call| {
+            level.resolver_timeout = Some(call.time()?);
+            Ok(())
+        },
     },
     Directive {
         row: repeated(row(
@@ -356,11 +359,11 @@ fn set_upstream(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     for (place, message) in builder.idle() {
         call.loader.warnings.push(Warning { message, place: Some(place) });
     }
-    if builder.peers.is_empty() {
+    if builder.is_empty() {
         return Err(Error::at(&call.node.end, "no servers are inside upstream"));
     }
     let group = builder.build(&name);
-    if group.primaries == 0 {
+    if group.has_backups_only() {
         return Err(Error::at(&call.node.end, format!("no servers in upstream \"{name}\"")));
     }
     level.groups.push(group);
@@ -375,25 +378,8 @@ fn set_protocol(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
     }
 }
 
-fn set_resolver(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let words = call.texts()?;
-    if words == ["off"] {
-        return Ok(());
-    }
-    for word in words {
-        let valid = match word.split_once('=') {
-            Some(("valid", time)) => value::time(time, false).is_some(),
-            Some(("ipv6", flag)) => flag == "on" || flag == "off",
-            Some(("status_zone", name)) => !name.is_empty(),
-            _ => {
-                address::resolve(word, 53).map_err(|why| call.error(format!("{why} in resolver \"{word}\"")))?;
-                true
-            }
-        };
-        if !valid {
-            return Err(call.error(format!("invalid parameter: {word}")));
-        }
-    }
+fn set_resolver(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    level.resolver = resolver::parse(&call.texts()?).map_err(|message| call.error(message))?;
     Ok(())
 }
 

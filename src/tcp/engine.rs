@@ -13,14 +13,26 @@ use crate::event::Owner;
 use crate::log::clock;
 use crate::net::{Address, Connection, access};
 use crate::relay::Side;
-use crate::upstream::Balancer;
+use crate::resolver::Answer;
+use crate::upstream::checks::Board;
 use crate::upstream::shared::Roster;
+use crate::upstream::{Balancer, Follower, Group};
 
 /// A session, or what is left of one. Sessions stand in the slab itself: nothing is allocated to accept a client.
 #[allow(clippy::large_enum_variant)]
 enum Slot {
     Session(Session),
     Linger(Linger),
+}
+
+/// The part of an owner that is a name being followed and no session; the others are a session's [`Side`]s.
+const FOLLOWER: u8 = 2;
+
+/// A name being followed.
+struct Following {
+    epoch: Epoch,
+    group: usize,
+    follower: Follower,
 }
 
 /// A configuration that sessions are served by.
@@ -39,32 +51,74 @@ pub struct Engine {
     slots: Slab<Slot>,
     /// By epoch; the last one gets new sessions.
     serving: Vec<Option<Serving>>,
+    /// Names of all epochs; a place is never used again, as answers may still come for it.
+    following: Vec<Option<Following>>,
 }
 
 impl Engine {
     /// An engine without a configuration; events of its sources come with `number`.
     pub fn new(number: u8) -> Self {
-        Engine { number, slots: Slab::new(), serving: Vec::new() }
+        Engine { number, slots: Slab::new(), serving: Vec::new(), following: Vec::new() }
     }
 
     /// From now on new sessions are served by `config`, whose groups' peers have their records in `roster`; `row` is this worker's in them.
     /// Returns the epochs that no session uses any more.
-    pub fn adopt(&mut self, config: Rc<Config>, roster: &Roster, row: usize) -> Vec<Epoch> {
+    pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, roster: &Roster, row: usize) -> Vec<Epoch> {
         let groups = config.groups.iter().enumerate();
-        let balancers =
-            groups.map(|(number, group)| Balancer::new(group.clone(), roster.records(number), row)).collect();
+        let new = |(number, group): (usize, &Rc<Group>)| {
+            Balancer::new(group.clone(), roster.records(number), roster.spares(number), row)
+        };
+        let balancers = groups.map(new).collect();
+        self.follow_names(cx, &config);
         self.serving.push(Some(Serving { config, balancers, sessions: 0 }));
-        (0..self.serving.len() - 1).filter(|&epoch| self.retire(epoch)).collect()
+        (0..self.serving.len() - 1).filter(|&epoch| self.retire(cx, epoch)).collect()
     }
 
     /// Forgets an epoch if it is an old one without sessions.
-    fn retire(&mut self, epoch: Epoch) -> bool {
+    fn retire(&mut self, cx: &mut Context, epoch: Epoch) -> bool {
         let old = epoch + 1 < self.serving.len();
         let unused = self.serving[epoch].as_ref().is_some_and(|serving| serving.sessions == 0);
         if old && unused {
             self.serving[epoch] = None;
+            for following in &mut self.following {
+                if let Some(ended) = following.take_if(|following| following.epoch == epoch) {
+                    ended.follower.end(&mut cx.reactor);
+                }
+            }
         }
         old && unused
+    }
+
+    /// Begins to follow the names of the configuration that becomes the next epoch.
+    fn follow_names(&mut self, cx: &mut Context, config: &Config) {
+        let epoch = self.serving.len();
+        for (group, config) in config.groups.iter().enumerate() {
+            for line in 0..config.followed.len() {
+                let owner = Owner { engine: self.number, part: FOLLOWER, id: self.following.len() as u32 };
+                let follower = Follower::start(line, config, owner, &mut cx.reactor, &mut cx.resolver);
+                self.following.push(Some(Following { epoch, group, follower }));
+            }
+        }
+    }
+
+    /// A name that is being followed, and the balancer of its group.
+    fn following(&mut self, owner: Owner) -> Option<(&Follower, &mut Balancer)> {
+        let Following { epoch, group, follower } = self.following.get(owner.id as usize)?.as_ref()?;
+        let serving = self.serving.get_mut(*epoch)?.as_mut()?;
+        Some((follower, serving.balancers.get_mut(*group)?))
+    }
+
+    /// A name has been resolved. Returns whether the peers that are to be checked have changed.
+    pub fn resolved(&mut self, cx: &mut Context, answer: &Answer) -> bool {
+        let Some((follower, balancer)) = self.following(answer.asker) else { return false };
+        let changed = follower.answered(balancer, &answer.result, &mut cx.reactor);
+        changed && balancer.group().check.is_some()
+    }
+
+    /// The checked peers of the current configuration as they are now.
+    pub fn board(&self) -> Board {
+        let balancers = self.serving.last().into_iter().flatten().flat_map(|serving| &serving.balancers);
+        Board::of(balancers.flat_map(Balancer::present))
     }
 
     /// Sessions that go on, and connections that still linger.
@@ -141,8 +195,14 @@ impl Engine {
         }
     }
 
-    /// The timer of session `owner.id` has run out.
+    /// The timer of session, or name, `owner.id` has run out.
     pub fn timer(&mut self, cx: &mut Context, owner: Owner) {
+        if owner.part == FOLLOWER {
+            if let Some((follower, balancer)) = self.following(owner) {
+                follower.ask(balancer.group(), &mut cx.reactor, &mut cx.resolver);
+            }
+            return;
+        }
         match self.slots.get_mut(owner.id as usize) {
             Some(Slot::Session(_)) => {
                 self.serve(cx, owner.id, |session, cx, balancer| session.timer(cx, balancer));
@@ -188,7 +248,7 @@ impl Engine {
         if let Some(serving) = &mut self.serving[epoch] {
             serving.sessions -= 1;
         }
-        if self.retire(epoch) {
+        if self.retire(cx, epoch) {
             cx.logs.remove(epoch);
         }
     }
@@ -231,8 +291,14 @@ impl Engine {
         }
     }
 
-    /// Ends a session whatever state it is in: at a fast stop, or after the program failed while serving it.
-    pub fn abandon(&mut self, cx: &mut Context, id: u32) {
+    /// Ends the session that `owner` is of, whatever state it is in: the program failed while serving it.
+    pub fn abandon(&mut self, cx: &mut Context, owner: Owner) {
+        if owner.part != FOLLOWER {
+            self.drop_slot(cx, owner.id);
+        }
+    }
+
+    fn drop_slot(&mut self, cx: &mut Context, id: u32) {
         match self.slots.get(id as usize) {
             Some(Slot::Session(_)) => self.end(cx, id, None),
             Some(Slot::Linger(_)) => self.drop_lingering(cx, id),
@@ -244,7 +310,7 @@ impl Engine {
     pub fn stop(&mut self, cx: &mut Context) {
         let ids: Vec<u32> = self.slots.iter().map(|(id, _)| id as u32).collect();
         for id in ids {
-            self.abandon(cx, id);
+            self.drop_slot(cx, id);
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::log::access::{AccessLogs, Conflict, LogId};
 use crate::net::access::Rule;
 use crate::net::address;
 use crate::relay::Timeouts;
+use crate::resolver;
 use crate::upstream::{Group, Peer};
 
 /// The port of a server that names none.
@@ -27,6 +28,9 @@ pub struct Level {
     pub(super) connect_timeout: Option<Duration>,
     pub(super) read_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
+    /// `None` for `off` too.
+    pub(super) resolver: Option<resolver::Settings>,
+    pub(super) resolver_timeout: Option<Duration>,
     pub(super) buffer: Option<usize>,
     pub(super) nodelay: Option<bool>,
     pub(super) keepalive: Option<bool>,
@@ -83,7 +87,21 @@ impl Builder {
         let mut servers = Vec::new();
         for mut block in self.blocks {
             let first = assembly.groups.len();
-            assembly.groups.extend(std::mem::take(&mut block.groups).into_iter().map(Rc::new));
+            let resolver = block.resolver.take().map(|settings| {
+                let timeout = block.resolver_timeout.unwrap_or(settings.timeout);
+                Rc::new(resolver::Settings { timeout, ..settings })
+            });
+            for mut group in std::mem::take(&mut block.groups) {
+                match (group.followed.first(), &resolver) {
+                    (Some(_), Some(settings)) => group.follow_by(settings.clone()),
+                    (Some(line), None) => {
+                        let message = format!("no resolver defined to resolve {}", line.host);
+                        return Err(Error::at(&line.place, message));
+                    }
+                    (None, _) => {}
+                }
+                assembly.groups.push(Rc::new(group));
+            }
             let named = first..assembly.groups.len();
             if let Some(pass) = &block.proxy_pass {
                 // A fault shows even where every server says something else.

@@ -221,7 +221,7 @@ impl Session {
         let now = cx.reactor.now();
         while let Some(peer) = balancer.pick(&mut self.tried, &self.arrival.client, now) {
             self.last_peer = Some(peer);
-            let config = &balancer.peer(peer);
+            let config = balancer.peer(peer);
             if !cx.connections.take() {
                 let limit = cx.connections.limit;
                 let message = format_args!("{limit} worker_connections are not enough");

@@ -3,10 +3,11 @@
 mod ip_hash;
 
 use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
+use super::shared::spares::{Spare, Spares};
 use super::shared::{Health, Record};
 use super::{Group, Method, Peer};
 use crate::net::Address;
@@ -55,17 +56,23 @@ impl Tried {
 }
 
 /// What one worker knows at run time about the peers of one group. Sessions and others name a peer by a number that stays
-/// the same as long as the balancer lives.
+/// the same as long as a session holds the peer; that of a peer of the configuration as long as the balancer lives.
 pub struct Balancer {
     group: Rc<Group>,
+    /// Those of the configuration, and behind them addresses that names have come to have since.
+    peers: Vec<Peer>,
     /// What is shared with the other workers, by peer.
     records: Vec<Record>,
+    /// The records of addresses that have come since, each in its place; `None` where a place is vacant.
+    held: Vec<Option<Spare>>,
+    spares: Option<Spares>,
     /// This worker's row in the records.
     row: usize,
     states: Vec<State>,
     /// One peer alone is not `down`: it is never marked failed, there being no other to go to.
     alone: bool,
-    /// The order in which `ip_hash` counts: primaries as configured, those marked `down` last.
+    /// The order in which `ip_hash` counts: primaries as configured, behind them the addresses of names, sorted so that all workers have one
+    /// order, and those marked `down` last.
     hashed: Vec<usize>,
     random: Random,
 }
@@ -83,6 +90,8 @@ struct State {
     accessed: Option<Instant>,
     /// The start of the running window.
     checked: Option<Instant>,
+    /// Its name has other addresses now: it gets no new sessions.
+    gone: bool,
     /// How often the peer had gone down when [`Balancer::fallen`] looked last.
     descents: u64,
 }
@@ -95,6 +104,7 @@ impl State {
             fails: 0,
             accessed: None,
             checked: None,
+            gone: false,
             descents: record.descents(),
         }
     }
@@ -111,14 +121,36 @@ impl State {
 }
 
 impl Balancer {
-    /// A balancer with no failures known. `records` are those of the group's peers, `row` is this worker's in them.
-    pub fn new(group: Rc<Group>, records: &[Record], row: usize) -> Self {
+    /// A balancer with no failures known. `records` are those of the group's peers, `spares` those for peers to come, `row` is this
+    /// worker's in them.
+    pub fn new(group: Rc<Group>, records: &[Record], spares: Option<&Spares>, row: usize) -> Self {
         records.iter().for_each(|record| record.open_row(row));
-        let states = group.peers.iter().zip(records).map(|(peer, record)| State::new(peer, record)).collect();
-        let alone = group.peers.iter().filter(|peer| !peer.down).count() == 1;
-        let mut hashed: Vec<usize> = (0..group.primaries).collect();
-        hashed.sort_by_key(|&index| group.peers[index].down);
-        Balancer { records: records.to_vec(), row, states, alone, hashed, random: Random::new(), group }
+        let mut balancer = Balancer {
+            peers: group.peers.clone(),
+            records: records.to_vec(),
+            held: Vec::new(),
+            spares: spares.cloned(),
+            row,
+            states: group.peers.iter().zip(records).map(|(peer, record)| State::new(peer, record)).collect(),
+            alone: false,
+            hashed: Vec::new(),
+            random: Random::new(),
+            group,
+        };
+        balancer.count();
+        balancer
+    }
+
+    /// Finds out what depends on which peers there are.
+    fn count(&mut self) {
+        let mut present: Vec<usize> = (0..self.peers.len()).filter(|&index| !self.states[index].gone).collect();
+        self.alone = present.iter().filter(|&&index| !self.peers[index].down).count() == 1;
+        present.retain(|&index| !self.peers[index].backup);
+        present.sort_by_key(|&index| {
+            let peer = &self.peers[index];
+            (peer.down, peer.line.map(|line| (line, peer.ip())))
+        });
+        self.hashed = present;
     }
 
     /// The group it chooses from.
@@ -128,28 +160,85 @@ impl Balancer {
 
     /// What is configured for a peer that was picked.
     pub fn peer(&self, peer: usize) -> &Peer {
-        &self.group.peers[peer]
+        &self.peers[peer]
+    }
+
+    /// The peers there are now, each with its group and what is shared about it.
+    pub fn present(&self) -> impl Iterator<Item = (&Rc<Group>, &Peer, &Record)> {
+        let peers = self.peers.iter().zip(&self.records).zip(&self.states);
+        peers.filter(|(_, state)| !state.gone).map(|((peer, record), _)| (&self.group, peer, record))
+    }
+
+    /// The addresses that a followed line has now.
+    pub fn addresses(&self, line: usize) -> impl Iterator<Item = IpAddr> {
+        self.present().filter(move |(_, peer, _)| peer.line == Some(line)).filter_map(|(_, peer, _)| peer.ip())
+    }
+
+    /// A followed line has these addresses from now on. What is known about those that stay is kept; those that go get no new sessions,
+    /// while the ones they have go on. Returns whether anything has changed; what there is no room for is left out.
+    pub fn follow(&mut self, line: usize, addresses: &[IpAddr]) -> bool {
+        let mut changed = false;
+        for (peer, state) in self.peers.iter().zip(&mut self.states).filter(|(peer, _)| peer.line == Some(line)) {
+            let gone = peer.ip().is_none_or(|ip| !addresses.contains(&ip));
+            changed |= state.gone != gone;
+            state.gone = gone;
+        }
+        (0..self.peers.len()).for_each(|index| self.vacate(index));
+        for &address in addresses {
+            if !self.addresses(line).any(|known| known == address) {
+                changed |= self.add(line, address);
+            }
+        }
+        self.count();
+        changed
+    }
+
+    /// Adds an address that a followed line has come to have; false if there is no room.
+    fn add(&mut self, line: usize, address: IpAddr) -> bool {
+        let peer = self.group.followed[line].peer(address);
+        let claimed = self.spares.as_ref().and_then(|spares| spares.claim(&(line, address), self.row));
+        let Some(spare) = claimed else { return false };
+        let (state, record) = (State::new(&peer, &spare.record), spare.record.clone());
+        match self.held.iter().position(Option::is_none) {
+            Some(place) => {
+                let index = self.group.peers.len() + place;
+                (self.peers[index], self.states[index], self.records[index]) = (peer, state, record);
+                self.held[place] = Some(spare);
+            }
+            None => {
+                self.peers.push(peer);
+                self.states.push(state);
+                self.records.push(record);
+                self.held.push(Some(spare));
+            }
+        }
+        true
+    }
+
+    /// Makes room where an address was that had come at run time, is gone, and has no session of this worker left.
+    fn vacate(&mut self, index: usize) {
+        let configured = self.group.peers.len();
+        if index >= configured && self.states[index].gone && self.records[index].sessions_of(self.row) == 0 {
+            self.held[index - configured] = None;
+            // It does not come back: others may have its record soon.
+            self.peers[index].line = None;
+        }
     }
 
     /// The next peer to try for a client, marked in `tried` and counted as busy until [`Balancer::release`]. `None`: no peer is left; if
     /// that was because all are marked failed, the marks are cleared, so that the next session tries again.
     pub fn pick(&mut self, tried: &mut Tried, client: &Address, now: Instant) -> Option<usize> {
-        let primaries = 0..self.group.primaries;
-        let backups = primaries.end..self.group.peers.len();
         let peer = match self.group.method {
             Method::RoundRobin => None,
             Method::IpHash => self.by_hash(client, tried, now),
-            Method::Busyness => {
-                self.least_busy(primaries.clone(), tried, now).or_else(|| self.least_busy(backups.clone(), tried, now))
-            }
+            Method::Busyness => self.least_busy(false, tried, now).or_else(|| self.least_busy(true, tried, now)),
         };
-        let peer =
-            peer.or_else(|| self.round_robin(primaries, tried, now)).or_else(|| self.round_robin(backups, tried, now));
+        let peer = peer.or_else(|| self.round_robin(false, tried, now)).or_else(|| self.round_robin(true, tried, now));
         match peer {
             Some(peer) => {
                 let state = &mut self.states[peer];
                 // A new window: one session finds out whether a failed peer is back, while others go on leaving it alone.
-                if !state.in_window(&self.group.peers[peer], now) {
+                if !state.in_window(&self.peers[peer], now) {
                     state.checked = Some(now);
                 }
                 tried.insert(peer);
@@ -169,7 +258,7 @@ impl Balancer {
         if self.alone {
             return false;
         }
-        let (peer, state) = (&self.group.peers[peer], &mut self.states[peer]);
+        let (peer, state) = (&self.peers[peer], &mut self.states[peer]);
         state.fails = state.fails.saturating_add(1);
         state.accessed = Some(now);
         state.checked = Some(now);
@@ -192,6 +281,7 @@ impl Balancer {
     /// The session with this peer is over, whether it came about or not.
     pub fn release(&mut self, peer: usize) {
         self.records[peer].leave(self.row);
+        self.vacate(peer);
     }
 
     /// The peers that checks have found down since this was asked last.
@@ -209,16 +299,19 @@ impl Balancer {
 
     /// The first usable one of the peers that the client's address leads to.
     fn by_hash(&self, client: &Address, tried: &Tried, now: Instant) -> Option<usize> {
+        if self.hashed.is_empty() {
+            return None;
+        }
         let path = ip_hash::path(client, self.hashed.len()).map(|place| self.hashed[place]);
         path.into_iter().find(|&index| !tried.contains(index) && self.usable(index, now))
     }
 
-    /// The usable peer with the fewest open sessions; chance decides between equal ones.
-    fn least_busy(&mut self, peers: Range<usize>, tried: &Tried, now: Instant) -> Option<usize> {
+    /// The usable primary, or backup, with the fewest open sessions; chance decides between equal ones.
+    fn least_busy(&mut self, backup: bool, tried: &Tried, now: Instant) -> Option<usize> {
         let mut best = None;
         let (mut fewest, mut equals) = (u32::MAX, 0);
-        for index in peers {
-            if tried.contains(index) || !self.usable(index, now) {
+        for index in 0..self.peers.len() {
+            if self.peers[index].backup != backup || tried.contains(index) || !self.usable(index, now) {
                 continue;
             }
             let sessions = self.records[index].sessions();
@@ -235,16 +328,16 @@ impl Balancer {
         best
     }
 
-    /// The smooth weighted round robin among those of `peers` that are usable: each gains its weight, the one that is furthest behind is
-    /// taken and pays for all.
-    fn round_robin(&mut self, peers: Range<usize>, tried: &Tried, now: Instant) -> Option<usize> {
+    /// The smooth weighted round robin among the usable primaries, or backups: each gains its weight, the one that is furthest
+    /// behind is taken and pays for all.
+    fn round_robin(&mut self, backup: bool, tried: &Tried, now: Instant) -> Option<usize> {
         let mut best: Option<usize> = None;
         let mut total = 0;
-        for index in peers {
-            if tried.contains(index) || !self.usable(index, now) {
+        for index in 0..self.peers.len() {
+            if self.peers[index].backup != backup || tried.contains(index) || !self.usable(index, now) {
                 continue;
             }
-            let (peer, state) = (&self.group.peers[index], &mut self.states[index]);
+            let (peer, state) = (&self.peers[index], &mut self.states[index]);
             state.current_weight += state.effective_weight;
             total += state.effective_weight;
             if state.effective_weight < i64::from(peer.weight) {
@@ -261,15 +354,16 @@ impl Balancer {
     }
 
     fn usable(&self, index: usize, now: Instant) -> bool {
-        let peer = &self.group.peers[index];
+        let peer = &self.peers[index];
         self.up(index)
             && !self.states[index].disabled(peer, now)
             && peer.max_busy.is_none_or(|limit| self.records[index].sessions() < limit)
     }
 
-    /// Whether neither the configuration nor a check says that the peer is down.
+    /// Whether the peer is there, and neither the configuration nor a check says that it is down.
     fn up(&self, index: usize) -> bool {
-        !self.group.peers[index].down
+        !self.states[index].gone
+            && !self.peers[index].down
             && self.group.check.as_ref().is_none_or(|check| match self.records[index].health() {
                 Health::Up => true,
                 Health::Down => false,
@@ -278,8 +372,8 @@ impl Balancer {
     }
 
     fn clear_if_all_failed(&mut self, now: Instant) {
-        let mut up = (0..self.group.peers.len()).filter(|&index| self.up(index));
-        if up.all(|index| self.states[index].disabled(&self.group.peers[index], now)) {
+        let mut up = (0..self.peers.len()).filter(|&index| self.up(index));
+        if up.all(|index| self.states[index].disabled(&self.peers[index], now)) {
             for state in &mut self.states {
                 state.fails = 0;
             }
@@ -305,5 +399,7 @@ impl Random {
     }
 }
 
+#[cfg(test)]
+mod follow_tests;
 #[cfg(test)]
 mod tests;

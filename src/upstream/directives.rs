@@ -1,12 +1,14 @@
 //! The directives of `upstream {}`.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::conf::{Arity, Call, Contexts, Directive, Place, Result, Row, value};
-use crate::net::address;
+use crate::net::{Address, address};
+use crate::resolver::Name;
 
 use super::checks::settings::Settings;
-use super::{Group, Method, Peer};
+use super::{Followed, Group, Method, Peer};
 
 /// The port of a `server` that names none.
 const DEFAULT_PORT: u16 = 80;
@@ -16,12 +18,19 @@ const DEFAULT_PORT: u16 = 80;
 pub struct Builder {
     /// Peers so far, in the order of the file.
     pub peers: Vec<Peer>,
+    /// Lines with `resolve`.
+    pub followed: Vec<Followed>,
     /// `ip_hash` or `busyness`, and where it stands.
     method: Option<(Method, Place)>,
     checks: Settings,
 }
 
 impl Builder {
+    /// Whether it has no `server` line.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty() && self.followed.is_empty()
+    }
+
     /// What has no effect, for warnings, each with its place.
     pub fn idle(&self) -> Vec<(Place, String)> {
         let mut idle: Vec<_> = self.checks.idle().map(|(place, message)| (place.clone(), message)).collect();
@@ -33,7 +42,7 @@ impl Builder {
         idle
     }
 
-    /// Puts primaries before backups. One that is empty, or has backups only (`primaries` is 0), is the caller's to refuse.
+    /// Puts primaries before backups. One that is empty, or has backups only, is the caller's to refuse.
     pub fn build(self, name: &str) -> Group {
         let (mut peers, backups): (Vec<Peer>, Vec<Peer>) = self.peers.into_iter().partition(|peer| !peer.backup);
         let primaries = peers.len();
@@ -44,7 +53,7 @@ impl Builder {
             Some((method, _)) => method,
             None => Method::RoundRobin,
         };
-        Group { name: name.to_owned(), peers, primaries, method, check }
+        Group { primaries, method, check, followed: self.followed, ..Group::new(name, peers) }
     }
 
     /// As in nginx the last of several methods counts.
@@ -72,11 +81,13 @@ pub static TABLE: &[Directive<Builder>] = &[
         row: repeated(row(
             "server",
             Arity::AtLeast(1),
-            "host[:port] | [v6][:port] | unix:path [weight=n] [max_fails=n] [fail_timeout=time] [max_busy=n] [backup] [down]",
+            "host[:port] | [v6][:port] | unix:path [weight=n] [max_fails=n] [fail_timeout=time] [max_busy=n] [backup] [down] [resolve]",
             "port 80, weight=1 max_fails=1 fail_timeout=10s, no max_busy",
             "A server of the group; a host name stands for all its addresses, resolved at start. After `max_fails` failures \
              within `fail_timeout` it is left alone for `fail_timeout` (`max_fails=0`: never); with `max_busy` open sessions, \
-             counted over all workers, it is passed over; `backup` servers serve when no other can; `down` ones never.",
+             counted over all workers, it is passed over; `backup` servers serve when no other can; `down` ones never. \
+             With `resolve` the name is followed while weir runs: its addresses come and go as the `resolver` says, and it need not \
+             be known at start.",
         )),
         set: server,
     },
@@ -166,17 +177,30 @@ fn server(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
         return Err(call.error(format!("balancing method does not support parameter \"{word}\"")));
     }
     let server = parse_server(&words).map_err(|message| call.error(message))?;
-    let addresses = address::resolve(server.target, DEFAULT_PORT)
-        .map_err(|fault| call.error(format!("{fault} in upstream \"{}\"", server.target)))?;
-    builder.peers.extend(addresses.into_iter().map(|address| Peer {
+    let fault = |why| format!("{why} in upstream \"{}\"", server.target);
+    // There is nothing to follow about an address.
+    let followed = address::host_name(server.target, DEFAULT_PORT).filter(|_| server.resolve);
+    let line = followed.map(|_| builder.followed.len());
+    let like = |address| Peer {
         weight: server.weight,
         max_fails: server.max_fails,
         fail_timeout: server.fail_timeout,
         max_busy: server.max_busy,
         backup: server.backup,
         down: server.down,
+        line,
         ..Peer::new(address)
-    }));
+    };
+    if let Some((host, port)) = followed {
+        let like = like(Address::Inet((Ipv4Addr::UNSPECIFIED, port).into()));
+        let host = Name::parse(host).ok_or_else(|| call.error(fault("invalid host")))?;
+        builder.followed.push(Followed { host, port, like, place: call.node.place.clone() });
+    }
+    match address::resolve(server.target, DEFAULT_PORT) {
+        Ok(addresses) => builder.peers.extend(addresses.into_iter().map(like)),
+        Err(why) if followed.is_some() => call.warn(fault(why)),
+        Err(why) => return Err(call.error(fault(why))),
+    }
     Ok(())
 }
 
@@ -190,6 +214,7 @@ struct Server<'a> {
     max_busy: Option<u32>,
     backup: bool,
     down: bool,
+    resolve: bool,
 }
 
 /// Reads the arguments; the error is the message for the operator. As in nginx the last of several equal parameters counts.
@@ -203,6 +228,7 @@ fn parse_server<'a>(words: &[&'a str]) -> std::result::Result<Server<'a>, String
         max_busy: None,
         backup: false,
         down: false,
+        resolve: false,
     };
     for word in parameters {
         server.set(word).ok_or_else(|| format!("invalid parameter \"{word}\""))?;
@@ -216,6 +242,7 @@ impl Server<'_> {
         match parameter.split_once('=') {
             None if parameter == "backup" => self.backup = true,
             None if parameter == "down" => self.down = true,
+            None if parameter == "resolve" => self.resolve = true,
             Some(("weight", n)) => self.weight = number(n).filter(|&n| n != 0)?,
             Some(("max_fails", n)) => self.max_fails = number(n)?,
             Some(("max_busy", n)) => self.max_busy = Some(number(n)?),
@@ -234,7 +261,6 @@ fn number(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Address;
 
     #[test]
     fn a_server_has_nginx_defaults() {
@@ -248,16 +274,27 @@ mod tests {
                 max_busy: None,
                 backup: false,
                 down: false,
+                resolve: false,
             })
         );
     }
 
     #[test]
     fn parameters_are_taken_in_any_order() {
-        let server = parse_server(&["[::1]:81", "down", "max_busy=7", "max_fails=0", "weight=3", "backup", "weight=5"]);
+        let server = parse_server(&[
+            "[::1]:81",
+            "down",
+            "max_busy=7",
+            "max_fails=0",
+            "weight=3",
+            "backup",
+            "resolve",
+            "weight=5",
+        ]);
         let server = server.unwrap();
         assert_eq!((server.target, server.weight, server.max_fails), ("[::1]:81", 5, 0));
         assert_eq!((server.max_busy, server.backup, server.down), (Some(7), true, true));
+        assert!(server.resolve);
     }
 
     #[test]
@@ -272,6 +309,7 @@ mod tests {
             "max_fails=x",
             "max_busy=",
             "down=1",
+            "resolve=on",
             "Backup",
             "port=1",
             "",
@@ -284,16 +322,7 @@ mod tests {
 
     #[test]
     fn backups_stand_behind_primaries_in_the_order_of_the_file() {
-        let peer = |name: &str, backup| Peer {
-            address: Address::Unix(name.into()),
-            name: name.into(),
-            weight: 1,
-            max_fails: 1,
-            fail_timeout: Duration::from_secs(10),
-            max_busy: None,
-            backup,
-            down: false,
-        };
+        let peer = |name: &str, backup| Peer { name: name.into(), backup, ..Peer::new(Address::Unix(name.into())) };
         let peers = vec![peer("a", true), peer("b", false), peer("c", true), peer("d", false)];
         let builder = Builder { peers, ..Builder::default() };
         let group = builder.build("name");

@@ -1,19 +1,26 @@
 //! Groups of servers: configuration, balancing, failures, health checks, and what workers share about them.
 //!
 //! [`Group`] is the configuration, immutable; [`Balancer`] is what one worker knows about a group's peers at run time;
+//! [`Follower`] keeps the peers of a `server ... resolve` line at the addresses its name has;
 //! [`shared::Record`] is what all workers share about one peer; [`checks`] finds out which peers are alive.
 
 pub mod balancer;
 pub mod checks;
 pub mod directives;
+pub mod follow;
 pub mod shared;
 
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
+use crate::conf::Place;
 use crate::net::Address;
+use crate::resolver::{Name, Settings};
 
 pub use balancer::{Balancer, Tried};
 use checks::Check;
+pub use follow::Follower;
 
 /// One address of one `server` line.
 #[derive(Clone, Debug)]
@@ -34,6 +41,8 @@ pub struct Peer {
     pub backup: bool,
     /// Never used.
     pub down: bool,
+    /// Its line among [`Group::followed`], when it is an address of one.
+    pub line: Option<usize>,
 }
 
 impl Peer {
@@ -48,7 +57,37 @@ impl Peer {
             max_busy: None,
             backup: false,
             down: false,
+            line: None,
         }
+    }
+
+    /// Its IP address; `None` for a Unix socket.
+    fn ip(&self) -> Option<IpAddr> {
+        match &self.address {
+            Address::Inet(address) => Some(address.ip()),
+            Address::Unix(_) => None,
+        }
+    }
+}
+
+/// A `server name:port resolve` line.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// The name to follow.
+    pub host: Name,
+    /// The port of its addresses.
+    pub port: u16,
+    /// What its peers have in common; address and name are no peer's.
+    pub like: Peer,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Followed {
+    /// The peer at an address of the name.
+    pub fn peer(&self, ip: IpAddr) -> Peer {
+        let address = Address::Inet(SocketAddr::new(ip, self.port));
+        Peer { name: address.to_string(), address, ..self.like.clone() }
     }
 }
 
@@ -77,11 +116,39 @@ pub struct Group {
     pub method: Method,
     /// How it is found out which peers are alive; `None`: only by sessions that fail.
     pub check: Option<Check>,
+    /// The lines whose names are followed; `peers` has their addresses as of the start.
+    pub followed: Vec<Followed>,
+    /// Whom to ask for the names of `followed`.
+    pub resolver: Option<Rc<Settings>>,
 }
 
 impl Group {
-    /// A group of primaries, unchecked, by round robin.
+    /// A group of primaries, unchecked, by round robin, that follows no names.
     pub fn new(name: impl Into<String>, peers: Vec<Peer>) -> Self {
-        Group { name: name.into(), primaries: peers.len(), peers, method: Method::default(), check: None }
+        Group {
+            name: name.into(),
+            primaries: peers.len(),
+            peers,
+            method: Method::default(),
+            check: None,
+            followed: Vec::new(),
+            resolver: None,
+        }
+    }
+
+    /// Whether there is nobody to serve when all is well.
+    pub fn has_backups_only(&self) -> bool {
+        self.primaries == 0 && self.followed.iter().all(|line| line.like.backup)
+    }
+
+    /// Its names are followed by the settings of this resolver; addresses of a family that is switched off are left out from the start.
+    pub fn follow_by(&mut self, settings: Rc<Settings>) {
+        self.peers.retain(|peer| match peer.address {
+            Address::Inet(SocketAddr::V4(_)) => peer.line.is_none() || settings.ipv4,
+            Address::Inet(SocketAddr::V6(_)) => peer.line.is_none() || settings.ipv6,
+            Address::Unix(_) => true,
+        });
+        self.primaries = self.peers.iter().filter(|peer| !peer.backup).count();
+        self.resolver = Some(settings);
     }
 }

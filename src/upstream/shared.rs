@@ -7,8 +7,9 @@
 //! Open sessions are counted in one row a worker. Rows are unique among the living workers, finishing ones included, so
 //! the row of a worker that died can be wiped, and its sessions count no longer.
 //!
-//! Peers that come and go at run time would be given records from a region as well: a roster would ask for more
-//! records than a group has peers, and workers would find each other's by an address kept in a record's free cells.
+//! Addresses that names come to have at run time are given records as well: see [`spares`].
+
+pub mod spares;
 
 use std::collections::HashMap;
 use std::io;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::Group;
 use crate::shm::Shared;
+use spares::{Pool, Spares};
 
 /// How many workers may live at once, finishing ones included: four generations of as many as can be configured. Rows that were
 /// never used take no memory.
@@ -45,6 +47,8 @@ enum Cell {
     Lease,
     /// When the last probe began: milliseconds since the epoch; 0: never.
     Probed,
+    /// Of a spare record: the address it belongs to; 0: none yet.
+    Name,
 }
 
 /// The cell of a region's header (which stands behind its records) that tells how many rows have been in use.
@@ -115,6 +119,11 @@ impl Record {
     pub fn sessions(&self) -> u32 {
         let rows = self.region.rows_used().load(Ordering::Relaxed) as usize;
         (0..rows).map(|row| self.row(row).load(Ordering::Relaxed)).sum()
+    }
+
+    /// Those of them that the worker with this row has.
+    pub fn sessions_of(&self, row: usize) -> u32 {
+        self.row(row).load(Ordering::Relaxed)
     }
 
     /// One more session of the worker with this row.
@@ -256,6 +265,8 @@ struct Key {
 pub struct Roster {
     /// By group, then by peer.
     groups: Vec<Vec<Record>>,
+    /// By group; `None` for one that follows no names.
+    pools: Vec<Option<Pool>>,
     known: HashMap<Key, Known>,
     epoch: Instant,
 }
@@ -279,7 +290,7 @@ impl Roster {
         let new = keys.iter().flatten().filter(|key| find(key).is_none()).count();
         let region = Rc::new(Region::new(new, epoch)?);
         let mut added = (0..new).map(|index| Record { region: Rc::clone(&region), index });
-        let mut roster = Roster { groups: Vec::new(), known: HashMap::new(), epoch };
+        let mut roster = Roster { groups: Vec::new(), pools: Vec::new(), known: HashMap::new(), epoch };
         for (group, keys) in groups.iter().zip(keys) {
             let checked = group.check.is_some();
             let mut records = Vec::with_capacity(keys.len());
@@ -300,6 +311,12 @@ impl Roster {
             }
             roster.groups.push(records);
         }
+        for (number, group) in groups.iter().enumerate() {
+            let nth = groups[..number].iter().filter(|twin| twin.name == group.name).count();
+            let known = older.iter().flat_map(|roster| roster.pools.iter().flatten());
+            let follows = !group.followed.is_empty();
+            roster.pools.push(if follows { Some(Pool::new(group, nth, known, epoch)?) } else { None });
+        }
         Ok(roster)
     }
 
@@ -308,11 +325,19 @@ impl Roster {
         &self.groups[group]
     }
 
+    /// The spare records of the group with this number, if it follows names.
+    pub fn spares(&self, group: usize) -> Option<&Spares> {
+        self.pools[group].as_ref().map(Pool::spares)
+    }
+
     /// Wipes what a worker that died has left: its sessions, its leases.
     pub fn clear(&self, row: usize) {
         for Known { record, .. } in self.known.values() {
             record.row(row).store(0, Ordering::Relaxed);
             record.release_lease(row);
+        }
+        for pool in self.pools.iter().flatten() {
+            pool.spares().clear(row);
         }
     }
 }

@@ -27,7 +27,8 @@ fn up_and_down(server: Server, address: usize, check: &str) {
         weir.worker()
     ));
     drop(server);
-    weir.wait_error(&format!("peer {address} of upstream \"u\" is down: connect() failed (111: Connection refused)"));
+    // A probe may also have met it while it was ending.
+    weir.wait_error(&format!("peer {address} of upstream \"u\" is down: "));
     assert!(is_closed(connect(port.v4())));
 }
 

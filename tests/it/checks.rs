@@ -64,9 +64,9 @@ fn rise_and_fall() {
     weir.wait_error("is up");
     assert_eq!(fetch(port.v4()), "served");
     drop(first);
-    weir.wait_error("is down: connect() failed");
-    let failures = || weir.error_log().matches("failed a check: connect() failed (111").count();
-    assert_eq!(failures(), 3, "and the fourth marked it down");
+    weir.wait_error("is down: connect() failed (111: Connection refused)");
+    let failures = weir.error_log().matches("of upstream \"u\" failed a check: ").count();
+    assert_eq!(failures, 3, "and the fourth marked it down");
     assert!(is_closed(connect(port.v4())));
     let again = Backend::on(&probed, backends::silent);
     wait_for("it to be up again", || weir.error_log().matches("is up").count() == 2);
@@ -261,10 +261,31 @@ fn one_process_that_is_master_and_worker() {
     weir.signal(Signal::SIGHUP);
     weir.wait_error("reconfiguring");
     drop(backend);
-    weir.wait_error("is down: connect() failed");
+    weir.wait_error("is down: ");
     let _again = Backend::on(&probed, backends::named("again"));
     wait_for("it to be up again", || weir.error_log().matches("is up").count() == 2);
     assert_eq!(fetch(port.v4()), "again");
+}
+
+#[test]
+fn a_new_binary_finds_out_for_itself() {
+    let (port, late) = (Port::reserve(), Port::reserve());
+    let backend = Backend::start(backends::greeting("a"));
+    let lines = format!("server {};\nserver {};\ncheck interval=3600000;", backend.address, late.v4());
+    let weir = group(&port, &lines).workers(2).daemon().start();
+    weir.wait_error("is up");
+    weir.wait_error("is down");
+    let _late = Backend::on(&late, backends::greeting("l"));
+    let old = weir.master();
+    weir.signal(Signal::SIGUSR2);
+    wait_for("the new binary's probes", || weir.error_log().matches("is up").count() == 3);
+    // The old one goes on with what it knows until it is told to end.
+    assert_eq!(weir.error_log().matches("is down").count(), 1);
+    send(old, Signal::SIGQUIT);
+    wait_for("the old master to end", || !proc::alive(old));
+    let answers = [0, 1].map(|_| ask(connect(port.v4()), b"x"));
+    assert!(answers.iter().all(|answer| answer == b"a" || answer == b"l"));
+    assert_eq!(weir.error_log().matches("while connecting to upstream").count(), 0);
 }
 
 #[test]

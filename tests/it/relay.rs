@@ -189,8 +189,9 @@ fn memory_stays_bounded_while_both_directions_are_stalled() {
     .start();
     let worker = weir.worker();
     // One session first, so that what the first one costs for good is not counted.
-    connect(port.v4()).write_all(b"x").unwrap();
-    wait_for("the first session", || backend.accepted() == 1);
+    let mut first = connect(port.v4());
+    fill(&mut first);
+    wait_for("the first session to stall", || filled.load(Ordering::SeqCst) == 1);
     wait_until_idle(worker);
     let before = proc::rss_anon(worker);
     let mut clients: Vec<TcpStream> = (0..SESSIONS).map(|_| connect(port.v4())).collect();

@@ -10,16 +10,7 @@ use crate::upstream::checks::Check;
 use crate::upstream::shared::Roster;
 
 fn peer() -> Peer {
-    Peer {
-        address: Address::Unix(PathBuf::new()),
-        name: String::new(),
-        weight: 1,
-        max_fails: 1,
-        fail_timeout: Duration::from_secs(10),
-        max_busy: None,
-        backup: false,
-        down: false,
-    }
+    Peer::new(Address::Unix(PathBuf::new()))
 }
 
 /// A group of `peers`, primaries first.
@@ -31,7 +22,7 @@ fn group(peers: Vec<Peer>) -> Group {
 /// The balancer of a worker with row 3.
 fn balancer_of(group: Group) -> Balancer {
     let roster = Roster::new([&group], &[]).unwrap();
-    Balancer::new(Rc::new(group), roster.records(0), 3)
+    Balancer::new(Rc::new(group), roster.records(0), None, 3)
 }
 
 fn balancer(peers: Vec<Peer>) -> Balancer {

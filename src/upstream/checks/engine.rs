@@ -22,7 +22,7 @@ struct Watch {
     probe: Option<Probe>,
 }
 
-/// The checks of a worker.
+/// The checks of a worker. Their connections are few, and not counted as `worker_connections`.
 pub struct Engine {
     /// Its number among the worker's engines, for the owners of events.
     number: u8,
@@ -153,7 +153,7 @@ fn next(checked: &Checked, now: Instant) -> Instant {
 
 /// Counts what a probe has found out, and logs it.
 fn report(checked: &Checked, verdict: Verdict) {
-    let (peer, group) = (&checked.peer().name, &checked.group.name);
+    let (peer, group) = (&checked.name, &checked.group.name);
     let change = checked.record.report(verdict.is_ok(), checked.check.rise, checked.check.fall);
     match (change, verdict) {
         (Some(Health::Down), Err(reason)) => {

@@ -58,18 +58,11 @@ impl Default for Check {
 /// One checked peer.
 struct Checked {
     group: Rc<Group>,
-    /// Its number in the group.
-    peer: usize,
+    name: String,
     check: Check,
     /// Where to probe.
     address: Address,
     record: Record,
-}
-
-impl Checked {
-    fn peer(&self) -> &Peer {
-        &self.group.peers[self.peer]
-    }
 }
 
 /// All checked peers of a configuration, in its order. Servers marked `down` are not checked: they are never used.
@@ -102,24 +95,23 @@ pub struct Status<'a> {
 }
 
 impl Board {
-    /// The checked peers of `groups`, whose records are those of `roster`.
+    /// The checked peers of `groups`, whose records are those of `roster`, as they are when the configuration is read.
     pub fn new(groups: &[Rc<Group>], roster: &Roster) -> Self {
-        let mut peers = Vec::new();
-        for (number, group) in groups.iter().enumerate() {
-            let Some(check) = &group.check else { continue };
-            for (index, (peer, record)) in group.peers.iter().zip(roster.records(number)).enumerate() {
-                if !peer.down {
-                    peers.push(Checked {
-                        group: Rc::clone(group),
-                        peer: index,
-                        check: check.clone(),
-                        address: check.port.map_or_else(|| peer.address.clone(), |port| peer.address.with_port(port)),
-                        record: record.clone(),
-                    });
-                }
-            }
-        }
-        Board { peers }
+        let of_group = |(number, group): (usize, _)| {
+            let peers = <Rc<Group>>::as_ref(group).peers.iter().zip(roster.records(number));
+            peers.map(move |(peer, record)| (group, peer, record))
+        };
+        Board::of(groups.iter().enumerate().flat_map(of_group))
+    }
+
+    /// Those that are checked of these peers, each with its group and record.
+    pub fn of<'a>(peers: impl Iterator<Item = (&'a Rc<Group>, &'a Peer, &'a Record)>) -> Self {
+        let checked = peers.filter(|(_, peer, _)| !peer.down).filter_map(|(group, peer, record)| {
+            let check = group.check.clone()?;
+            let address = check.port.map_or_else(|| peer.address.clone(), |port| peer.address.with_port(port));
+            Some(Checked { group: group.clone(), name: peer.name.clone(), check, address, record: record.clone() })
+        });
+        Board { peers: checked.collect() }
     }
 
     /// How many peers are checked.
@@ -137,7 +129,7 @@ impl Board {
         self.peers.iter().enumerate().map(|(index, checked)| Status {
             index,
             group: &checked.group.name,
-            name: &checked.peer().name,
+            name: &checked.name,
             up: match checked.record.health() {
                 Health::Up => true,
                 Health::Down => false,

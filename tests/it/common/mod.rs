@@ -3,6 +3,7 @@
 pub mod backends;
 pub mod clients;
 pub mod dice;
+pub mod dns;
 pub mod ports;
 pub mod proc;
 pub mod running;

@@ -1,0 +1,155 @@
+//! The DNS client of a worker: names to addresses while sessions are served.
+//!
+//! An engine asks by [`Resolver::resolve`]; when the answer is there the worker takes it ([`Resolver::answer`]) and brings it to whoever
+//! asked. A lookup sends its questions (A and AAAA side by side) over UDP and asks over TCP what did not fit. Each time it turns to a
+//! server it uses another socket, whose port the kernel picks at random, and other random ids; the socket is connected, so the
+//! kernel drops what comes from elsewhere. A reply with another id or question is passed over and does not end anything.
+//!
+//! Nothing is kept from one lookup to the next: an answer says how long it is good for, and who asked for it asks again then.
+
+mod lookup;
+pub mod message;
+mod settings;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::event::{Owner, Reactor};
+use lookup::Lookup;
+
+pub use message::Name;
+pub use settings::{Settings, TIMEOUT, parse};
+
+/// Addresses of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The IPv4 addresses; `None`: no server would or could tell. Those of a family that is switched off are none.
+    pub v4: Option<Vec<Ipv4Addr>>,
+    /// Likewise the IPv6 addresses.
+    pub v6: Option<Vec<Ipv6Addr>>,
+    /// How long they are good for: `valid=`, or the records' time to live, from [`VALID_LEAST`] to [`VALID_MOST`].
+    pub valid: Duration,
+}
+
+impl Found {
+    /// All addresses, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.v4.iter().flatten().map(|&ip| ip.into());
+        v4.chain(self.v6.iter().flatten().map(|&ip| ip.into()))
+    }
+}
+
+/// No answer is good for less, so that records with a time to live of 0 do not make a stream of queries.
+pub const VALID_LEAST: Duration = Duration::from_secs(1);
+/// Nor for more, whatever its time to live: a day, as common name servers have it.
+pub const VALID_MOST: Duration = Duration::from_secs(86_400);
+
+/// Why a name has no addresses. Printed as nginx does: `3: Host not found`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// A name server's response code (RFC 1035 section 4.1.1). A name without addresses counts as one that does not exist.
+    Code(u8),
+    /// No server has answered in time.
+    TimedOut,
+}
+
+impl Failure {
+    /// The name does not exist, or has no addresses.
+    pub const NOT_FOUND: Failure = Failure::Code(3);
+    /// What a server that sends malformed answers has.
+    const SERVER_FAILURE: Failure = Failure::Code(2);
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (code, text) = match *self {
+            Failure::Code(1) => (1, "Format error"),
+            Failure::Code(2) => (2, "Server failure"),
+            Failure::Code(3) => (3, "Host not found"),
+            Failure::Code(4) => (4, "Unimplemented"),
+            Failure::Code(5) => (5, "Operation refused"),
+            Failure::Code(code) => (code, "Unknown error"),
+            Failure::TimedOut => (libc::ETIMEDOUT as u8, "Operation timed out"),
+        };
+        write!(f, "{code}: {text}")
+    }
+}
+
+/// The end of a lookup.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Who asked, as told to [`Resolver::resolve`].
+    pub asker: Owner,
+    /// What was found.
+    pub result: Result<Found, Failure>,
+}
+
+/// All lookups of a worker.
+pub struct Resolver {
+    /// Its number among the worker's engines, for the owners of events.
+    engine: u8,
+    lookups: Slab<Lookup>,
+    answers: VecDeque<Answer>,
+    /// Counts lookups, so that each begins with another server.
+    rotation: usize,
+}
+
+impl Resolver {
+    /// A resolver without lookups; events of its sources come with `engine`.
+    pub fn new(engine: u8) -> Self {
+        Resolver { engine, lookups: Slab::new(), answers: VecDeque::new(), rotation: 0 }
+    }
+
+    /// Asks for the addresses of `name`. The [`Resolver::answer`] carries `asker`; it comes in every case, within
+    /// `settings.timeout`. Who asks what is being asked already gets the same answer.
+    pub fn resolve(&mut self, reactor: &mut Reactor, settings: &Rc<Settings>, name: &Name, asker: Owner) {
+        let under_way = self.lookups.iter_mut().find(|(_, lookup)| lookup.is_for(settings, name));
+        if let Some((_, lookup)) = under_way {
+            lookup.askers.push(asker);
+            return;
+        }
+        let entry = self.lookups.vacant_entry();
+        let id = entry.key() as u32;
+        let owner = Owner { engine: self.engine, part: 0, id };
+        entry.insert(Lookup::new(settings.clone(), name.clone(), asker, owner, self.rotation, reactor));
+        self.rotation = self.rotation.wrapping_add(1);
+        self.step(reactor, id, Lookup::start);
+    }
+
+    /// A socket of a lookup is ready.
+    pub fn ready(&mut self, reactor: &mut Reactor, owner: Owner) {
+        self.step(reactor, owner.id, |lookup, reactor| lookup.ready(owner.part, reactor));
+    }
+
+    /// A lookup's timer has run out.
+    pub fn timer(&mut self, reactor: &mut Reactor, owner: Owner) {
+        self.step(reactor, owner.id, Lookup::timer);
+    }
+
+    /// Ends a lookup in which the program failed.
+    pub fn abandon(&mut self, reactor: &mut Reactor, id: u32) {
+        self.step(reactor, id, |_, _| Some(Err(Failure::SERVER_FAILURE)));
+    }
+
+    /// The next answer that waits to be brought to its asker.
+    pub fn answer(&mut self) -> Option<Answer> {
+        self.answers.pop_front()
+    }
+
+    fn step(
+        &mut self,
+        reactor: &mut Reactor,
+        id: u32,
+        step: impl FnOnce(&mut Lookup, &mut Reactor) -> Option<Result<Found, Failure>>,
+    ) {
+        let Some(lookup) = self.lookups.get_mut(id as usize) else { return };
+        let Some(result) = step(lookup, reactor) else { return };
+        let askers = self.lookups.remove(id as usize).end(reactor);
+        self.answers.extend(askers.into_iter().map(|asker| Answer { asker, result: result.clone() }));
+    }
+}
