@@ -66,3 +66,26 @@ fn only_get_and_head() {
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert_eq!(ask_http(&port, "POST /status HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").status, 405);
 }
+
+#[test]
+fn the_readme_configuration() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("## The status page").nth(1).unwrap();
+    let text = section.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap();
+    let (page, proxy, dead) = (Port::reserve(), Port::reserve(), [Port::reserve(), Port::reserve()]);
+    let mut text = format!("daemon off; error_log error.log; pid weir.pid;\n{text}");
+    for (shown, own) in
+        [("127.0.0.1:7780", &page), ("7777", &proxy), ("127.0.0.1:7771", &dead[0]), ("127.0.0.1:7772", &dead[1])]
+    {
+        assert!(text.contains(shown), "{shown}");
+        text = text.replace(shown, &own.v4());
+    }
+    let prefix = Prefix::new();
+    std::fs::create_dir_all(prefix.join("logs")).unwrap();
+    prefix.write("nginx.conf", text);
+    prefix.write("html/index.html", "welcome");
+    let _weir = Weir::launch(prefix, &[]);
+    wait_for("both to be down", || csv(&get(&page, "/status?format=csv&status=down")).len() == 2);
+    assert_eq!(get(&page, "/").text(), "welcome");
+    assert_eq!(get(&page, "/status/").status, 404);
+}
