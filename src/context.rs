@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use crate::event::Reactor;
-use crate::log::access::AccessLogs;
+use crate::event::{Reactor, TimerId};
+use crate::log::access::{AccessLogs, LogId};
 use crate::net::access::Match;
 use crate::relay::Buffers;
 use crate::resolver::Resolver;
@@ -37,36 +38,66 @@ pub type Epoch = usize;
 /// The engines that serve sessions, and so hold on to the logs of an epoch: `tcp` and `http`.
 const ENGINES: usize = 2;
 
-/// The access logs by epoch, with the number of engines that still use them.
-#[derive(Default)]
-pub struct Logs(Vec<Option<(AccessLogs, usize)>>);
+/// The access logs by epoch, with the one timer for all buffers that have `flush=`.
+pub struct Logs {
+    /// With the number of engines that still use them.
+    by_epoch: Vec<Option<(AccessLogs, usize)>>,
+    timer: TimerId,
+    /// When the timer runs out; `None` while no buffer waits for it.
+    due: Option<Instant>,
+}
 
 impl Logs {
-    /// Takes the logs of a new configuration and numbers it.
-    pub fn add(&mut self, logs: AccessLogs) -> Epoch {
-        self.0.push(Some((logs, ENGINES)));
-        self.0.len() - 1
+    /// No logs yet. When `timer` runs out, [`Logs::flush_due`] is to be called.
+    pub fn new(timer: TimerId) -> Self {
+        Logs { by_epoch: Vec::new(), timer, due: None }
     }
 
-    /// The logs of a configuration; `None` after [`Logs::remove`].
-    pub fn of(&mut self, epoch: Epoch) -> Option<&mut AccessLogs> {
-        self.0.get_mut(epoch)?.as_mut().map(|(logs, _)| logs)
+    /// Takes the logs of a new configuration and numbers it.
+    pub fn add(&mut self, logs: AccessLogs) -> Epoch {
+        self.by_epoch.push(Some((logs, ENGINES)));
+        self.by_epoch.len() - 1
+    }
+
+    /// Adds a line to a log of a configuration, see [`AccessLogs::write`].
+    pub fn write(&mut self, reactor: &mut Reactor, epoch: Epoch, log: LogId, line: &[u8]) {
+        let Some((logs, _)) = self.by_epoch.get_mut(epoch).and_then(Option::as_mut) else { return };
+        if let Some(due) = logs.write(log, line, reactor.now()) {
+            self.wake_at(reactor, due);
+        }
+    }
+
+    /// Writes the buffers whose time has come.
+    pub fn flush_due(&mut self, reactor: &mut Reactor) {
+        self.due = None;
+        let now = reactor.now();
+        let next = self.iter_mut().filter_map(|logs| logs.flush_due(now)).min();
+        if let Some(due) = next {
+            self.wake_at(reactor, due);
+        }
+    }
+
+    fn wake_at(&mut self, reactor: &mut Reactor, due: Instant) {
+        if self.due.is_none_or(|sooner| due < sooner) {
+            self.due = Some(due);
+            reactor.set_timer(self.timer, due);
+        }
     }
 
     /// No session of one engine uses the logs of a configuration any more; after the last engine they are written out and closed.
     pub fn remove(&mut self, epoch: Epoch) {
-        if let Some((logs, engines)) = &mut self.0[epoch] {
+        if let Some((logs, engines)) = &mut self.by_epoch[epoch] {
             *engines -= 1;
             if *engines == 0 {
                 logs.flush();
-                self.0[epoch] = None;
+                self.by_epoch[epoch] = None;
             }
         }
     }
 
     /// All logs that are open.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut AccessLogs> {
-        self.0.iter_mut().flatten().map(|(logs, _)| logs)
+        self.by_epoch.iter_mut().flatten().map(|(logs, _)| logs)
     }
 }
 

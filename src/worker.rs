@@ -60,6 +60,8 @@ mod engine {
     /// The next look for peers that have gone down.
     pub const FALLEN: u8 = 6;
     pub const RESOLVER: u8 = 7;
+    /// The time of a buffered access log.
+    pub const LOGS: u8 = 8;
     pub const HTTP: u8 = 9;
 }
 
@@ -116,10 +118,10 @@ impl Worker {
             accept_timer: reactor.add_timer(own(engine::ACCEPT)),
             fallen_timer: reactor.add_timer(own(engine::FALLEN)),
             cx: Context {
+                logs: Logs::new(reactor.add_timer(own(engine::LOGS))),
                 reactor,
                 resolver: Resolver::new(engine::RESOLVER),
                 buffers: Buffers::default(),
-                logs: Logs::default(),
                 connections: Connections::new(setup.config.events.worker_connections, setup.connections.clone()),
                 debugged: Vec::new(),
                 board: Rc::default(),
@@ -242,6 +244,7 @@ impl Worker {
                     self.tcp.stop(&mut self.cx);
                     self.http.stop(&mut self.cx);
                 }
+                engine::LOGS => self.cx.logs.flush_due(&mut self.cx.reactor),
                 engine::ACCEPT => {
                     if let Err(error) = self.resume_accepting() {
                         self.accept_failed("epoll_ctl()", &error);

@@ -145,9 +145,9 @@ pub static TABLE: &[Directive<Builder>] = &[
             repeat: true,
             ..row(
                 "error_log",
-                "path | stderr [debug | info | notice | warn | error | crit | alert | emerg]",
+                "path | stderr | syslog:server=address[,facility=name][,tag=word][,nohostname] [debug | info | notice | warn | error | crit | alert | emerg]",
                 "logs/error.log error",
-                "Where errors are logged and from which level on; may be given several times.",
+                "Where errors are logged and from which level on; may be given several times. Syslog servers are those of `access_log`, a line's level is its severity.",
             )
         },
         set: set::error_log,

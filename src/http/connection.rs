@@ -439,11 +439,14 @@ impl Session {
             return;
         }
         let values = Values { client: &self.client, request, now: cx.reactor.now() };
-        let Some(logs) = cx.logs.of(self.client.epoch) else { return };
-        for access_log in &request.location.access_logs {
-            let mut line = values.fill(&access_log.format);
+        for entry in &request.location.access_logs {
+            if !entry.wanted(|variable, out| values.write(variable, out)) {
+                continue;
+            }
+            let Some(format) = &entry.format else { continue };
+            let mut line = values.fill(format);
             line.push(b'\n');
-            logs.write(access_log.log, &line);
+            cx.logs.write(&mut cx.reactor, self.client.epoch, entry.log, &line);
         }
     }
 }

@@ -204,9 +204,9 @@ pub static TABLE: &[Directive<Level>] = &[
             row(
                 "access_log",
                 HSL,
-                "path [format [buffer=size]] | off",
+                "path | syslog:server=address[,parameter=value] [format [buffer=size [flush=time]] [if=condition]] | off",
                 "logs/access.log combined",
-                "A line for each request when it is over. Several may be given.",
+                "A line for each request when it is over, in the form `combined` when none is named. Several may be given. `buffer` and `flush`: how much and how long lines are held back. `if`: no line where this is empty or `0`. Syslog servers as for the `access_log` of `tcp {}`.",
             ),
         )),
         set: set::access_log,

@@ -4,18 +4,17 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::access_log::{Formats, Text};
 use super::head::Limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
 use super::returns::Return;
 use super::types::Types;
-use super::{
-    AccessLog, Config, Content, Keepalive, Lingering, LingeringClose, Location, ModifiedSince, Server, Tokens, listen,
-};
+use super::variables::{self, Variable};
+use super::{Config, Content, Keepalive, Lingering, LingeringClose, Location, ModifiedSince, Server, Tokens, listen};
 use crate::conf::loader::Warning;
-use crate::conf::{Error, Place, Result};
+use crate::conf::{Error, Result};
 use crate::log::access::{AccessLogs, Conflict};
+use crate::log::directive::{AccessLog, Entry, Formats};
 use crate::net::ListenOptions;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -27,7 +26,7 @@ pub struct Level {
     pub(super) index: Option<Vec<Vec<u8>>>,
     pub(super) types: Option<Rc<Types>>,
     pub(super) default_type: Option<Vec<u8>>,
-    pub(super) access_logs: Option<Vec<LogDirective>>,
+    pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
     pub(super) server_tokens: Option<Tokens>,
     pub(super) etag: Option<bool>,
     pub(super) if_modified_since: Option<ModifiedSince>,
@@ -57,19 +56,7 @@ pub struct Level {
     pub(super) locations: Vec<(Pattern, Level)>,
     /// Of `http {}` only.
     pub(super) servers: Vec<Level>,
-    pub(super) formats: Formats,
-}
-
-/// `access_log path format buffer=size`
-#[derive(Clone, Debug)]
-pub(super) struct LogDirective {
-    /// The path as written.
-    pub written: String,
-    pub path: PathBuf,
-    /// The format's name; formats can stand below the directive that names them.
-    pub format: String,
-    pub buffer: usize,
-    pub place: Place,
+    pub(super) formats: Formats<Variable>,
 }
 
 /// All `http {}` blocks while a configuration is read.
@@ -94,7 +81,8 @@ impl Builder {
     ) -> Result<Config> {
         let mut servers = Vec::new();
         for mut block in self.blocks {
-            let formats = std::mem::take(&mut block.formats);
+            let mut formats = std::mem::take(&mut block.formats);
+            formats.insert("combined", variables::combined());
             let mut assembly = Assembly { prefix, default_log: &default_log, logs: &mut *logs, formats: &formats };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
@@ -118,7 +106,7 @@ struct Assembly<'a> {
     prefix: &'a std::path::Path,
     default_log: &'a PathBuf,
     logs: &'a mut AccessLogs,
-    formats: &'a Formats,
+    formats: &'a Formats<Variable>,
 }
 
 impl Assembly<'_> {
@@ -176,21 +164,20 @@ impl Assembly<'_> {
         })
     }
 
-    fn access_logs(&mut self, said: Option<&Vec<LogDirective>>) -> Result<Vec<AccessLog>> {
+    fn access_logs(&mut self, said: Option<&Vec<AccessLog<Variable>>>) -> Result<Vec<Entry<Variable>>> {
         let Some(said) = said else {
             let conflict = |conflict: Conflict| Error::general(conflict.message(&self.default_log.to_string_lossy()));
-            let log = self.logs.add(self.default_log, 0).map_err(conflict)?;
-            return Ok(vec![AccessLog { log, format: self.formats.combined() }]);
+            let log = self.logs.add_file(self.default_log, None).map_err(conflict)?;
+            return Ok(vec![self.combined(Entry::plain(log))]);
         };
-        let mut built = Vec::new();
-        for directive in said {
-            let unknown = || Error::at(&directive.place, format!("unknown log format \"{}\"", directive.format));
-            let format: Rc<Text> = self.formats.find(&directive.format).ok_or_else(unknown)?;
-            let conflict = |conflict: Conflict| Error::at(&directive.place, conflict.message(&directive.written));
-            let log = self.logs.add(&directive.path, directive.buffer).map_err(conflict)?;
-            built.push(AccessLog { log, format });
-        }
-        Ok(built)
+        let settled: Result<Vec<_>> = said.iter().map(|log| log.settle(self.formats, self.logs)).collect();
+        Ok(settled?.into_iter().map(|entry| self.combined(entry)).collect())
+    }
+
+    /// A log without a format has nginx's own.
+    fn combined(&self, mut entry: Entry<Variable>) -> Entry<Variable> {
+        entry.format = entry.format.or_else(|| self.formats.find("combined").cloned());
+        entry
     }
 }
 

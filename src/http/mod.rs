@@ -2,9 +2,8 @@
 //!
 //! A request goes through these files: [`connection`] is its state machine, from the accepted client to the next request or the
 //! end; [`head`] and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it; the
-//! handlers ([`returns`], [`files`], [`status`]) make a [`response`]; [`output`] sends it; [`access_log`] tells of it.
+//! handlers ([`returns`], [`files`], [`status`]) make a [`response`]; [`output`] sends it; logs tell of it by [`variables`].
 
-mod access_log;
 mod body;
 mod client;
 mod connection;
@@ -34,7 +33,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::log::access::LogId;
+use crate::log::directive::Entry;
 
 pub use engine::Engine;
 pub use level::Builder;
@@ -69,7 +68,7 @@ struct Location {
     index: Vec<Vec<u8>>,
     types: Rc<types::Types>,
     default_type: Vec<u8>,
-    access_logs: Vec<AccessLog>,
+    access_logs: Vec<Entry<variables::Variable>>,
     server_tokens: Tokens,
     etag: bool,
     if_modified_since: ModifiedSince,
@@ -92,13 +91,6 @@ enum Content {
     Files,
     /// `tcp_check_status`
     Status,
-}
-
-/// `access_log`
-#[derive(Clone, Debug)]
-struct AccessLog {
-    log: LogId,
-    format: Rc<access_log::Text>,
 }
 
 /// `server_tokens`: how the server calls itself.

@@ -40,7 +40,7 @@ impl Name {
             return Err(format!("the regular expression \"{word}\" in \"server_name\" is not offered by weir yet"));
         }
         let lower = match word {
-            "$hostname" => super::variables::hostname().into_bytes(),
+            "$hostname" => crate::log::hostname().into_bytes(),
             _ => word.to_ascii_lowercase().into_bytes(),
         };
         let form = match lower.as_slice() {
@@ -52,7 +52,7 @@ impl Name {
         };
         let text = match form {
             Form::Domain(_) => word[1..].to_owned(),
-            _ if word == "$hostname" => super::variables::hostname(),
+            _ if word == "$hostname" => crate::log::hostname(),
             _ => word.to_owned(),
         };
         Ok(Name { text, form })

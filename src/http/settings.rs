@@ -3,13 +3,14 @@
 use std::rc::Rc;
 
 use super::directives::{TABLE, TYPES};
-use super::level::{Builder, Level, LogDirective};
+use super::level::{Builder, Level};
 use super::location::{Pattern, nests};
 use super::names::Name;
 use super::returns::Return;
 use super::types::Types;
-use super::{Content, Tokens};
+use super::{Content, Tokens, variables};
 use crate::conf::{Call, Result, value};
+use crate::log::directive;
 
 /// Reads one `http {}`: the setter of the main context's row.
 ///
@@ -74,37 +75,14 @@ pub(super) fn deprecated_check_status(level: &mut Level, call: &mut Call<'_>) ->
 }
 
 pub(super) fn log_format(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let rest: Vec<&[u8]> = (2..=call.count()).map(|i| call.bytes(i)).collect();
-    level.formats.add(call.text(1)?, &rest).map_err(|message| call.error(message))
+    if call.bytes(1) == b"combined" {
+        return Err(call.error("duplicate \"log_format\" name \"combined\""));
+    }
+    level.formats.add(call, variables::find)
 }
 
 pub(super) fn access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let logs = level.access_logs.get_or_insert_default();
-    let words = call.texts()?;
-    if words[0] == "off" {
-        if let Some(word) = words.get(1) {
-            return Err(call.error(format!("invalid parameter \"{word}\"")));
-        }
-        logs.clear();
-        return Ok(());
-    }
-    let mut buffer = 0;
-    for word in words.iter().skip(2) {
-        let Some(size) = word.strip_prefix("buffer=") else {
-            return Err(call.error(format!("invalid parameter \"{word}\"")));
-        };
-        buffer = value::size(size)
-            .filter(|&size| size > 0)
-            .ok_or_else(|| call.error(format!("invalid buffer size \"{size}\"")))?;
-    }
-    logs.push(LogDirective {
-        written: words[0].to_owned(),
-        path: call.path(1),
-        format: (*words.get(1).unwrap_or(&"combined")).to_owned(),
-        buffer,
-        place: call.node.place.clone(),
-    });
-    Ok(())
+    directive::add(&mut level.access_logs, call, variables::find)
 }
 
 pub(super) fn types(level: &mut Level, call: &mut Call<'_>) -> Result<()> {

@@ -11,8 +11,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::client::Client;
 use super::head::Version;
 use super::request::Request;
-use crate::log::clock;
 use crate::log::format::{Escape, Format};
+use crate::log::{clock, hostname};
 use crate::net::Address;
 
 /// What a request can tell.
@@ -110,13 +110,23 @@ const NAMES: &[(&str, Named)] = &[
 /// Text with variables of a request.
 pub(super) type Text = Format<Variable>;
 
+/// nginx's predefined `log_format`.
+const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \
+                        \"$http_user_agent\"";
+
+/// The form of lines when no other is named.
+pub(super) fn combined() -> Text {
+    compile(COMBINED.as_bytes(), Escape::Default).expect("the predefined format is right")
+}
+
 /// # Errors
 /// nginx's message: a malformed or unknown variable.
 pub(super) fn compile(text: &[u8], escape: Escape) -> Result<Text, String> {
     Format::compile(text, escape, find)
 }
 
-fn find(name: &str) -> Option<Variable> {
+/// The variable of this name.
+pub(super) fn find(name: &str) -> Option<Variable> {
     if let Some((_, named)) = NAMES.iter().find(|(known, _)| *known == name) {
         return Some(Variable::Named(*named));
     }
@@ -144,38 +154,46 @@ impl Values<'_> {
         out
     }
 
-    fn write(&self, variable: &Variable, out: &mut Vec<u8>) {
+    /// Appends the value of a variable and tells whether it has one.
+    pub(super) fn write(&self, variable: &Variable, out: &mut Vec<u8>) -> bool {
         let request = self.request;
-        match variable {
-            Variable::Named(named) => self.write_named(*named, out),
-            Variable::Http(name) => join(request.head.all(name), b", ", out),
+        let value = match variable {
+            Variable::Named(named) => return self.write_named(*named, out),
+            Variable::Http(name) => return join(request.head.all(name), b", ", out),
             Variable::SentHttp(name) => {
                 let same = |field: &&super::response::Field| field.0.eq_ignore_ascii_case(name);
-                join(request.fields.iter().filter(same).map(|(_, value)| value.as_slice()), b", ", out);
+                return join(request.fields.iter().filter(same).map(|(_, value)| value.as_slice()), b", ", out);
             }
             Variable::Arg(name) => {
                 let args = request.args.as_deref().unwrap_or_default().split(|byte| *byte == b'&');
-                out.extend(pair(args, name, true).unwrap_or_default());
+                pair(args, name, true)
             }
             Variable::Cookie(name) => {
                 let cookies = request.head.all("cookie").flat_map(|value| value.split(|byte| *byte == b';'));
-                out.extend(pair(cookies.map(<[u8]>::trim_ascii_start), name, false).unwrap_or_default());
+                pair(cookies.map(<[u8]>::trim_ascii_start), name, false)
             }
-        }
+        };
+        out.extend(value.unwrap_or_default());
+        value.is_some()
     }
 
-    fn write_named(&self, named: Named, out: &mut Vec<u8>) {
+    fn write_named(&self, named: Named, out: &mut Vec<u8>) -> bool {
         let Values { client, request, now } = *self;
         let (head, location) = (&request.head, &request.location);
         let port = |address: &Address| address.port().map(|port| port.to_string()).unwrap_or_default();
+        let mut present = true;
+        let mut optional = |value: Option<&[u8]>, out: &mut Vec<u8>| {
+            present = value.is_some();
+            out.write_all(value.unwrap_or_default())
+        };
         let written = match named {
-            Named::Args => out.write_all(request.args.as_deref().unwrap_or_default()),
+            Named::Args => optional(request.args.as_deref(), out),
             Named::BodyBytesSent => write!(out, "{}", request.output.sent().saturating_sub(request.head_sent)),
             Named::BytesSent => write!(out, "{}", request.output.sent()),
             Named::Connection => write!(out, "{}", client.number),
             Named::ConnectionRequests => write!(out, "{}", client.requests),
-            Named::ContentLength => out.write_all(head.field("content-length").unwrap_or_default()),
-            Named::ContentType => out.write_all(head.field("content-type").unwrap_or_default()),
+            Named::ContentLength => optional(head.field("content-length"), out),
+            Named::ContentType => optional(head.field("content-type"), out),
             Named::DocumentRoot => out.write_all(location.root.as_os_str().as_bytes()),
             Named::Host if request.host.is_empty() => write!(out, "{}", request.server.name),
             Named::Host => out.write_all(&request.host),
@@ -189,14 +207,14 @@ impl Values<'_> {
             Named::Pipe => out.write_all(if request.pipelined { b"p" } else { b"." }),
             Named::RemoteAddr => write!(out, "{}", client.address.host()),
             Named::RemotePort => write!(out, "{}", port(&client.address)),
-            Named::RemoteUser => out.write_all(&remote_user(head.field("authorization").unwrap_or_default())),
+            Named::RemoteUser => optional(remote_user(head.field("authorization").unwrap_or_default()).as_deref(), out),
             Named::Request => out.write_all(head.line()),
             Named::RequestCompletion => out.write_all(if client.answered { b"OK" } else { b"" }),
             Named::RequestFilename => {
                 out.write_all(location.root.as_os_str().as_bytes()).and_then(|()| out.write_all(&request.path))
             }
             Named::RequestLength => write!(out, "{}", head.length() as u64 + request.received),
-            Named::RequestMethod => out.write_all(head.method()),
+            Named::RequestMethod => optional(Some(head.method()).filter(|method| !method.is_empty()), out),
             Named::RequestTime => {
                 let taken = now.saturating_duration_since(request.started);
                 write!(out, "{}.{:03}", taken.as_secs(), taken.subsec_millis())
@@ -209,7 +227,7 @@ impl Values<'_> {
             },
             Named::ServerName => write!(out, "{}", request.server.name),
             Named::ServerPort => write!(out, "{}", port(client.local())),
-            Named::ServerProtocol if head.method().is_empty() => Ok(()),
+            Named::ServerProtocol if head.method().is_empty() => optional(None, out),
             Named::ServerProtocol => out.write_all(match head.version() {
                 Version::Http10 => b"HTTP/1.0",
                 Version::Http11 => b"HTTP/1.1",
@@ -220,16 +238,21 @@ impl Values<'_> {
             Named::Uri => out.write_all(&request.path),
         };
         debug_assert!(written.is_ok(), "writing to memory does not fail");
+        present
     }
 }
 
-fn join<'a>(values: impl Iterator<Item = &'a [u8]>, between: &[u8], out: &mut Vec<u8>) {
+/// Appends all values with something between them, and tells whether there are any.
+fn join<'a>(values: impl Iterator<Item = &'a [u8]>, between: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut any = false;
     for (number, value) in values.enumerate() {
+        any = true;
         if number > 0 {
             out.extend(between);
         }
         out.extend(value);
     }
+    any
 }
 
 /// The value of the first `name=value`.
@@ -242,19 +265,14 @@ fn pair<'a>(mut pairs: impl Iterator<Item = &'a [u8]>, name: &str, any_case: boo
 }
 
 /// The user of `Authorization: Basic`, whether or not anything checked it, as in nginx.
-fn remote_user(field: &[u8]) -> Vec<u8> {
+fn remote_user(field: &[u8]) -> Option<Vec<u8>> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let basic = field.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "));
     let decoded = basic.and_then(|(_, text)| GeneralPurpose::new(&STANDARD, config).decode(text.trim_ascii()).ok());
-    let mut user = decoded.unwrap_or_default();
-    let colon = memchr::memchr(b':', &user).unwrap_or_default();
+    let mut user = decoded?;
+    let colon = memchr::memchr(b':', &user).filter(|colon| *colon > 0)?;
     user.truncate(colon);
-    user
-}
-
-/// The name of this machine in lower case, nginx's `$hostname`.
-pub(super) fn hostname() -> String {
-    nix::unistd::gethostname().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default()
+    Some(user)
 }
 
 #[cfg(test)]
@@ -277,10 +295,10 @@ mod tests {
         assert_eq!(pair(split("a=1&B=2=3&c"), "b", true), Some(&b"2=3"[..]));
         assert_eq!(pair(split("a=1&B=2"), "b", false), None);
         assert_eq!(pair(split("c"), "c", true), None);
-        assert_eq!(remote_user(b"Basic dXNlcjpwYXNz"), b"user");
-        assert_eq!(remote_user(b"basic dXNlcjpwYQ"), b"user");
+        assert_eq!(remote_user(b"Basic dXNlcjpwYXNz").as_deref(), Some(&b"user"[..]));
+        assert_eq!(remote_user(b"basic dXNlcjpwYQ").as_deref(), Some(&b"user"[..]));
         for none in [&b""[..], b"Basic", b"Basic !", b"Bearer dXNlcjpwYXNz", b"Basic dXNlcg=="] {
-            assert_eq!(remote_user(none), b"");
+            assert_eq!(remote_user(none), None);
         }
     }
 }

@@ -1,14 +1,16 @@
-//! Access logs: files shared by all servers that name the same path, written a line at a time or buffered.
+//! Access logs: files shared by all servers that name the same path, written a line at a time or buffered, and syslog servers.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::clock;
 use super::error::{Level, Record, emit};
 use super::file;
+use super::syslog::{Sender, Target};
 
-/// Seconds between two complaints about one file (nginx's own interval).
+/// Seconds between two complaints about one log (nginx's own interval).
 const COMPLAINT_INTERVAL: i64 = 60;
 
 /// One file cannot have two buffers.
@@ -22,94 +24,146 @@ impl Conflict {
     }
 }
 
-/// A file of an [`AccessLogs`].
+/// A log of an [`AccessLogs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogId(pub usize);
 
-/// All access log files of a configuration. Opened by the master before workers are forked (so that files are made by
-/// root, as nginx does), written by each worker.
+/// `buffer=` and `flush=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffering {
+    /// Bytes after which lines are written.
+    pub size: usize,
+    /// How long a line waits at most; `None`: until the buffer is full.
+    pub flush: Option<Duration>,
+}
+
+/// All access logs of a configuration. Files are opened by the master before workers are forked (so that they are made by
+/// root, as nginx does), and written by each worker.
 #[derive(Default)]
 pub struct AccessLogs {
-    files: Vec<AccessLog>,
+    logs: Vec<AccessLog>,
 }
 
 impl AccessLogs {
-    /// Names a file during configuration; the same path gives the same id. `buffer` is the size after which lines are
-    /// written (0: each at once). Different buffers for one path: the error is nginx's
-    /// `access_log "path" already defined with conflicting parameters`.
-    pub fn add(&mut self, path: &Path, buffer: usize) -> Result<LogId, Conflict> {
-        if let Some(id) = self.files.iter().position(|log| log.path == path) {
-            if self.files[id].size != buffer {
-                return Err(Conflict);
-            }
-            return Ok(LogId(id));
+    /// Names a file during configuration; the same path gives the same id, and whoever names it without `buffering` shares
+    /// that of the others.
+    ///
+    /// # Errors
+    /// Different buffers for one path.
+    pub fn add_file(&mut self, path: &Path, buffering: Option<Buffering>) -> Result<LogId, Conflict> {
+        let known =
+            self.logs.iter().position(|log| matches!(&log.output, Output::File { path: named, .. } if named == path));
+        let Some(known) = known else {
+            return Ok(self.push(Output::File { path: path.to_owned(), file: None }, buffering));
+        };
+        let log = &mut self.logs[known];
+        match (log.buffering, buffering) {
+            (Some(one), Some(other)) if one != other => return Err(Conflict),
+            (known, said) => log.buffering = known.or(said),
         }
-        self.files.push(AccessLog {
-            path: path.to_owned(),
-            file: None,
-            size: buffer,
-            buffer: Vec::new(),
-            complained: None,
-        });
-        Ok(LogId(self.files.len() - 1))
+        Ok(LogId(known))
+    }
+
+    /// Names a syslog server during configuration.
+    pub fn add_syslog(&mut self, target: &Target) -> LogId {
+        let known =
+            self.logs.iter().position(|log| matches!(&log.output, Output::Syslog(known) if known.target() == target));
+        match known {
+            Some(known) => LogId(known),
+            None => self.push(Output::Syslog(Sender::new(target)), None),
+        }
+    }
+
+    fn push(&mut self, output: Output, buffering: Option<Buffering>) -> LogId {
+        self.logs.push(AccessLog { output, buffering, buffer: Vec::new(), due: None, complained: None });
+        LogId(self.logs.len() - 1)
     }
 
     /// Opens every file (append, 0644, `O_CLOEXEC`).
     pub fn open(&mut self) -> Result<(), (PathBuf, io::Error)> {
-        for log in &mut self.files {
-            log.file = Some(file::open(&log.path).map_err(|error| (log.path.clone(), error))?);
+        for log in &mut self.logs {
+            if let Output::File { path, file } = &mut log.output {
+                *file = Some(file::open(path).map_err(|error| (path.clone(), error))?);
+            }
         }
         Ok(())
     }
 
-    /// Adds a line (its `\n` included). A write that fails is logged (`[alert] write() to "path" failed`), at most once a minute a file,
-    /// and the line is lost; a buffer that was to be written is dropped with it, so memory stays bounded.
-    pub fn write(&mut self, id: LogId, line: &[u8]) {
-        self.files[id.0].add(line);
+    /// Adds a line (its `\n` included; syslog servers get it without). A write that fails is logged (`[alert] write() to "path"
+    /// failed`), at most once a minute a log, and the line is lost; a buffer that was to be written is dropped with it, so memory
+    /// stays bounded. When the line is the first of a buffer with `flush=`, returns when that is to be written by [`AccessLogs::flush_due`].
+    pub fn write(&mut self, id: LogId, line: &[u8], now: Instant) -> Option<Instant> {
+        self.logs[id.0].add(line, now)
+    }
+
+    /// Writes the buffers whose time has come, and returns when the next one's does.
+    pub fn flush_due(&mut self, now: Instant) -> Option<Instant> {
+        for log in &mut self.logs {
+            if log.due.is_some_and(|due| due <= now) {
+                log.flush();
+            }
+        }
+        self.logs.iter().filter_map(|log| log.due).min()
     }
 
     /// Writes what is buffered.
     pub fn flush(&mut self) {
-        self.files.iter_mut().for_each(AccessLog::flush);
+        self.logs.iter_mut().for_each(AccessLog::flush);
     }
 
     /// Flushes, then opens every file anew by its path (USR1); a file that cannot be opened stays open as it was, with an `[emerg]` line.
     /// `owner` as in [`super::error::reopen`].
     pub fn reopen(&mut self, owner: Option<u32>) {
-        for log in &mut self.files {
+        for log in &mut self.logs {
             log.flush();
-            match file::reopen(&log.path, owner) {
-                Ok(file) => log.file = Some(file),
-                Err(failure) => failure.report(),
+            if let Output::File { path, file } = &mut log.output {
+                match file::reopen(path, owner) {
+                    Ok(new) => *file = Some(new),
+                    Err(failure) => failure.report(),
+                }
             }
         }
     }
 }
 
-/// One file.
+/// Where lines end up.
+enum Output {
+    File { path: PathBuf, file: Option<File> },
+    Syslog(Sender),
+}
+
+/// One file or syslog server.
 struct AccessLog {
-    path: PathBuf,
-    file: Option<File>,
-    /// The size of `buffer` when full; 0: lines are written at once.
-    size: usize,
+    output: Output,
+    /// `None`: lines are written at once.
+    buffering: Option<Buffering>,
     buffer: Vec<u8>,
+    /// When the buffer is to be written; `None` while it is empty or may wait for ever.
+    due: Option<Instant>,
     /// When a write last failed and was logged, in seconds since 1970.
     complained: Option<i64>,
 }
 
 impl AccessLog {
-    fn add(&mut self, line: &[u8]) {
-        if self.buffer.len() + line.len() > self.size {
+    fn add(&mut self, line: &[u8], now: Instant) -> Option<Instant> {
+        let Buffering { size, flush } = self.buffering.unwrap_or(Buffering { size: 0, flush: None });
+        if self.buffer.len() + line.len() > size {
             self.flush();
         }
-        if line.len() > self.size {
+        if line.len() > size {
             self.put(line);
-            return;
+            return None;
         }
+        let first = self.buffer.is_empty();
         self.buffer.extend_from_slice(line);
+        if first {
+            self.due = flush.map(|flush| now + flush);
+        }
+        self.due.filter(|_| first)
     }
 
     fn flush(&mut self) {
+        self.due = None;
         if self.buffer.is_empty() {
             return;
         }
@@ -121,28 +175,38 @@ impl AccessLog {
 
     /// One `write(2)`. What it leaves is lost: a second try would tear lines that other workers write meanwhile.
     fn put(&mut self, bytes: &[u8]) {
-        let Some(file) = &mut self.file else { return };
-        let written = file.write(bytes);
-        if matches!(written, Ok(n) if n == bytes.len()) {
-            return;
-        }
-        let now = clock::unix_seconds();
-        if self.complained.is_some_and(|last| now - last < COMPLAINT_INTERVAL) {
-            return;
-        }
-        self.complained = Some(now);
-        let path = self.path.display();
-        match written {
-            Ok(n) => emit(
-                &Record::new(Level::Alert),
-                format_args!("write() to \"{path}\" was incomplete: {n} of {}", bytes.len()),
-            ),
-            Err(error) => emit(
-                &Record { error: Some(&error), ..Record::new(Level::Alert) },
-                format_args!("write() to \"{path}\" failed"),
-            ),
+        match &mut self.output {
+            Output::File { path, file: Some(file) } => match file.write(bytes) {
+                Ok(count) if count == bytes.len() => {}
+                Ok(count) => {
+                    let path = path.display();
+                    let message = format_args!("write() to \"{path}\" was incomplete: {count} of {}", bytes.len());
+                    complain(&mut self.complained, Level::Alert, None, message);
+                }
+                Err(error) => {
+                    let message = format_args!("write() to \"{}\" failed", path.display());
+                    complain(&mut self.complained, Level::Alert, Some(&error), message);
+                }
+            },
+            Output::File { file: None, .. } => {}
+            Output::Syslog(sender) => {
+                if let Err(error) = sender.send(bytes.strip_suffix(b"\n").unwrap_or(bytes)) {
+                    let message = format_args!("send() to syslog server {} failed", sender.target());
+                    complain(&mut self.complained, Level::Warn, Some(&error), message);
+                }
+            }
         }
     }
+}
+
+/// Tells of lost lines, not too often.
+fn complain(last: &mut Option<i64>, level: Level, error: Option<&io::Error>, message: std::fmt::Arguments<'_>) {
+    let now = clock::unix_seconds();
+    if last.is_some_and(|last| now - last < COMPLAINT_INTERVAL) {
+        return;
+    }
+    *last = Some(now);
+    emit(&Record { error, ..Record::new(level) }, message);
 }
 
 #[cfg(test)]
@@ -150,9 +214,13 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn one(path: &Path, buffer: usize) -> (AccessLogs, LogId) {
+    fn buffer(size: usize) -> Option<Buffering> {
+        Some(Buffering { size, flush: None })
+    }
+
+    fn one(path: &Path, buffering: Option<Buffering>) -> (AccessLogs, LogId) {
         let mut logs = AccessLogs::default();
-        let id = logs.add(path, buffer).unwrap();
+        let id = logs.add_file(path, buffering).unwrap();
         logs.open().unwrap();
         (logs, id)
     }
@@ -160,17 +228,44 @@ mod tests {
     #[test]
     fn one_path_is_one_file() {
         let mut logs = AccessLogs::default();
-        let a = logs.add(Path::new("/a"), 0).unwrap();
-        let b = logs.add(Path::new("/b"), 4096).unwrap();
+        let a = logs.add_file(Path::new("/a"), None).unwrap();
+        let b = logs.add_file(Path::new("/b"), buffer(4096)).unwrap();
         assert_ne!(a, b);
-        assert_eq!(logs.add(Path::new("/b"), 4096), Ok(b));
-        assert_eq!(logs.add(Path::new("/b"), 0), Err(Conflict));
+        assert_eq!(logs.add_file(Path::new("/b"), buffer(4096)), Ok(b));
+        assert_eq!(logs.add_file(Path::new("/b"), None), Ok(b));
+        assert_eq!(logs.add_file(Path::new("/b"), buffer(1)), Err(Conflict));
+        assert_eq!(logs.add_file(Path::new("/a"), buffer(1)), Ok(a));
+        let flushed = Some(Buffering { size: 1, flush: Some(Duration::from_secs(1)) });
+        assert_eq!(logs.add_file(Path::new("/a"), flushed), Err(Conflict));
+    }
+
+    #[test]
+    fn the_first_line_of_a_buffer_sets_its_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let second = Duration::from_secs(1);
+        let (mut logs, id) = one(&path, Some(Buffering { size: 8, flush: Some(second) }));
+        let now = Instant::now();
+        assert_eq!(logs.write(id, b"abc\n", now), Some(now + second));
+        assert_eq!(logs.write(id, b"def\n", now + second / 2), None);
+        assert_eq!(logs.flush_due(now + second / 2), Some(now + second));
+        assert_eq!(fs::read(&path).unwrap(), b"");
+        assert_eq!(logs.flush_due(now + second), None);
+        assert_eq!(fs::read(&path).unwrap(), b"abc\ndef\n");
+        assert_eq!(logs.write(id, b"longer than that\n", now), None);
+        let later = now + 5 * second;
+        assert_eq!(logs.write(id, b"full up\n", later), Some(later + second));
+        assert_eq!(
+            logs.write(id, b"next\n", later + second / 2),
+            Some(later + second * 3 / 2),
+            "a new buffer, a new time"
+        );
     }
 
     #[test]
     fn a_file_that_cannot_be_opened_is_named() {
         let mut logs = AccessLogs::default();
-        logs.add(Path::new("/nonexistent/access.log"), 0).unwrap();
+        logs.add_file(Path::new("/nonexistent/access.log"), None).unwrap();
         let (path, error) = logs.open().unwrap_err();
         assert_eq!((path.to_str().unwrap(), error.raw_os_error()), ("/nonexistent/access.log", Some(libc::ENOENT)));
     }
@@ -180,8 +275,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         fs::write(&path, "old\n").unwrap();
-        let (mut logs, id) = one(&path, 0);
-        logs.write(id, b"new\n");
+        let (mut logs, id) = one(&path, None);
+        logs.write(id, b"new\n", Instant::now());
         assert_eq!(fs::read(&path).unwrap(), b"old\nnew\n");
     }
 
@@ -189,35 +284,35 @@ mod tests {
     fn buffered_lines_wait_until_the_next_does_not_fit() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let (mut logs, id) = one(&path, 8);
-        logs.write(id, b"abc\n");
-        logs.write(id, b"def\n");
+        let (mut logs, id) = one(&path, buffer(8));
+        logs.write(id, b"abc\n", Instant::now());
+        logs.write(id, b"def\n", Instant::now());
         assert_eq!(fs::read(&path).unwrap(), b"");
-        logs.write(id, b"g\n");
+        logs.write(id, b"g\n", Instant::now());
         assert_eq!(fs::read(&path).unwrap(), b"abc\ndef\n");
-        logs.write(id, b"larger than it\n");
+        logs.write(id, b"larger than it\n", Instant::now());
         assert_eq!(fs::read(&path).unwrap(), b"abc\ndef\ng\nlarger than it\n");
-        logs.write(id, b"end\n");
+        logs.write(id, b"end\n", Instant::now());
         logs.flush();
         logs.flush();
         assert_eq!(fs::read(&path).unwrap(), b"abc\ndef\ng\nlarger than it\nend\n");
-        assert_eq!(logs.files[0].buffer.capacity(), 8);
+        assert_eq!(logs.logs[0].buffer.capacity(), 8);
     }
 
     #[test]
     fn a_full_disk_loses_lines_and_complains_once_a_minute() {
-        let (mut logs, id) = one(Path::new("/dev/full"), 8);
+        let (mut logs, id) = one(Path::new("/dev/full"), buffer(8));
         for _ in 0..100 {
-            logs.write(id, b"1234567\n");
+            logs.write(id, b"1234567\n", Instant::now());
         }
-        let log = &mut logs.files[0];
+        let log = &mut logs.logs[0];
         assert!(log.buffer.len() <= 8);
         let earlier = log.complained.unwrap() - 59;
         log.complained = Some(earlier);
         log.flush();
         assert_eq!(log.complained, Some(earlier));
         log.complained = Some(earlier - 1);
-        log.add(b"1234567\n");
+        log.add(b"1234567\n", Instant::now());
         log.flush();
         assert!(log.complained.unwrap() > earlier);
     }
@@ -226,11 +321,11 @@ mod tests {
     fn reopening_writes_the_rest_to_the_old_file() {
         let dir = tempfile::tempdir().unwrap();
         let (path, moved) = (dir.path().join("log"), dir.path().join("log.1"));
-        let (mut logs, id) = one(&path, 100);
-        logs.write(id, b"one\n");
+        let (mut logs, id) = one(&path, buffer(100));
+        logs.write(id, b"one\n", Instant::now());
         fs::rename(&path, &moved).unwrap();
         logs.reopen(None);
-        logs.write(id, b"two\n");
+        logs.write(id, b"two\n", Instant::now());
         logs.flush();
         assert_eq!(fs::read(&moved).unwrap(), b"one\n");
         assert_eq!(fs::read(&path).unwrap(), b"two\n");
@@ -240,11 +335,11 @@ mod tests {
     fn a_file_that_cannot_be_reopened_stays_in_use() {
         let dir = tempfile::tempdir().unwrap();
         let (path, moved) = (dir.path().join("log"), dir.path().join("log.1"));
-        let (mut logs, id) = one(&path, 0);
+        let (mut logs, id) = one(&path, None);
         fs::rename(&path, &moved).unwrap();
         fs::create_dir(&path).unwrap();
         logs.reopen(None);
-        logs.write(id, b"still here\n");
+        logs.write(id, b"still here\n", Instant::now());
         assert_eq!(fs::read(&moved).unwrap(), b"still here\n");
     }
 }

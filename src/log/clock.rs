@@ -13,6 +13,8 @@ const LOG: &str = "%Y/%m/%d %H:%M:%S";
 const LOCAL: &str = "%d/%b/%Y:%H:%M:%S %z";
 /// The form of [`now_iso8601`].
 const ISO8601: &str = "%Y-%m-%dT%H:%M:%S%:z";
+/// The form of [`now_syslog`].
+const SYSLOG: &str = "%b %e %H:%M:%S";
 
 /// `2011/08/02 06:19:07`, the form of the error log and of the tcp access log.
 pub fn now_log() -> String {
@@ -32,6 +34,11 @@ pub fn now_local() -> String {
 /// `2026-11-21T20:31:05+00:00`, nginx's `$time_iso8601`.
 pub fn now_iso8601() -> String {
     cached(|texts| texts.iso8601.clone())
+}
+
+/// `Nov  1 20:31:05`, the timestamp of RFC 3164.
+pub fn now_syslog() -> String {
+    cached(|texts| texts.syslog.clone())
 }
 
 /// Seconds since 1970 with milliseconds, nginx's `$msec`: `1700000000.123`.
@@ -60,6 +67,7 @@ struct Texts {
     log: String,
     local: String,
     iso8601: String,
+    syslog: String,
 }
 
 impl Texts {
@@ -70,6 +78,7 @@ impl Texts {
             log: time.format(LOG).to_string(),
             local: time.format(LOCAL).to_string(),
             iso8601: time.format(ISO8601).to_string(),
+            syslog: time.format(SYSLOG).to_string(),
         }
     }
 }

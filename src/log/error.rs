@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::debug;
 use super::file::{self, Failure};
 use super::line::Line;
+use super::syslog::{self, Sender};
 
 /// nginx's eight levels, gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +53,8 @@ pub enum Target {
     Stderr,
     /// A file, by its full path.
     File(PathBuf),
+    /// A syslog server; a line's level is its severity.
+    Syslog(syslog::Target),
 }
 
 /// One `error_log` directive.
@@ -63,14 +66,14 @@ pub struct Sink {
     pub level: Level,
 }
 
-/// Reads the arguments of `error_log`: `file | stderr [level]`, the level being `error` when none is given. The path stays as it
+/// Reads the arguments of `error_log`: `file | stderr | syslog:server=... [level]`, the level being `error` when none is given. The path stays as it
 /// is written; the caller makes it a full one. The error is the message for the operator.
 pub fn parse_sink(words: &[&str]) -> Result<Sink, String> {
     let Some((&target, levels)) = words.split_first() else {
         return Err(String::from("invalid number of arguments in \"error_log\" directive"));
     };
-    if let Some(kind) = ["syslog:", "memory:"].into_iter().find(|kind| target.starts_with(kind)) {
-        return Err(format!("\"{kind}\" is not supported in \"error_log\" directive"));
+    if target.starts_with("memory:") {
+        return Err("\"memory:\" is not supported in \"error_log\" directive".into());
     }
     let mut chosen = None;
     for &word in levels {
@@ -80,7 +83,11 @@ pub fn parse_sink(words: &[&str]) -> Result<Sink, String> {
             return Err(format!("duplicate log level \"{word}\""));
         }
     }
-    let target = if target == "stderr" { Target::Stderr } else { Target::File(PathBuf::from(target)) };
+    let target = match target.strip_prefix("syslog:") {
+        Some(server) => Target::Syslog(syslog::Target::parse(server)?),
+        None if target == "stderr" => Target::Stderr,
+        None => Target::File(PathBuf::from(target)),
+    };
     Ok(Sink { target, level: chosen.unwrap_or(Level::Error) })
 }
 
@@ -112,7 +119,7 @@ pub fn enabled(level: Level) -> bool {
     level as u8 <= THRESHOLD.load(Ordering::Relaxed)
 }
 
-/// Writes a line to every sink whose level allows it, by one `write(2)` each. A line that cannot be written (full disk, closed pipe) is
+/// Writes a line to every sink whose level allows it, by one `write(2)` each. A line that cannot be written (full disk, closed pipe, no syslog server) is
 /// lost, never an error. Lines are cut at 2048 bytes, as nginx's are; control characters appear as `\x0A`.
 /// Before any [`install`], lines go to stderr at level `notice` in nginx's short form `weir: [emerg] message`, as nginx
 /// does while it reads its configuration; after it, lines of level `warn` and graver are copied to stderr in that form while
@@ -145,6 +152,7 @@ pub fn open(sinks: &[Sink]) -> Result<Opened, (PathBuf, io::Error)> {
                 let file = file::open(path).map_err(|error| (path.clone(), error))?;
                 Output::File(path.clone(), file)
             }
+            Target::Syslog(target) => Output::Syslog(Sender::new(target)),
         };
         Ok(OpenSink { output, level: sink.level })
     };
@@ -173,7 +181,7 @@ pub fn reopen(owner: Option<u32>) {
 pub fn first_file() -> Option<File> {
     log().sinks.iter().flatten().find_map(|sink| match &sink.output {
         Output::File(_, file) => file.try_clone().ok(),
-        Output::Stderr => None,
+        Output::Stderr | Output::Syslog(_) => None,
     })
 }
 
@@ -185,6 +193,7 @@ struct OpenSink {
 enum Output {
     Stderr,
     File(PathBuf, File),
+    Syslog(Sender),
 }
 
 /// The error log of a process.
@@ -222,21 +231,22 @@ impl Log {
         sinks.iter().map(|sink| sink.level as u8).fold(copied, u8::max)
     }
 
-    fn write(&self, line: &Line, stderr: &mut impl Write) {
-        let Some(sinks) = &self.sinks else {
+    fn write(&mut self, line: &Line, stderr: &mut impl Write) {
+        let Some(sinks) = &mut self.sinks else {
             if line.level <= EARLY {
                 let _ = stderr.write(&line.short());
             }
             return;
         };
         let mut on_stderr = false;
-        for sink in sinks.iter().filter(|sink| line.forced || line.level <= sink.level) {
-            let _ = match &sink.output {
+        for sink in sinks.iter_mut().filter(|sink| line.forced || line.level <= sink.level) {
+            let _ = match &mut sink.output {
                 Output::Stderr => {
                     on_stderr = true;
-                    stderr.write(line.full())
+                    stderr.write(line.full()).map(drop)
                 }
-                Output::File(_, file) => (&*file).write(line.full()),
+                Output::File(_, file) => file.write(line.full()).map(drop),
+                Output::Syslog(sender) => sender.send_error(line.level, line.full().trim_ascii_end()),
             };
         }
         if self.copy && line.level <= COPIED && !on_stderr {

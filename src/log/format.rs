@@ -5,9 +5,9 @@ use crate::conf::template::{self, Part};
 /// Which bytes of a value are written otherwise; nginx's `escape=`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Escape {
-    /// `"`, `\` and bytes below 32 or above 126 as `\xXX`; an empty value as `-`.
+    /// `"`, `\` and bytes below 32 or above 126 as `\xXX`; a variable without value as `-`.
     Default,
-    /// As in a JSON string; an empty value as nothing.
+    /// As in a JSON string; a variable without value as nothing.
     Json,
     /// Values as they are.
     #[default]
@@ -34,25 +34,40 @@ impl<V> Format<V> {
     /// # Errors
     /// nginx's message: a malformed or unknown variable.
     pub fn compile(text: &[u8], escape: Escape, variable: impl Fn(&str) -> Option<V>) -> Result<Self, String> {
-        let piece = |part| match part {
-            Part::Literal(bytes) => Ok(Piece::Text(bytes)),
-            Part::Variable(name) => {
-                variable(&name).map(Piece::Value).ok_or_else(|| format!("unknown \"{name}\" variable"))
-            }
-        };
-        let pieces = template::parse(text)?.into_iter().map(piece).collect::<Result<_, _>>()?;
-        Ok(Format { pieces, escape })
+        let mut format = Format { pieces: Vec::new(), escape };
+        format.append(text, variable)?;
+        Ok(format)
     }
 
-    /// Appends the filled-in text to `out`; `write` appends the value of a variable, nothing where it has none.
-    pub fn fill(&self, out: &mut Vec<u8>, mut write: impl FnMut(&V, &mut Vec<u8>)) {
+    /// Compiles `text` behind what is there; no variable's name reaches over the seam.
+    ///
+    /// # Errors
+    /// As of [`Format::compile`].
+    pub(super) fn append(&mut self, text: &[u8], variable: impl Fn(&str) -> Option<V>) -> Result<(), String> {
+        for part in template::parse(text)? {
+            self.pieces.push(match part {
+                Part::Literal(bytes) => Piece::Text(bytes),
+                Part::Variable(name) => {
+                    Piece::Value(variable(&name).ok_or_else(|| format!("unknown \"{name}\" variable"))?)
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Appends the filled-in text to `out`. `write` appends the value of a variable and tells whether it has one: an
+    /// empty value is not the same as none.
+    pub fn fill(&self, out: &mut Vec<u8>, mut write: impl FnMut(&V, &mut Vec<u8>) -> bool) {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(bytes) => out.extend_from_slice(bytes),
                 Piece::Value(variable) => {
                     let start = out.len();
-                    write(variable, out);
-                    self.escape.apply(out, start);
+                    if write(variable, out) {
+                        self.escape.apply(out, start);
+                    } else if self.escape == Escape::Default {
+                        out.push(b'-');
+                    }
                 }
             }
         }
@@ -67,9 +82,6 @@ impl Escape {
             Escape::Default => (32..127).contains(byte) && *byte != b'"' && *byte != b'\\',
             Escape::Json => *byte >= 32 && *byte != b'"' && *byte != b'\\',
         };
-        if self == Escape::Default && out.len() == start {
-            out.push(b'-');
-        }
         if out[start..].iter().all(plain) {
             return;
         }
@@ -97,20 +109,44 @@ impl Escape {
 mod tests {
     use super::*;
 
-    fn filled(escape: Escape, value: &[u8]) -> Vec<u8> {
+    fn filled(escape: Escape, value: Option<&[u8]>) -> Vec<u8> {
         let format = Format::compile(b"<$x>", escape, |name| (name == "x").then_some(())).unwrap();
         let mut out = b"begin".to_vec();
-        format.fill(&mut out, |(), out| out.extend_from_slice(value));
+        format.fill(&mut out, |(), out| {
+            out.extend_from_slice(value.unwrap_or_default());
+            value.is_some()
+        });
         out
     }
 
     #[test]
     fn values_are_escaped_and_text_is_not() {
-        assert_eq!(filled(Escape::None, b"a\"\n"), b"begin<a\"\n>");
-        assert_eq!(filled(Escape::Default, b"a\"\\\n\xff"), b"begin<a\\x22\\x5C\\x0A\\xFF>");
-        assert_eq!(filled(Escape::Default, b""), b"begin<->");
-        assert_eq!(filled(Escape::Json, b"a\"\\\n\x01\xff"), b"begin<a\\\"\\\\\\n\\u0001\xff>");
-        assert_eq!(filled(Escape::Json, b""), b"begin<>");
+        let some = |escape, value: &[u8]| filled(escape, Some(value));
+        assert_eq!(some(Escape::None, b"a\"\n"), b"begin<a\"\n>");
+        assert_eq!(some(Escape::Default, b"a\"\\\n\x7f\xff"), b"begin<a\\x22\\x5C\\x0A\\x7F\\xFF>");
+        assert_eq!(some(Escape::Json, b"a\"\\\n\x01\xff"), b"begin<a\\\"\\\\\\n\\u0001\xff>");
+    }
+
+    #[test]
+    fn no_value_is_not_an_empty_one() {
+        assert_eq!(filled(Escape::Default, Some(b"")), b"begin<>");
+        assert_eq!(filled(Escape::Default, None), b"begin<->");
+        for escape in [Escape::Json, Escape::None] {
+            assert_eq!(filled(escape, None), b"begin<>");
+        }
+    }
+
+    #[test]
+    fn names_end_with_the_text_they_stand_in() {
+        let known = |name: &str| (name == "a").then_some(());
+        let mut format = Format::compile(b"$a", Escape::None, known).unwrap();
+        format.append(b"b$a", known).unwrap();
+        let mut out = Vec::new();
+        format.fill(&mut out, |(), out| {
+            out.push(b'1');
+            true
+        });
+        assert_eq!(out, b"1b1");
     }
 
     #[test]

@@ -10,11 +10,18 @@
 
 pub mod access;
 pub mod clock;
+pub mod directive;
 pub mod error;
 pub mod format;
+pub mod syslog;
 
 mod debug;
 mod file;
 mod line;
 
 pub use error::{Level, Record, emit, enabled, message};
+
+/// The machine's name in small letters, as nginx writes it.
+pub fn hostname() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
+}

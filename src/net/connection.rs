@@ -78,6 +78,27 @@ impl Connection {
         }
     }
 
+    /// Looks at what waits without taking it. `Some(0)`: the peer has ended its side; `None`: nothing waits. Whoever wants more
+    /// than there is says so by [`Reactor::clear_readable`].
+    ///
+    /// # Errors
+    /// What recv(2) says.
+    pub fn peek(&self, reactor: &mut Reactor, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            // SAFETY: initialized bytes are valid as ones that may be uninitialized, and recv(2) writes nothing but bytes.
+            let target = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [std::mem::MaybeUninit<u8>]) };
+            return match self.socket.recv_with_flags(target, libc::MSG_PEEK) {
+                Ok(count) => Ok(Some(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    reactor.clear_readable(self.source, true);
+                    Ok(None)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
     /// Writes from `bytes` what the kernel takes; 0 when it takes nothing now.
     ///
     /// # Errors

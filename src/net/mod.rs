@@ -1,4 +1,4 @@
-//! Addresses, access rules, listeners, connections.
+//! Addresses, access rules, listeners, connections, the PROXY protocol.
 
 #![allow(unsafe_code)] // accept4 with the peer's address, EPOLLEXCLUSIVE: see listener.rs
 
@@ -6,6 +6,7 @@ pub mod access;
 pub mod address;
 pub mod connection;
 pub mod listener;
+pub mod proxy_protocol;
 
 pub use address::Address;
 pub use connection::Connection;

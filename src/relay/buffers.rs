@@ -36,6 +36,13 @@ impl Buffers {
         buffer
     }
 
+    /// Copies bytes from elsewhere into a buffer of the pool.
+    pub fn keep_copy(&mut self, bytes: &[u8]) -> BytesMut {
+        let mut buffer = self.pool.pop().unwrap_or_default();
+        buffer.extend_from_slice(bytes);
+        buffer
+    }
+
     /// Takes a buffer back.
     pub fn put(&mut self, buffer: Option<BytesMut>) {
         if let Some(mut buffer) = buffer

@@ -189,6 +189,12 @@ impl Relay {
         }
     }
 
+    /// What the upstream is to get before the client's first byte.
+    pub fn precede(&mut self, bytes: &[u8], buffers: &mut Buffers, now: Instant) {
+        self.flows[Side::Client as usize].kept = Some(buffers.keep_copy(bytes));
+        self.stalled = Some(now);
+    }
+
     /// Bytes read from a side so far.
     pub fn received(&self, from: Side) -> u64 {
         self.flows[from as usize].received
@@ -387,3 +393,6 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

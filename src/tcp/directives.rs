@@ -1,12 +1,14 @@
 //! The directives of `tcp {}` and of the `server {}` in it.
 
-use super::level::{AccessLog, Builder, Level, Pass};
+use super::level::{Builder, Level, Pass};
 use super::listen;
-use super::variables;
+use super::variables::{self, Variable};
 use crate::conf::loader::Warning;
-use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row, value};
+use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row};
+use crate::log::directive;
 use crate::log::format::Escape;
 use crate::net::access::{Match, Rule};
+use crate::net::proxy_protocol::Version;
 use crate::resolver;
 use crate::upstream;
 
@@ -88,9 +90,9 @@ pub static TABLE: &[Directive<Level>] = &[
             "listen",
             S,
             Arity::AtLeast(1),
-            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ipv6only=on|off]",
+            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ipv6only=on|off] [proxy_protocol]",
             "-",
-            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first.",
+            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first. `proxy_protocol`: clients begin with a header of the PROXY protocol, version 1 or 2; without it they are closed.",
         )),
         set: |level, call| {
             let directive = listen::Directive::parse(call)?;
@@ -232,15 +234,68 @@ pub static TABLE: &[Directive<Level>] = &[
         set: |level, call| add_rule(level, call, false),
     },
     Directive {
+        row: row(
+            "proxy_protocol_timeout",
+            MS,
+            Arity::Exactly(1),
+            "time",
+            "30s",
+            "How long a client of a `listen ... proxy_protocol` may take for the header.",
+        ),
+        set: |level, call| {
+            level.proxy_protocol_timeout = Some(call.time()?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: repeated(row(
+            "set_real_ip_from",
+            MS,
+            Arity::Exactly(1),
+            "address | CIDR | unix:",
+            "-",
+            "Who may send a PROXY protocol header: with it, the client of the session is the one in the header, for rules, logs and balancing, and other senders are closed. Without it a header only sets `$proxy_protocol_addr`. Those of a server replace those of `tcp {}`.",
+        )),
+        set: add_real_ip_from,
+    },
+    Directive {
+        row: row(
+            "proxy_protocol",
+            MS,
+            Arity::Exactly(1),
+            "on | v2 | off",
+            "off",
+            "Whether servers are told the client's address by a PROXY protocol header, of version 1 or 2.",
+        ),
+        set: |level, call| {
+            level.proxy_protocol = Some(match call.bytes(1) {
+                word if word.eq_ignore_ascii_case(b"v2") => Some(Version::V2),
+                _ => call.flag()?.then_some(Version::V1),
+            });
+            Ok(())
+        },
+    },
+    Directive {
+        row: repeated(row(
+            "log_format",
+            M,
+            Arity::AtLeast(2),
+            "name [escape=default|json|none] text ...",
+            "-",
+            "A form of lines for `access_log`, with the variables of `return`. Values are escaped for quoted text, for JSON strings, or not at all.",
+        )),
+        set: |level, call| level.formats.add(call, Variable::named),
+    },
+    Directive {
         row: repeated(row(
             "access_log",
             MS,
-            Arity::Between(1, 2),
-            "path [buffer=size] | off",
+            Arity::AtLeast(1),
+            "path [format] [buffer=size] [flush=time] [if=condition] | syslog:server=address[,facility=name][,severity=name][,tag=word][,nohostname] [format] [if=condition] | off",
             "logs/tcp_access.log",
-            "A line for each session when it ends.",
+            "A line for each session when it ends, in the form of a `log_format` or in the module's own. `buffer` and `flush`: how much and how long lines are held back. `if`: no line where this is empty or `0`. Syslog servers get datagrams by UDP (port 514) or at `unix:path`; facility `local7`, severity `info`, tag `nginx` when nothing is said.",
         )),
-        set: set_access_log,
+        set: |level, call| directive::add(&mut level.access_logs, call, Variable::named),
     },
     Directive {
         row: row(
@@ -324,7 +379,7 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::Exactly(1),
             "text",
             "-",
-            "Sends a text and closes, instead of `proxy_pass`. Variables: `$remote_addr` `$remote_port` `$server_addr` `$server_port` `$connection` `$pid` `$hostname` `$time_local` `$time_iso8601` `$msec`.",
+            "Sends a text and closes, instead of `proxy_pass`. Variables: `$remote_addr` `$remote_port` `$server_addr` `$server_port` `$proxy_protocol_addr` `$proxy_protocol_port` `$upstream_addr` `$upstream_bytes_received` `$upstream_bytes_sent` `$upstream_connect_time` `$bytes_received` `$bytes_sent` `$session_time` `$status` `$protocol` `$ssl_protocol` `$ssl_cipher` `$connection` `$pid` `$hostname` `$time_local` `$time_iso8601` `$msec`.",
         ),
         set: |level, call| {
             level.returns =
@@ -384,40 +439,29 @@ fn set_resolver(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
 }
 
 fn add_rule(level: &mut Level, call: &mut Call<'_>, allow: bool) -> Result<()> {
-    let text = call.text(1)?;
-    let (matches, host_bits) = Match::parse(text).ok_or_else(|| call.error(format!("invalid parameter \"{text}\"")))?;
-    if host_bits {
-        call.warn(format!("low address bits of {text} are meaningless"));
-    }
+    let matches = parse_match(call, |text| format!("invalid parameter \"{text}\""))?;
     level.rules.get_or_insert_default().push(Rule { allow, matches });
     Ok(())
 }
 
-fn set_access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let logs = level.access_logs.get_or_insert_default();
-    if call.bytes(1) == b"off" {
-        if call.count() > 1 {
-            return Err(call.error(format!("invalid parameter \"{}\"", call.text(2)?)));
-        }
-        logs.clear();
-        return Ok(());
+fn add_real_ip_from(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let unknown = |text: &str| format!("host not found in set_real_ip_from \"{text}\"");
+    let sender = parse_match(call, unknown)?;
+    if sender == Match::All {
+        return Err(call.error(unknown("all")));
     }
-    let mut buffer = 0;
-    if call.count() == 2 {
-        let word = call.text(2)?;
-        let Some(size) = word.strip_prefix("buffer=") else {
-            return Err(call.error(format!("invalid parameter \"{word}\"")));
-        };
-        buffer = value::size(size)
-            .filter(|&size| size > 0)
-            .ok_or_else(|| call.error(format!("invalid buffer size \"{size}\"")))?;
-    }
-    let written = call.text(1)?.to_owned();
-    if written.starts_with("syslog:") {
-        return Err(call.error("\"syslog:\" is not supported in \"access_log\" directive"));
-    }
-    logs.push(AccessLog { written, path: call.path(1), buffer, place: call.node.place.clone() });
+    level.real_ip_from.get_or_insert_default().push(sender);
     Ok(())
+}
+
+/// The argument as clients that it stands for.
+fn parse_match(call: &mut Call<'_>, fault: impl Fn(&str) -> String) -> Result<Match> {
+    let text = call.text(1)?;
+    let (matches, host_bits) = Match::parse(text).ok_or_else(|| call.error(fault(text)))?;
+    if host_bits {
+        call.warn(format!("low address bits of {text} are meaningless"));
+    }
+    Ok(matches)
 }
 
 /// The rows of this block, for checks and documentation.

@@ -6,8 +6,9 @@ use slab::Slab;
 use socket2::Socket;
 
 use super::Config;
+use super::arrival::Arrival;
 use super::linger::Linger;
-use super::session::{Arrival, Session, Verdict};
+use super::session::{Session, Verdict};
 use crate::context::{Context, Epoch};
 use crate::event::Owner;
 use crate::log::clock;
@@ -138,14 +139,18 @@ impl Engine {
         let arrival = Arrival {
             number: cx.connections.number(),
             accepted: clock::unix_seconds(),
+            began: cx.reactor.now(),
             listen: route.name.clone(),
             server: server.clone(),
             epoch,
             debug: cx.debugged.iter().any(|named| named.covers(&client)),
+            proxy_protocol: route.proxy_protocol,
+            announced: None,
             client,
         };
-        if !access::allows(&server.rules, &arrival.client) {
-            arrival.refused(cx);
+        // Rules are about the client, whom only a header makes known where there is one.
+        if !route.proxy_protocol && !access::allows(&server.rules, &arrival.client) {
+            arrival.refused(cx, &socket);
             cx.connections.give_back();
             return;
         }

@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::listen;
-use super::variables::Text;
+use super::variables::{Text, Variable};
 use super::{Config, Content, Server};
 use crate::conf::{Error, Place, Result};
-use crate::log::access::{AccessLogs, Conflict, LogId};
-use crate::net::access::Rule;
+use crate::log::access::{AccessLogs, Conflict};
+use crate::log::directive::{AccessLog, Entry, Formats};
+use crate::net::access::{Match, Rule};
 use crate::net::address;
+use crate::net::proxy_protocol::Version;
 use crate::relay::Timeouts;
 use crate::resolver;
 use crate::upstream::{Group, Peer};
@@ -20,6 +22,8 @@ use crate::upstream::{Group, Peer};
 const DEFAULT_PORT: u16 = 80;
 /// What the timeouts are when nothing is said.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for the header of the PROXY protocol, as in nginx's stream module.
+const DEFAULT_PROXY_PROTOCOL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is said on one level, `tcp {}` or `server {}`; `None` where it says nothing and the level above counts.
 #[derive(Debug, Default)]
@@ -35,7 +39,11 @@ pub struct Level {
     pub(super) nodelay: Option<bool>,
     pub(super) keepalive: Option<bool>,
     pub(super) rules: Option<Vec<Rule>>,
-    pub(super) access_logs: Option<Vec<AccessLog>>,
+    pub(super) proxy_protocol_timeout: Option<Duration>,
+    pub(super) real_ip_from: Option<Vec<Match>>,
+    /// `Some(None)`: off.
+    pub(super) proxy_protocol: Option<Option<Version>>,
+    pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
     pub(super) proxy_pass: Option<Pass>,
     /// Of a `server {}` only.
     pub(super) returns: Option<Text>,
@@ -43,16 +51,7 @@ pub struct Level {
     /// Of `tcp {}` only, each with the place of its end.
     pub(super) servers: Vec<(Level, Place)>,
     pub(super) groups: Vec<Group>,
-}
-
-/// `access_log path [buffer=size]`
-#[derive(Clone, Debug)]
-pub(super) struct AccessLog {
-    /// The path as written.
-    pub written: String,
-    pub path: PathBuf,
-    pub buffer: usize,
-    pub place: Place,
+    pub(super) formats: Formats<Variable>,
 }
 
 /// `proxy_pass`, not resolved yet: the group it may name can stand below it.
@@ -103,9 +102,12 @@ impl Builder {
                 assembly.groups.push(Rc::new(group));
             }
             let named = first..assembly.groups.len();
+            // Faults show even where every server says something else.
             if let Some(pass) = &block.proxy_pass {
-                // A fault shows even where every server says something else.
                 assembly.group(pass, named.clone())?;
+            }
+            for log in block.access_logs.iter().flatten() {
+                log.settle(&block.formats, &mut AccessLogs::default())?;
             }
             for (mut server, end) in std::mem::take(&mut block.servers) {
                 let listens = std::mem::take(&mut server.listens);
@@ -132,6 +134,7 @@ impl Assembly<'_> {
     /// One server, with what it does not say taken from `main`. `named` are the `upstream {}` blocks it can mean.
     fn server(&mut self, main: &Level, own: Level, end: Place, named: Range<usize>) -> Result<Server> {
         let time = |own: Option<Duration>, main: Option<Duration>| own.or(main).unwrap_or(DEFAULT_TIMEOUT);
+        let access_logs = self.access_logs(main, &own)?;
         let content = match (own.returns, own.proxy_pass.or_else(|| main.proxy_pass.clone())) {
             (Some(text), _) => Content::Return(text),
             (None, Some(pass)) => Content::Proxy(self.group(&pass, named)?),
@@ -151,22 +154,24 @@ impl Assembly<'_> {
             nodelay: own.nodelay.or(main.nodelay).unwrap_or(true),
             keepalive: own.keepalive.or(main.keepalive).unwrap_or(false),
             rules: own.rules.or_else(|| main.rules.clone()).unwrap_or_default(),
-            access_logs: self.access_logs(own.access_logs.as_ref().or(main.access_logs.as_ref()))?,
+            proxy_protocol_timeout: own
+                .proxy_protocol_timeout
+                .or(main.proxy_protocol_timeout)
+                .unwrap_or(DEFAULT_PROXY_PROTOCOL_TIMEOUT),
+            real_ip_from: own.real_ip_from.or_else(|| main.real_ip_from.clone()).unwrap_or_default(),
+            proxy_protocol: own.proxy_protocol.or(main.proxy_protocol).flatten(),
+            access_logs,
             content,
         })
     }
 
-    fn access_logs(&mut self, said: Option<&Vec<AccessLog>>) -> Result<Vec<LogId>> {
-        let Some(said) = said else {
+    fn access_logs(&mut self, main: &Level, own: &Level) -> Result<Vec<Entry<Variable>>> {
+        let Some(said) = own.access_logs.as_ref().or(main.access_logs.as_ref()) else {
             let path = &self.default_log;
             let conflict = |conflict: Conflict| Error::general(conflict.message(&path.to_string_lossy()));
-            return Ok(vec![self.logs.add(path, 0).map_err(conflict)?]);
+            return Ok(vec![Entry::plain(self.logs.add_file(path, None).map_err(conflict)?)]);
         };
-        let mut add = |log: &AccessLog| {
-            let conflict = |conflict: Conflict| Error::at(&log.place, conflict.message(&log.written));
-            self.logs.add(&log.path, log.buffer).map_err(conflict)
-        };
-        said.iter().map(&mut add).collect()
+        said.iter().map(|log| log.settle(&main.formats, self.logs)).collect()
     }
 
     /// The group that a `proxy_pass` means: one of the `named`, or one made of the addresses of a host.

@@ -17,6 +17,8 @@ pub(super) struct Directive {
     /// A socket of its own was asked for, even where a wildcard one would do: `bind`, or an option that implies it.
     bind: bool,
     ipv6only: Option<bool>,
+    /// Clients begin with a header of the PROXY protocol.
+    proxy_protocol: bool,
     place: Place,
 }
 
@@ -26,12 +28,19 @@ impl Directive {
         let text = words[0];
         let addresses = address::resolve_listen(text)
             .map_err(|why| call.error(format!("{why} in \"{text}\" of the \"listen\" directive")))?;
-        let mut directive =
-            Directive { addresses, default: false, bind: false, ipv6only: None, place: call.node.place.clone() };
+        let mut directive = Directive {
+            addresses,
+            default: false,
+            bind: false,
+            ipv6only: None,
+            proxy_protocol: false,
+            place: call.node.place.clone(),
+        };
         for &word in &words[1..] {
             match word {
                 "bind" => directive.bind = true,
                 "default" => directive.default = true,
+                "proxy_protocol" => directive.proxy_protocol = true,
                 "ssl" => return Err(call.error("the \"ssl\" parameter requires TLS, which weir does not offer yet")),
                 _ => match word.strip_prefix("ipv6only=") {
                     Some(value) => {
@@ -74,6 +83,7 @@ pub(super) struct Route {
     /// The address as logs print it.
     pub(super) name: Rc<str>,
     pub(super) server: Rc<Server>,
+    pub(super) proxy_protocol: bool,
 }
 
 impl Listen {
@@ -94,6 +104,8 @@ struct Entry {
     address: Address,
     bind: bool,
     ipv6only: Option<bool>,
+    /// As soon as one server's directive says so: what clients send first cannot depend on the server that gets them.
+    proxy_protocol: bool,
     options_set: bool,
     default_set: bool,
     last_server: usize,
@@ -118,6 +130,7 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)]) -> Result<Vec<List
         address: entry.address.clone(),
         name: entry.address.to_string().into(),
         server: entry.server.clone(),
+        proxy_protocol: entry.proxy_protocol,
     };
     let listen = |socket: &Entry| {
         let mut routes: Vec<Route> = entries
@@ -162,6 +175,7 @@ fn add(
             address: address.clone(),
             bind: directive.bind,
             ipv6only: directive.ipv6only,
+            proxy_protocol: directive.proxy_protocol,
             options_set,
             default_set: directive.default,
             last_server: number,
@@ -173,6 +187,7 @@ fn add(
         return fault("a duplicate listen");
     }
     entry.last_server = number;
+    entry.proxy_protocol |= directive.proxy_protocol;
     if options_set {
         if entry.options_set {
             return fault("duplicate listen options for");

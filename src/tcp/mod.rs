@@ -1,6 +1,7 @@
 //! The `tcp {}` block: its directives and its sessions.
 
 mod access_log;
+mod arrival;
 pub mod directives;
 mod engine;
 mod level;
@@ -12,15 +13,16 @@ mod variables;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::log::access::LogId;
-use crate::net::access::Rule;
+use crate::log::directive::Entry;
+use crate::net::access::{Match, Rule};
+use crate::net::proxy_protocol::Version;
 use crate::relay::Timeouts;
 use crate::upstream::Group;
 
 pub use engine::Engine;
 pub use level::Builder;
 pub use listen::Listen;
-use variables::Text;
+use variables::{Text, Variable};
 
 /// All `tcp {}` blocks of a configuration, inheritance settled.
 #[derive(Default)]
@@ -40,7 +42,13 @@ pub struct Server {
     nodelay: bool,
     keepalive: bool,
     rules: Vec<Rule>,
-    access_logs: Vec<LogId>,
+    /// How long a client of a `listen ... proxy_protocol` may take for its header.
+    proxy_protocol_timeout: Duration,
+    /// Senders whose header is believed; empty: headers are read, and change nothing.
+    real_ip_from: Vec<Match>,
+    /// The header that the upstream is sent.
+    proxy_protocol: Option<Version>,
+    access_logs: Vec<Entry<Variable>>,
     content: Content,
 }
 

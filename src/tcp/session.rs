@@ -7,20 +7,24 @@
 //! accepted ─▶ Sending ─▶ over                    return
 //! ```
 //!
+//! A client of a `listen ... proxy_protocol` begins with the phase `Header`. The order of what decides about a client is: header,
+//! rules, content. (Without a header the rules are looked at before there is a session.)
+//!
 //! A connection that may still hold bytes for its peer outlives its session: see [`super::linger`].
+
+mod header;
 
 use std::fmt;
 use std::io;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Server;
-use super::variables::Values;
-use super::{Content, access_log};
+use super::Content;
+use super::arrival::{Arrival, status};
+use super::variables::{Attempt, Attempts, Values};
 use crate::context::{Context, Epoch};
 use crate::event::{Owner, TimerId};
-use crate::log::{Level, Record, emit, enabled};
-use crate::net::{Address, Connection};
+use crate::log::Level;
+use crate::net::{Address, Connection, proxy_protocol};
 use crate::relay::{Due, Ends, Expired, Fault, Relay, Side};
 use crate::upstream::{Balancer, Tried};
 
@@ -34,108 +38,6 @@ pub(super) enum Verdict {
     Linger(Side),
 }
 
-/// Who came, when and where: what is known of a session before anything is done for it.
-pub(super) struct Arrival {
-    /// `*N` in logs.
-    pub number: u64,
-    pub client: Address,
-    /// Seconds since 1970.
-    pub accepted: i64,
-    /// The listening address as configured.
-    pub listen: Rc<str>,
-    pub server: Rc<Server>,
-    /// The configuration it came under.
-    pub epoch: Epoch,
-    /// One of `debug_connection`'s clients.
-    pub debug: bool,
-}
-
-/// What an error log line tells beside its message.
-struct While<'a> {
-    action: &'a str,
-    arrival: &'a Arrival,
-    upstream: Option<&'a str>,
-}
-
-impl fmt::Display for While<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.action.is_empty() {
-            write!(f, " while {}", self.action)?;
-        }
-        write!(f, ", client: {}, server: {}", self.arrival.client.host(), self.arrival.listen)?;
-        match self.upstream {
-            Some(upstream) => write!(f, ", upstream: \"{upstream}\""),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Arrival {
-    fn log(
-        &self,
-        level: Level,
-        error: Option<&io::Error>,
-        action: &str,
-        upstream: Option<&str>,
-        message: fmt::Arguments<'_>,
-    ) {
-        let context = While { action, arrival: self, upstream };
-        let record = Record {
-            level,
-            connection: Some(self.number),
-            error,
-            context: Some(&context),
-            debug_connection: self.debug,
-        };
-        emit(&record, message);
-    }
-
-    /// A line for those who follow the program's steps.
-    pub(super) fn debug(&self, message: fmt::Arguments<'_>) {
-        if self.debug || enabled(Level::Debug) {
-            self.log(Level::Debug, None, "", None, message);
-        }
-    }
-
-    /// The client may not come in.
-    pub(super) fn refused(&self, cx: &mut Context) {
-        self.log(Level::Notice, None, "", None, format_args!("access forbidden by rule"));
-        self.write_access_log(cx, None, 0, 0);
-    }
-
-    /// The reactor does not take the client's socket.
-    pub(super) fn unwatchable(&self, error: &io::Error) {
-        self.log(Level::Alert, Some(error), "", None, format_args!("epoll_ctl() failed"));
-    }
-
-    /// The client is let in.
-    pub(super) fn greeted(&self) {
-        if self.debug || enabled(Level::Info) {
-            self.log(Level::Info, None, "", None, format_args!("client {} connected to {}", self.client, self.listen));
-        }
-    }
-
-    fn write_access_log(&self, cx: &mut Context, upstream: Option<&str>, received: u64, sent: u64) {
-        if self.server.access_logs.is_empty() {
-            return;
-        }
-        let line = access_log::line(&access_log::Ended {
-            pid: cx.pid,
-            client: &self.client,
-            listen: &self.listen,
-            accepted: self.accepted,
-            upstream,
-            received,
-            sent,
-        });
-        if let Some(logs) = cx.logs.of(self.epoch) {
-            for &id in &self.server.access_logs {
-                logs.write(id, &line);
-            }
-        }
-    }
-}
-
 /// A connection to a peer, made or in the making.
 struct Upstream {
     connection: Connection,
@@ -143,6 +45,8 @@ struct Upstream {
 }
 
 enum Phase {
+    /// The client's PROXY protocol header is awaited.
+    Header,
     /// A peer is being connected to.
     Connecting,
     /// Bytes are passed between client and upstream.
@@ -155,8 +59,16 @@ pub(super) struct Session {
     pub arrival: Arrival,
     client: Connection,
     upstream: Option<Upstream>,
-    /// The name of the last peer tried, by its number, for the access log.
-    last_peer: Option<usize>,
+    /// The last peer tried, and those before it, by their places in the group, for the access log.
+    last_peer: Option<u32>,
+    failed_peers: Vec<u32>,
+    /// No peer was left to choose.
+    none_chosen: bool,
+    /// When connecting to the last peer began, and how long it took.
+    connect_began: Instant,
+    connect_time: Option<Duration>,
+    /// What went wrong, as `$status`.
+    fault: Option<u16>,
     tried: Tried,
     relay: Relay,
     phase: Phase,
@@ -175,14 +87,20 @@ impl Session {
         now: Instant,
     ) -> Self {
         let relay = Relay::new(arrival.server.buffer, now);
+        let phase = if arrival.proxy_protocol { Phase::Header } else { Phase::Connecting };
         Session {
             arrival,
             client,
             upstream: None,
             last_peer: None,
+            failed_peers: Vec::new(),
+            none_chosen: false,
+            connect_began: now,
+            connect_time: None,
+            fault: None,
             tried: Tried::default(),
             relay,
-            phase: Phase::Connecting,
+            phase,
             timer,
             upstream_owner,
         }
@@ -198,19 +116,27 @@ impl Session {
 
     /// Begins to serve.
     pub(super) fn start(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
+        match self.phase {
+            Phase::Header => self.await_header(cx),
+            _ => self.serve(cx, balancer),
+        }
+    }
+
+    /// Begins to do what the server is for.
+    fn serve(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         let server = self.arrival.server.clone();
         match (&server.content, balancer) {
             (Content::Proxy(_), Some(balancer)) => self.connect(cx, balancer),
             (Content::Return(text), _) => {
-                let local = self.client.local_address().unwrap_or(Address::Unix(Default::default()));
-                let values = Values { connection: self.arrival.number, remote: &self.arrival.client, local: &local };
-                self.phase = Phase::Sending { text: values.fill(text), sent: 0 };
+                let local = || self.client.local_address();
+                let text = self.arrival.values(cx, &local).fill(text);
+                self.phase = Phase::Sending { text, sent: 0 };
                 cx.reactor.set_timer(self.timer, cx.reactor.now() + server.timeouts.client);
-                Verdict::GoesOn
+                self.send_text(cx)
             }
             _ => {
                 self.log(Level::Error, None, "", format_args!("no handler for server"));
-                Verdict::Over
+                self.fail(status::INTERNAL_ERROR)
             }
         }
     }
@@ -220,14 +146,15 @@ impl Session {
         const ACTION: &str = "connecting to upstream";
         let now = cx.reactor.now();
         while let Some(peer) = balancer.pick(&mut self.tried, &self.arrival.client, now) {
-            self.last_peer = Some(peer);
+            self.failed_peers.extend(self.last_peer.replace(peer as u32));
+            self.connect_began = now;
             let config = balancer.peer(peer);
             if !cx.connections.take() {
                 let limit = cx.connections.limit;
                 let message = format_args!("{limit} worker_connections are not enough");
                 self.arrival.log(Level::Alert, None, ACTION, Some(&config.name), message);
                 balancer.release(peer);
-                return Verdict::Over;
+                return self.fail(status::INTERNAL_ERROR);
             }
             self.arrival.debug(format_args!("connect to {}", config.name));
             match Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner) {
@@ -243,7 +170,7 @@ impl Session {
                         // Ours is the fault, not the peer's: out of descriptors or memory.
                         self.arrival.log(Level::Alert, Some(&error), ACTION, name, format_args!("{call} failed"));
                         balancer.release(peer);
-                        return Verdict::Over;
+                        return self.fail(status::INTERNAL_ERROR);
                     }
                     self.arrival.log(connect_level(&error), Some(&error), ACTION, name, format_args!("{call} failed"));
                     self.peer_failed(cx, balancer, peer);
@@ -252,9 +179,16 @@ impl Session {
         }
         // Each that was tried has its own line.
         if self.tried.is_empty() || self.tried.len() < balancer.group().peers.iter().filter(|peer| !peer.down).count() {
+            self.none_chosen = true;
             let group = balancer.group().name.as_str();
             self.arrival.log(Level::Error, None, ACTION, Some(group), format_args!("no live upstreams"));
         }
+        self.fail(status::BAD_GATEWAY)
+    }
+
+    /// Over, for this reason.
+    fn fail(&mut self, status: u16) -> Verdict {
+        self.fault = Some(status);
         Verdict::Over
     }
 
@@ -297,6 +231,7 @@ impl Session {
     /// A connection has something to read or takes something.
     pub(super) fn ready(&mut self, side: Side, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         match (&mut self.phase, balancer) {
+            (Phase::Header, balancer) => self.read_header(cx, balancer),
             (Phase::Connecting, Some(balancer)) => match (&self.upstream, side) {
                 (Some(upstream), Side::Upstream) if cx.reactor.writable(upstream.connection.source()) => {
                     match upstream.connection.probe(&mut cx.reactor) {
@@ -333,6 +268,7 @@ impl Session {
     fn connected(&mut self, cx: &mut Context, balancer: &mut Balancer) -> Verdict {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         balancer.succeeded(upstream.peer);
+        self.connect_time = Some(cx.reactor.now() - self.connect_began);
         let server = &self.arrival.server;
         if server.nodelay && balancer.peer(upstream.peer).address.port().is_some() {
             // A peer that has reset the connection meanwhile is found out by the relay.
@@ -340,9 +276,22 @@ impl Session {
         }
         let now = cx.reactor.now();
         self.relay = Relay::new(server.buffer, now);
+        if let Some(version) = server.proxy_protocol {
+            let header = proxy_protocol::header(version, &self.arrival.client, &self.destination());
+            self.relay.precede(&header, &mut cx.buffers, now);
+        }
         self.phase = Phase::Relaying;
         cx.reactor.set_timer(self.timer, self.relay.wake(&server.timeouts, now));
         self.relay(Side::Upstream, cx, Some(balancer))
+    }
+
+    /// Where the client connected to. Behind a Unix socket only the sender of a header knows.
+    fn destination(&self) -> Address {
+        match (self.client.local_address(), &self.arrival.announced) {
+            (Ok(local @ Address::Inet(_)), _) => local,
+            (_, Some(announced)) => Address::Inet(announced.destination),
+            _ => Address::Unix(Default::default()),
+        }
     }
 
     fn relay(&mut self, event: Side, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
@@ -411,6 +360,7 @@ impl Session {
                 self.arrival.log(level, Some(&error), action, name, format_args!("{message}"));
                 Verdict::Over
             }
+            (Phase::Header, _) => self.header_timed_out(),
             (Phase::Sending { .. }, _) => {
                 let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
                 self.log(Level::Info, Some(&error), "sending to client", format_args!("client timed out"));
@@ -456,8 +406,11 @@ impl Session {
             _ => 0,
         };
         let (received, sent) = (self.relay.received(Side::Client), self.relay.sent(Side::Client) + returned);
-        let name = self.peer_name(balancer.as_deref());
-        self.arrival.write_access_log(cx, name, received, sent);
+        let local = || self.client.local_address();
+        let values = self.arrival.values(cx, &local);
+        let status = self.fault.unwrap_or(status::OK);
+        let attempts = self.attempts(balancer.as_deref());
+        self.arrival.write_access_log(cx, &Values { attempts, received, sent, status, ..values });
         self.arrival.debug(format_args!("session ended, bytes from/to client: {received}/{sent}"));
         self.relay.release(&mut cx.buffers);
         let mut kept = None;
@@ -474,7 +427,18 @@ impl Session {
 
     /// The last peer tried.
     fn peer_name<'a>(&self, balancer: Option<&'a Balancer>) -> Option<&'a str> {
-        Some(balancer?.peer(self.last_peer?).name.as_str())
+        Some(balancer?.peer(self.last_peer? as usize).name.as_str())
+    }
+
+    fn attempts<'a>(&'a self, balancer: Option<&'a Balancer>) -> Attempts<'a> {
+        let (received, sent) = (self.relay.received(Side::Upstream), self.relay.sent(Side::Upstream));
+        let attempt = |peer| Attempt { peer, connect_time: self.connect_time, received, sent };
+        Attempts {
+            balancer,
+            failed: &self.failed_peers,
+            last: self.peer_name(balancer).map(attempt),
+            none_chosen: self.none_chosen,
+        }
     }
 
     fn log(&self, level: Level, error: Option<&io::Error>, action: &str, message: fmt::Arguments<'_>) {

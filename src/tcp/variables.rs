@@ -1,10 +1,13 @@
-//! Variables of a tcp session, and text made of them.
+//! Variables of a tcp session, by the names and meanings of nginx's stream module, and text made of them.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::log::clock;
 use crate::log::format::{Escape, Format};
+use crate::log::{clock, hostname};
 use crate::net::Address;
+use crate::upstream::Balancer;
 
 /// What a session can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +16,19 @@ pub(super) enum Variable {
     RemotePort,
     ServerAddr,
     ServerPort,
+    ProxyProtocolAddr,
+    ProxyProtocolPort,
+    UpstreamAddr,
+    UpstreamBytesReceived,
+    UpstreamBytesSent,
+    UpstreamConnectTime,
+    BytesReceived,
+    BytesSent,
+    SessionTime,
+    Status,
+    Protocol,
+    SslProtocol,
+    SslCipher,
     Connection,
     Pid,
     Hostname,
@@ -26,6 +42,19 @@ const NAMES: &[(&str, Variable)] = &[
     ("remote_port", Variable::RemotePort),
     ("server_addr", Variable::ServerAddr),
     ("server_port", Variable::ServerPort),
+    ("proxy_protocol_addr", Variable::ProxyProtocolAddr),
+    ("proxy_protocol_port", Variable::ProxyProtocolPort),
+    ("upstream_addr", Variable::UpstreamAddr),
+    ("upstream_bytes_received", Variable::UpstreamBytesReceived),
+    ("upstream_bytes_sent", Variable::UpstreamBytesSent),
+    ("upstream_connect_time", Variable::UpstreamConnectTime),
+    ("bytes_received", Variable::BytesReceived),
+    ("bytes_sent", Variable::BytesSent),
+    ("session_time", Variable::SessionTime),
+    ("status", Variable::Status),
+    ("protocol", Variable::Protocol),
+    ("ssl_protocol", Variable::SslProtocol),
+    ("ssl_cipher", Variable::SslCipher),
     ("connection", Variable::Connection),
     ("pid", Variable::Pid),
     ("hostname", Variable::Hostname),
@@ -34,11 +63,72 @@ const NAMES: &[(&str, Variable)] = &[
     ("msec", Variable::Msec),
 ];
 
+impl Variable {
+    /// The variable of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        NAMES.iter().find(|(known, _)| *known == name).map(|(_, variable)| *variable)
+    }
+}
+
+/// What came of a connection to a peer.
+pub(super) struct Attempt<'a> {
+    pub peer: &'a str,
+    /// How long connecting took; `None`: it failed, or goes on.
+    pub connect_time: Option<Duration>,
+    pub received: u64,
+    pub sent: u64,
+}
+
+impl<'a> Attempt<'a> {
+    /// One that came to nothing.
+    fn failed(peer: &'a str) -> Self {
+        Attempt { peer, connect_time: None, received: 0, sent: 0 }
+    }
+}
+
+/// The connections of a session to peers, in the order they were tried.
+#[derive(Default)]
+pub(super) struct Attempts<'a> {
+    /// Where the peers stand.
+    pub balancer: Option<&'a Balancer>,
+    /// Peers that failed before the last, by their places in the group.
+    pub failed: &'a [u32],
+    pub last: Option<Attempt<'a>>,
+    /// No other peer could be chosen: nginx lists the group's name.
+    pub none_chosen: bool,
+}
+
+impl<'a> Attempts<'a> {
+    fn for_each(&self, mut each: impl FnMut(&Attempt<'a>)) {
+        if let Some(balancer) = self.balancer {
+            self.failed.iter().for_each(|&peer| each(&Attempt::failed(&balancer.peer(peer as usize).name)));
+        }
+        self.last.iter().for_each(&mut each);
+        if let Some(balancer) = self.balancer.filter(|_| self.none_chosen) {
+            each(&Attempt::failed(&balancer.group().name));
+        }
+    }
+}
+
 /// Where the values of a session come from.
 pub(super) struct Values<'a> {
     pub connection: u64,
+    /// The worker.
+    pub pid: u32,
     pub remote: &'a Address,
-    pub local: &'a Address,
+    /// Asks the kernel for the address that the client connected to.
+    pub local: &'a dyn Fn() -> io::Result<Address>,
+    /// The client's address by the PROXY protocol.
+    pub announced: Option<&'a SocketAddr>,
+    pub attempts: Attempts<'a>,
+    /// Bytes from the client.
+    pub received: u64,
+    /// Bytes to the client.
+    pub sent: u64,
+    /// How long the session has lasted.
+    pub elapsed: Duration,
+    /// How the session ended, in the terms of nginx; 0 while it goes on.
+    pub status: u16,
 }
 
 /// Text with variables of a session.
@@ -47,40 +137,151 @@ pub(super) type Text = Format<Variable>;
 /// # Errors
 /// nginx's message: a malformed or unknown variable.
 pub(super) fn compile(text: &[u8], escape: Escape) -> Result<Text, String> {
-    Format::compile(text, escape, |name| NAMES.iter().find(|(known, _)| *known == name).map(|(_, variable)| *variable))
+    Format::compile(text, escape, Variable::named)
 }
 
 impl Values<'_> {
     /// The text with the values of this session.
     pub(super) fn fill(&self, text: &Text) -> Vec<u8> {
         let mut out = Vec::new();
-        text.fill(&mut out, |variable, out| variable.write(self, out));
+        text.fill(&mut out, |variable, out| self.write(*variable, out));
         out
     }
-}
 
-impl Variable {
-    fn write(self, values: &Values<'_>, text: &mut Vec<u8>) {
+    /// Appends the value of a variable; false when it has none.
+    pub(super) fn write(&self, variable: Variable, out: &mut Vec<u8>) -> bool {
         let port = |address: &Address| address.port().map(|port| port.to_string()).unwrap_or_default();
-        let written = match self {
-            Variable::RemoteAddr => write!(text, "{}", values.remote.host()),
-            Variable::RemotePort => write!(text, "{}", port(values.remote)),
-            Variable::ServerAddr => match values.local {
-                Address::Inet(inet) => write!(text, "{}", inet.ip()),
-                unix => write!(text, "{unix}"),
+        let local = || (self.local)().unwrap_or(Address::Unix(Default::default()));
+        let written = match variable {
+            Variable::RemoteAddr => write!(out, "{}", self.remote.host()),
+            Variable::RemotePort => write!(out, "{}", port(self.remote)),
+            Variable::ServerAddr => match local() {
+                Address::Inet(inet) => write!(out, "{}", inet.ip()),
+                unix => write!(out, "{unix}"),
             },
-            Variable::ServerPort => write!(text, "{}", port(values.local)),
-            Variable::Connection => write!(text, "{}", values.connection),
-            Variable::Pid => write!(text, "{}", std::process::id()),
-            Variable::Hostname => write!(text, "{}", hostname()),
-            Variable::TimeLocal => write!(text, "{}", clock::now_local()),
-            Variable::TimeIso8601 => write!(text, "{}", clock::now_iso8601()),
-            Variable::Msec => write!(text, "{}", clock::now_msec()),
+            Variable::ServerPort => write!(out, "{}", port(&local())),
+            Variable::ProxyProtocolAddr => match self.announced {
+                Some(address) => write!(out, "{}", address.ip()),
+                None => return false,
+            },
+            Variable::ProxyProtocolPort => match self.announced {
+                Some(address) => write!(out, "{}", address.port()),
+                None => return false,
+            },
+            Variable::UpstreamAddr => return self.each_attempt(out, |attempt, out| write!(out, "{}", attempt.peer)),
+            Variable::UpstreamBytesReceived => {
+                return self.each_attempt(out, |attempt, out| write!(out, "{}", attempt.received));
+            }
+            Variable::UpstreamBytesSent => {
+                return self.each_attempt(out, |attempt, out| write!(out, "{}", attempt.sent));
+            }
+            Variable::UpstreamConnectTime => {
+                return self.each_attempt(out, |attempt, out| match attempt.connect_time {
+                    Some(time) => write_time(time, out),
+                    None => write!(out, "-"),
+                });
+            }
+            Variable::BytesReceived => write!(out, "{}", self.received),
+            Variable::BytesSent => write!(out, "{}", self.sent),
+            Variable::SessionTime => write_time(self.elapsed, out),
+            Variable::Status => write!(out, "{:03}", self.status),
+            Variable::Protocol => write!(out, "TCP"),
+            // Of a connection without TLS, which all are, they say nothing.
+            Variable::SslProtocol | Variable::SslCipher => return false,
+            Variable::Connection => write!(out, "{}", self.connection),
+            Variable::Pid => write!(out, "{}", self.pid),
+            Variable::Hostname => write!(out, "{}", hostname()),
+            Variable::TimeLocal => write!(out, "{}", clock::now_local()),
+            Variable::TimeIso8601 => write!(out, "{}", clock::now_iso8601()),
+            Variable::Msec => write!(out, "{}", clock::now_msec()),
         };
         debug_assert!(written.is_ok(), "writing to memory does not fail");
+        true
+    }
+
+    /// The values of all attempts, with a comma and a blank between them; false when there was none.
+    fn each_attempt(&self, out: &mut Vec<u8>, write: impl Fn(&Attempt<'_>, &mut Vec<u8>) -> io::Result<()>) -> bool {
+        let mut any = false;
+        self.attempts.for_each(|attempt| {
+            if std::mem::replace(&mut any, true) {
+                out.extend_from_slice(b", ");
+            }
+            let written = write(attempt, out);
+            debug_assert!(written.is_ok(), "writing to memory does not fail");
+        });
+        any
     }
 }
 
-fn hostname() -> String {
-    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+/// Seconds with milliseconds.
+fn write_time(time: Duration, out: &mut Vec<u8>) -> io::Result<()> {
+    write!(out, "{}.{:03}", time.as_secs(), time.subsec_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::rc::Rc;
+
+    use crate::upstream::shared::Roster;
+    use crate::upstream::{Group, Peer};
+
+    fn filled(text: &str, remote: &Address, attempts: Attempts<'_>) -> String {
+        let values = Values {
+            connection: 7,
+            pid: 8,
+            remote,
+            local: &|| Ok(Address::Inet("[::1]:80".parse().unwrap())),
+            announced: None,
+            attempts,
+            received: 9,
+            sent: 10,
+            elapsed: Duration::from_millis(61_002),
+            status: 0,
+        };
+        String::from_utf8(values.fill(&compile(text.as_bytes(), Escape::Default).unwrap())).unwrap()
+    }
+
+    fn client() -> Address {
+        Address::Inet("10.0.0.1:5".parse().unwrap())
+    }
+
+    #[test]
+    fn a_session_without_peer_or_header() {
+        let text = "$remote_addr $remote_port $server_addr $server_port $connection $pid $bytes_received $bytes_sent \
+                    $session_time $status $protocol";
+        assert_eq!(filled(text, &client(), Attempts::default()), "10.0.0.1 5 ::1 80 7 8 9 10 61.002 000 TCP");
+        let none = "$proxy_protocol_addr $proxy_protocol_port $upstream_addr $upstream_bytes_sent $upstream_bytes_received \
+                    $upstream_connect_time $ssl_protocol $ssl_cipher";
+        assert_eq!(filled(none, &client(), Attempts::default()), "- - - - - - - -");
+    }
+
+    #[test]
+    fn attempts_are_listed() {
+        let peers = ["127.0.0.1:1", "127.0.0.1:2"];
+        let peers: Vec<Peer> = peers.iter().map(|peer| Peer::new(Address::Inet(peer.parse().unwrap()))).collect();
+        let group = Group::new("g", peers);
+        let roster = Roster::new([&group], &[]).unwrap();
+        let balancer = Balancer::new(Rc::new(group), roster.records(0), None, 0);
+        let text = "$upstream_addr|$upstream_bytes_sent|$upstream_bytes_received|$upstream_connect_time";
+        let connect_time = Some(Duration::from_millis(5));
+        let last = Attempt { connect_time, received: 3, sent: 4, ..Attempt::failed("127.0.0.1:2") };
+        let both = Attempts { balancer: Some(&balancer), failed: &[0], last: Some(last), none_chosen: false };
+        assert_eq!(filled(text, &client(), both), "127.0.0.1:1, 127.0.0.1:2|0, 4|0, 3|-, 0.005");
+        let none = Attempts { balancer: Some(&balancer), none_chosen: true, ..Attempts::default() };
+        assert_eq!(filled(text, &client(), none), "g|0|0|-");
+    }
+
+    #[test]
+    fn unix_clients_have_an_empty_port() {
+        let client = Address::Unix(Default::default());
+        assert_eq!(filled("$remote_addr [$remote_port]", &client, Attempts::default()), "unix: []");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (i, (name, variable)) in NAMES.iter().enumerate() {
+            assert!(NAMES[..i].iter().all(|(other, same)| other != name && same != variable), "{name}");
+        }
+    }
 }

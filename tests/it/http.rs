@@ -296,7 +296,7 @@ fn access_logs_and_formats() {
         format!(
             "log_format own escape=json '$request_method \"$http_x\" $status $body_bytes_sent $request_length $remote_user '
                  '$server_name $request_completion $sent_http_content_type';
-             server {{ listen {}; server_name me; access_log own.log own; access_log access.log combined; return 200 hello;
+             server {{ listen {}; server_name me; access_log own.log own if=$http_x; access_log access.log combined buffer=4k flush=10ms; return 200 hello;
                 location /off {{ access_log off; return 204; }} }}",
             port.v4()
         )

@@ -16,7 +16,7 @@ fn log_of(sinks: &[Sink], copy: bool) -> Log {
 }
 
 /// Sends one line through `log`; what stderr got.
-fn send(log: &Log, level: Level, text: &str) -> String {
+fn send(log: &mut Log, level: Level, text: &str) -> String {
     let mut stderr = Vec::new();
     log.write(&Line::new(&Record::new(level), format_args!("{text}")), &mut stderr);
     String::from_utf8(stderr).unwrap()
@@ -33,16 +33,18 @@ fn arguments_of_error_log() {
     assert_eq!(parse_sink(&["stderr", "loud"]), Err("invalid log level \"loud\"".into()));
     assert_eq!(parse_sink(&["stderr", "Warn"]), Err("invalid log level \"Warn\"".into()));
     assert_eq!(parse_sink(&["stderr", "warn", "info"]), Err("duplicate log level \"info\"".into()));
-    assert!(parse_sink(&["syslog:server=127.0.0.1"]).unwrap_err().starts_with("\"syslog:\" is not supported"));
+    assert!(parse_sink(&["memory:1m"]).unwrap_err().starts_with("\"memory:\" is not supported"));
+    assert!(matches!(parse_sink(&["syslog:server=127.0.0.1"]).unwrap().target, Target::Syslog(_)));
+    assert_eq!(parse_sink(&["syslog:tag=x"]).unwrap_err(), "no syslog server specified");
     assert!(parse_sink(&[]).is_err());
 }
 
 #[test]
 fn before_a_log_is_installed_lines_go_to_stderr_in_short_form() {
-    let log = Log { sinks: None, copy: true };
-    assert_eq!(send(&log, Level::Emerg, "no"), "weir: [emerg] no\n");
-    assert_eq!(send(&log, Level::Notice, "well"), "weir: [notice] well\n");
-    assert_eq!(send(&log, Level::Info, "hm"), "");
+    let mut log = Log { sinks: None, copy: true };
+    assert_eq!(send(&mut log, Level::Emerg, "no"), "weir: [emerg] no\n");
+    assert_eq!(send(&mut log, Level::Notice, "well"), "weir: [notice] well\n");
+    assert_eq!(send(&mut log, Level::Info, "hm"), "");
     assert_eq!(log.threshold(), Level::Notice as u8);
 }
 
@@ -50,9 +52,9 @@ fn before_a_log_is_installed_lines_go_to_stderr_in_short_form() {
 fn each_sink_gets_the_lines_of_its_level() {
     let dir = tempfile::tempdir().unwrap();
     let (grave, all) = (dir.path().join("grave"), dir.path().join("all"));
-    let log = log_of(&[sink(&grave, Level::Error), sink(&all, Level::Debug)], false);
+    let mut log = log_of(&[sink(&grave, Level::Error), sink(&all, Level::Debug)], false);
     for level in Level::ALL {
-        assert_eq!(send(&log, level, level.name()), "");
+        assert_eq!(send(&mut log, level, level.name()), "");
     }
     let levels = |path| -> Vec<String> {
         let text = fs::read_to_string(path).unwrap();
@@ -68,17 +70,17 @@ fn each_sink_gets_the_lines_of_its_level() {
 fn grave_lines_are_copied_to_stderr_once_and_only_during_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let file = sink(&dir.path().join("log"), Level::Crit);
-    let log = log_of(std::slice::from_ref(&file), true);
-    assert_eq!(send(&log, Level::Warn, "odd"), "weir: [warn] odd\n");
-    assert_eq!(send(&log, Level::Notice, "fine"), "");
+    let mut log = log_of(std::slice::from_ref(&file), true);
+    assert_eq!(send(&mut log, Level::Warn, "odd"), "weir: [warn] odd\n");
+    assert_eq!(send(&mut log, Level::Notice, "fine"), "");
     assert_eq!(log.threshold(), Level::Warn as u8);
 
-    let log = log_of(&[file.clone(), to_stderr(Level::Error)], true);
-    assert!(send(&log, Level::Error, "bad").ends_with(": bad\n"));
-    assert!(!send(&log, Level::Error, "bad").contains("weir:"));
+    let mut log = log_of(&[file.clone(), to_stderr(Level::Error)], true);
+    assert!(send(&mut log, Level::Error, "bad").ends_with(": bad\n"));
+    assert!(!send(&mut log, Level::Error, "bad").contains("weir:"));
 
-    let log = log_of(&[file], false);
-    assert_eq!(send(&log, Level::Emerg, "bad"), "");
+    let mut log = log_of(&[file], false);
+    assert_eq!(send(&mut log, Level::Emerg, "bad"), "");
     assert_eq!(log.threshold(), Level::Crit as u8);
 }
 
@@ -86,8 +88,8 @@ fn grave_lines_are_copied_to_stderr_once_and_only_during_the_start() {
 fn a_sink_that_cannot_be_written_keeps_no_other_from_its_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let log = log_of(&[sink(Path::new("/dev/full"), Level::Error), sink(&path, Level::Error)], false);
-    send(&log, Level::Error, "there");
+    let mut log = log_of(&[sink(Path::new("/dev/full"), Level::Error), sink(&path, Level::Error)], false);
+    send(&mut log, Level::Error, "there");
     assert!(fs::read_to_string(&path).unwrap().ends_with(": there\n"));
 }
 
@@ -104,7 +106,7 @@ fn reopening_follows_the_path_or_stays_with_the_old_file() {
     let mut log = log_of(&[sink(&path, Level::Error)], false);
     fs::rename(&path, &moved).unwrap();
     assert!(log.reopen(None).is_empty());
-    send(&log, Level::Error, "new");
+    send(&mut log, Level::Error, "new");
     assert_eq!(fs::read_to_string(&moved).unwrap(), "");
     assert!(fs::read_to_string(&path).unwrap().ends_with(": new\n"));
 

@@ -1,0 +1,47 @@
+//! The relay over real sockets.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use super::*;
+use crate::event::{Event, Owner};
+
+fn watched(stream: UnixStream, reactor: &mut Reactor, side: Side) -> Connection {
+    stream.set_nonblocking(true).unwrap();
+    let owner = Owner { engine: 0, part: side as u8, id: 0 };
+    Connection::accepted(stream.into(), reactor, owner).unwrap()
+}
+
+#[test]
+fn what_precedes_the_client_comes_first_however_short_the_writes() {
+    let mut reactor = Reactor::new().unwrap();
+    let mut buffers = Buffers::default();
+    let (mut outer_client, client) = UnixStream::pair().unwrap();
+    let (outer_upstream, upstream) = UnixStream::pair().unwrap();
+    let client = watched(client, &mut reactor, Side::Client);
+    let upstream = watched(upstream, &mut reactor, Side::Upstream);
+    let mut relay = Relay::new(4096, reactor.now());
+    // Many times what a socket takes at once.
+    let first = vec![b'h'; 4 << 20];
+    relay.precede(&first, &mut buffers, reactor.now());
+    outer_client.write_all(b"client").unwrap();
+    outer_client.shutdown(std::net::Shutdown::Write).unwrap();
+    let received = std::thread::spawn(move || {
+        let mut received = Vec::new();
+        let count = (&outer_upstream).take((4 << 20) + 6).read_to_end(&mut received).unwrap();
+        (count, received)
+    });
+    let ends = Ends { client: &client, upstream: &upstream };
+    let mut goes_on = true;
+    while goes_on {
+        reactor.wait(None).unwrap();
+        while let Some(Event::Ready(owner)) = reactor.next() {
+            let side = if owner.part == Side::Client as u8 { Side::Client } else { Side::Upstream };
+            goes_on = relay.ready(side, ends, &mut reactor, &mut buffers, |fault| panic!("{fault:?}"));
+        }
+    }
+    let (count, received) = received.join().unwrap();
+    assert_eq!(count, first.len() + 6);
+    assert!(received.starts_with(&first) && received.ends_with(b"client"));
+    assert_eq!((relay.received(Side::Client), relay.sent(Side::Upstream)), (6, count as u64));
+}
