@@ -282,7 +282,7 @@ fn check_block(rows: &HashMap<&[u8], Vec<&Row>>, nodes: &mut Vec<Node>, context:
 fn find_row<'a>(rows: &HashMap<&[u8], Vec<&'a Row>>, node: &Node, context: Contexts) -> Result<&'a Row> {
     let name = String::from_utf8_lossy(&node.words[0].bytes);
     let any = rows.get(Row::ANY.as_bytes()).filter(|any| any.iter().any(|row| row.contexts.overlaps(context)));
-    let Some(known) = any.or_else(|| rows.get(node.words[0].bytes.as_slice())) else {
+    let Some(known) = any.or_else(|| rows.get(node.words[0].bytes.as_slice()).filter(|_| name != Row::ANY)) else {
         let hint = comment_hint(&node.words[..1]);
         return Err(Error { hint, ..Error::at(&node.place, format!(r#"unknown directive "{name}""#)) });
     };
