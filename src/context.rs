@@ -53,8 +53,9 @@ impl Logs {
         Logs { by_epoch: Vec::new(), timer, due: None }
     }
 
-    /// Takes the logs of a new configuration and numbers it.
+    /// Takes the logs of a new configuration and numbers it. Those of old ones get a line only when a session ends that goes on.
     pub fn add(&mut self, logs: AccessLogs) -> Epoch {
+        self.iter_mut().for_each(AccessLogs::unbuffer);
         self.by_epoch.push(Some((logs, ENGINES)));
         self.by_epoch.len() - 1
     }

@@ -360,6 +360,7 @@ impl Worker {
         }
         self.close_listeners();
         self.http.drain(&mut self.cx);
+        self.cx.logs.iter_mut().for_each(AccessLogs::unbuffer);
         if let Some(limit) = self.config.main.shutdown_timeout {
             self.cx.reactor.set_timer(self.shutdown_timer, std::time::Instant::now() + limit);
         }

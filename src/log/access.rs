@@ -111,6 +111,14 @@ impl AccessLogs {
         self.logs.iter_mut().for_each(AccessLog::flush);
     }
 
+    /// Writes what is buffered and from now on each line at once: few will come, and far apart.
+    pub fn unbuffer(&mut self) {
+        for log in &mut self.logs {
+            log.flush();
+            log.buffering = None;
+        }
+    }
+
     /// Flushes, then opens every file anew by its path (USR1); a file that cannot be opened stays open as it was, with an `[emerg]` line.
     /// `owner` as in [`super::error::reopen`].
     pub fn reopen(&mut self, owner: Option<u32>) {

@@ -165,6 +165,18 @@ impl Connection {
         }
     }
 
+    /// Sends what TLS holds because the socket was full: without bytes to send this is what makes it move when the connection turns
+    /// writable. A plain connection holds nothing.
+    ///
+    /// # Errors
+    /// What send(2) says.
+    pub fn flush(&self, reactor: &mut Reactor) -> io::Result<()> {
+        match &self.tls {
+            Some(tls) if reactor.writable(self.source) => tls.flush(reactor, self.source).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// Sends from `file` what the kernel takes, at most `count` bytes from `offset` on, without copying them through this process;
     /// 0 when the socket takes nothing now.
     ///
@@ -220,12 +232,13 @@ impl Connection {
     }
 
     /// Bytes that were written and that the peer has not acknowledged yet (`SIOCOUTQ`, tcp(7)); for a Unix socket, what
-    /// the peer has not read. 0 when the kernel does not tell.
+    /// the peer has not read. What TLS holds for want of room is among them. Of the kernel's part nothing when it does not tell.
     pub fn unsent(&self) -> u32 {
         let mut bytes: libc::c_int = 0;
         // SAFETY: the descriptor is open, and TIOCOUTQ (the same number as SIOCOUTQ) writes one int.
         let asked = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) };
-        if asked < 0 { 0 } else { u32::try_from(bytes).unwrap_or(0) }
+        let kernels = if asked < 0 { 0 } else { u32::try_from(bytes).unwrap_or(0) };
+        kernels + self.tls.as_ref().map_or(0, |tls| tls.held() as u32)
     }
 
     /// Tells the peer that nothing more will come. A peer that is gone already is not an error. Returns whether it has been told: the
@@ -236,6 +249,13 @@ impl Connection {
             let _ = self.socket.shutdown(Shutdown::Write);
         }
         told
+    }
+
+    /// What the peer is to get is cut short: TLS must not tell it that this was all (RFC 8446 6.1), so there will be no `close_notify`.
+    pub fn truncate(&self) {
+        if let Some(tls) = &self.tls {
+            tls.truncate();
+        }
     }
 
     /// Sets `TCP_NODELAY`; nothing for a Unix socket.

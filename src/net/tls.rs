@@ -3,22 +3,38 @@
 //! The readiness flags speak of the socket, and TLS does not follow it step by step: a read may find bytes that OpenSSL has
 //! taken from the socket before, and may have to write first. So a flag is cleared only when the socket itself has said in the very call
 //! that came to nothing that it would block; OpenSSL holds nothing then that it could still give out.
+//!
+//! OpenSSL never sees a socket that took a part of a record: the rest is held here and goes first when there is room. While OpenSSL has
+//! such a record of its own it can write no other, and fails when a read makes it answer (a `KeyUpdate` that asks for one, RFC 8446 4.6.3).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
 
+use bytes::{Buf, BytesMut};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 use openssl::error::ErrorStack;
-use openssl::ssl::{self, ErrorCode, Ssl, SslRef, SslStream};
+use openssl::ssl::{self, ErrorCode, ShutdownState, Ssl, SslRef, SslStream};
 
 use crate::event::{Reactor, SourceId};
+
+/// Held bytes with which no more is taken: a record of the largest kind (RFC 5246 6.2.3) and as much again for the answers that reads call for. A
+/// peer that wants more of those without reading any is not read either.
+const MOST_HELD: usize = 2 * (5 + (1 << 14) + 2048);
+
+/// Bytes read from the socket for one call; then it is the others' turn. OpenSSL would read messages that are not data, as fast as a peer
+/// sends them.
+const MOST_READ: usize = 32 * 1024;
 
 /// The socket as OpenSSL sees it. The connection that owns the descriptor outlives it.
 struct Wire {
     fd: RawFd,
+    /// Encrypted, and not yet taken by the socket.
+    held: BytesMut,
+    /// What the call under way may still read.
+    budget: usize,
     /// In the call under way a read would have blocked.
     read_blocked: bool,
     /// In the call under way a write would have blocked.
@@ -40,27 +56,65 @@ fn checked(result: nix::Result<usize>, blocked: &mut bool) -> io::Result<usize> 
     })
 }
 
+impl Wire {
+    /// Hands `bytes` to the socket; less than all of them are taken when it is full.
+    fn send(fd: RawFd, bytes: &[u8], full: &mut bool) -> io::Result<usize> {
+        let sent = loop {
+            match send(fd, bytes, MsgFlags::MSG_NOSIGNAL) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => break 0,
+                result => break checked(result, full)?,
+            }
+        };
+        *full |= sent < bytes.len();
+        Ok(sent)
+    }
+
+    /// Sends of what is held as much as the socket takes now. Returns whether nothing is left.
+    fn send_held(&mut self) -> io::Result<bool> {
+        if !self.held.is_empty() {
+            // An idle session keeps no memory for it; and after a fault nobody can make sense of what would follow.
+            let mut held = std::mem::take(&mut self.held);
+            let sent = Wire::send(self.fd, &held, &mut self.write_blocked)?;
+            if sent < held.len() {
+                held.advance(sent);
+                self.held = held;
+            }
+        }
+        Ok(self.held.is_empty())
+    }
+}
+
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(self.budget);
+        if most == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let count = loop {
-            match recv(self.fd, buffer, MsgFlags::empty()) {
+            match recv(self.fd, &mut buffer[..most], MsgFlags::empty()) {
                 Err(Errno::EINTR) => {}
                 result => break checked(result, &mut self.read_blocked)?,
             }
         };
+        self.budget -= count;
         self.ended |= count == 0;
         Ok(count)
     }
 }
 
 impl Write for Wire {
+    /// Takes all of it, unless too much is held already.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match send(self.fd, bytes, MsgFlags::MSG_NOSIGNAL) {
-                Err(Errno::EINTR) => {}
-                result => return checked(result, &mut self.write_blocked),
-            }
-        }
+        let sent = if self.send_held()? {
+            Wire::send(self.fd, bytes, &mut self.write_blocked)?
+        } else if self.held.len() + bytes.len() <= MOST_HELD {
+            0
+        } else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        self.held.extend_from_slice(&bytes[sent..]);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -134,6 +188,10 @@ pub fn reasons(stack: &ErrorStack) -> String {
 /// A TLS session over a connection's socket. Calls go by shared reference, as on a socket.
 pub(super) struct Tls {
     stream: RefCell<SslStream<Wire>>,
+    /// How many bytes the caller has been told are not sent, as the end of their record is still held.
+    owed: Cell<usize>,
+    /// The peer is not to take the end for that of the data.
+    truncated: Cell<bool>,
 }
 
 impl fmt::Debug for Tls {
@@ -145,13 +203,18 @@ impl fmt::Debug for Tls {
 impl Tls {
     /// The session `ssl`, which knows whether it accepts or connects, over the socket `fd`.
     pub(super) fn new(ssl: Ssl, fd: RawFd) -> Result<Self, ErrorStack> {
-        let wire = Wire { fd, read_blocked: false, write_blocked: false, ended: false };
-        Ok(Tls { stream: RefCell::new(SslStream::new(ssl, wire)?) })
+        let held = BytesMut::new();
+        let wire = Wire { fd, held, budget: 0, read_blocked: false, write_blocked: false, ended: false };
+        Ok(Tls { stream: RefCell::new(SslStream::new(ssl, wire)?), owed: Cell::new(0), truncated: Cell::new(false) })
     }
 
-    /// Goes on with the handshake; `None` while it waits for the peer.
+    /// Goes on with the handshake; `None` while it waits for the peer, or our last word in it for the socket.
     pub(super) fn handshake(&self, reactor: &mut Reactor, source: SourceId) -> io::Result<Option<()>> {
-        self.call(reactor, source, |stream| stream.do_handshake())
+        if !self.flush(reactor, source)? {
+            return Ok(None);
+        }
+        let done = self.call(reactor, source, |stream| stream.do_handshake())?;
+        Ok(done.filter(|()| self.held() == 0))
     }
 
     /// As a connection's `recv`. The peer's `close_notify` is its end; the end of the socket without one is an error of kind
@@ -165,12 +228,20 @@ impl Tls {
         self.call(reactor, source, |stream| end_as_zero(stream.ssl_peek(&mut [0])))
     }
 
-    /// As a connection's `send`. A record that the socket did not take counts as not sent, though OpenSSL holds it: the next call
-    /// has to begin with the same bytes.
+    /// As a connection's `send`. The bytes of a record count as sent when the socket has all of it: until then the caller keeps them,
+    /// though they are not looked at again, and so knows that something waits.
     pub(super) fn send(&self, reactor: &mut Reactor, source: SourceId, bytes: &[u8]) -> io::Result<usize> {
-        let mut sent = 0;
-        while sent < bytes.len() {
-            match self.call(reactor, source, |stream| stream.ssl_write(&bytes[sent..]))? {
+        if !self.flush(reactor, source)? {
+            return Ok(0);
+        }
+        let mut sent = self.owed.take();
+        debug_assert!(sent <= bytes.len(), "the caller has not come again with the same bytes");
+        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+            match self.call(reactor, source, |stream| stream.ssl_write(rest))? {
+                Some(count) if self.held() > 0 => {
+                    self.owed.set(count);
+                    break;
+                }
                 Some(count) => sent += count,
                 // Only a new handshake makes a write wait for input, and that is refused.
                 None if reactor.writable(source) => {
@@ -182,10 +253,38 @@ impl Tls {
         Ok(sent)
     }
 
+    /// Sends of what is held as much as the socket takes now. Returns whether nothing is left.
+    pub(super) fn flush(&self, reactor: &mut Reactor, source: SourceId) -> io::Result<bool> {
+        let flushed = self.stream.borrow_mut().get_mut().send_held()?;
+        if !flushed {
+            reactor.clear_writable(source);
+        }
+        Ok(flushed)
+    }
+
+    /// Bytes that wait here for the socket to have room.
+    pub(super) fn held(&self) -> usize {
+        self.stream.borrow().get_ref().held.len()
+    }
+
+    /// There will be no `close_notify`.
+    pub(super) fn truncate(&self) {
+        self.truncated.set(true);
+    }
+
     /// Sends `close_notify`; returns whether that is done, be it because the session cannot carry it any more.
     pub(super) fn close_notify(&self, reactor: &mut Reactor, source: SourceId) -> bool {
-        let result = self.call(reactor, source, |stream| stream.shutdown().map(drop));
-        !matches!(result, Ok(None)) || reactor.writable(source)
+        match self.flush(reactor, source) {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(_) => return true,
+        }
+        // Asked a second time OpenSSL would wait for the peer's.
+        if self.truncated.get() || self.stream.borrow_mut().get_shutdown().contains(ShutdownState::SENT) {
+            return true;
+        }
+        let _ = self.call(reactor, source, |stream| stream.shutdown().map(drop));
+        self.held() == 0
     }
 
     /// Does something with the session.
@@ -193,7 +292,7 @@ impl Tls {
         look(self.stream.borrow().ssl())
     }
 
-    /// One step of OpenSSL's; `None` when it waits for the socket, whose flags say then for what.
+    /// One step of OpenSSL's; `None` when it waits for the socket, whose flags say then for what, or for its next turn.
     fn call<T>(
         &self,
         reactor: &mut Reactor,
@@ -201,25 +300,31 @@ impl Tls {
         mut step: impl FnMut(&mut SslStream<Wire>) -> Result<T, ssl::Error>,
     ) -> io::Result<Option<T>> {
         let stream = &mut *self.stream.borrow_mut();
+        stream.get_mut().budget = MOST_READ;
         loop {
             // What anything else has left in OpenSSL's error queue would be taken for this step's (SSL_get_error(3)).
             ErrorStack::get();
             let wire = stream.get_mut();
             (wire.read_blocked, wire.write_blocked) = (false, false);
-            let error = match step(stream) {
+            let result = step(stream);
+            let wire = stream.get_ref();
+            if wire.write_blocked {
+                reactor.clear_writable(source);
+            }
+            let error = match result {
                 Ok(done) => return Ok(Some(done)),
                 Err(error) => error,
             };
-            let wire = stream.get_ref();
             match error.code() {
                 ErrorCode::WANT_READ if wire.read_blocked => {
                     reactor.clear_readable(source, true);
                     return Ok(None);
                 }
-                ErrorCode::WANT_WRITE if wire.write_blocked => {
-                    reactor.clear_writable(source);
+                ErrorCode::WANT_READ if wire.budget == 0 => {
+                    reactor.again(source);
                     return Ok(None);
                 }
+                ErrorCode::WANT_WRITE if wire.write_blocked => return Ok(None),
                 // It has come upon something that is not data, and would go on.
                 ErrorCode::WANT_READ | ErrorCode::WANT_WRITE => {}
                 _ => {
@@ -247,3 +352,6 @@ fn fault(error: &ssl::Error, ended: bool) -> io::Error {
         _ => TlsError::peers(io::ErrorKind::Other, "the session has failed before"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -263,6 +263,7 @@ impl Relay {
         let flow = &mut self.flows[from as usize];
         let failed =
             |side, call, sending| move |error| Fault { side, call, action: action(event, from, sending), error };
+        destination.flush(reactor).map_err(failed(to, "send()", true))?;
         while reactor.writable(destination.source()) {
             if let Some(kept) = &mut flow.kept {
                 let count = destination.send(reactor, kept).map_err(failed(to, "send()", true))?;
@@ -320,6 +321,7 @@ impl Relay {
         let flow = &mut self.flows[from as usize];
         if fault.side == from {
             flow.ended = Some(End::Source);
+            ends.of(from.other()).truncate();
             return;
         }
         flow.ended.get_or_insert(End::Destination);

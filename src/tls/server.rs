@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openssl::dh::Dh;
 use openssl::error::ErrorStack;
-use openssl::sha::Sha256;
+use openssl::sha::{Sha256, sha256};
 use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode,
     SslVersion,
@@ -25,6 +25,8 @@ use crate::net::reasons;
 const CIPHERS: &str = "HIGH:!aNULL:!MD5";
 /// `ssl_session_timeout` when nothing is said.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(300);
+/// `ssl_verify_depth` when nothing is said.
+const VERIFY_DEPTH: u32 = 1;
 
 /// What one server's TLS sessions are made from.
 #[derive(Clone)]
@@ -78,9 +80,9 @@ impl Server {
         let own =
             use_certificates(&mut builder, certificates, keys, settings.passwords.as_deref().unwrap_or_default())?;
         set_protocol(&mut builder, settings)?;
-        let (verify, authorities) = set_verify(&mut builder, settings)?;
+        let verify = set_verify(&mut builder, settings)?;
         set_sessions(&mut builder, settings, shared)?;
-        let id = session_context(&own, &authorities).map_err(failed("session id context"))?;
+        let id = session_context(&own, &client_rule(settings)?).map_err(failed("session id context"))?;
         builder.set_session_id_context(&id).map_err(failed("SSL_CTX_set_session_id_context()"))?;
         Ok(Some(Server { context: builder.build(), verify }))
     }
@@ -184,20 +186,19 @@ fn set_protocol(builder: &mut SslContextBuilder, settings: &Settings) -> Result<
     Ok(())
 }
 
-/// Gives the names of the authorities that clients are asked for certificates of.
-fn set_verify(builder: &mut SslContextBuilder, settings: &Settings) -> Result<(Verify, Vec<X509Name>)> {
+fn set_verify(builder: &mut SslContextBuilder, settings: &Settings) -> Result<Verify> {
     let Some((verify @ (Verify::On | Verify::Optional), place)) = &settings.verify else {
-        return Ok((Verify::Off, Vec::new()));
+        return Ok(Verify::Off);
     };
     let Some(file) = &settings.client_certificate else {
         return Err(Error::at(place, "no ssl_client_certificate for ssl_verify_client"));
     };
     // The handshake goes on whatever the certificate is; `Server::judge` refuses it then, and the log tells why.
     builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
-    builder.set_verify_depth(settings.verify_depth.unwrap_or(1));
+    builder.set_verify_depth(settings.verify_depth.unwrap_or(VERIFY_DEPTH));
     builder.set_ca_file(&file.path).map_err(file.failed("SSL_CTX_load_verify_locations"))?;
-    let load = || X509Name::load_client_ca_file(&file.path).map_err(file.failed("SSL_load_client_CA_file"));
-    builder.set_client_ca_list(load()?);
+    let names = X509Name::load_client_ca_file(&file.path).map_err(file.failed("SSL_load_client_CA_file"))?;
+    builder.set_client_ca_list(names);
     if let Some(crl) = &settings.crl {
         let failed = crl.failed("X509_LOOKUP_load_file");
         let store = builder.cert_store_mut();
@@ -205,7 +206,7 @@ fn set_verify(builder: &mut SslContextBuilder, settings: &Settings) -> Result<(V
         lookup.load_crl_file(&crl.path, openssl::ssl::SslFiletype::PEM).map_err(&failed)?;
         store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL).map_err(&failed)?;
     }
-    Ok((*verify, load()?.into_iter().collect()))
+    Ok(*verify)
 }
 
 fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &mut Shared) -> Result<()> {
@@ -228,9 +229,11 @@ fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &m
             builder.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
         }
         SessionCache::Kept { builtin, shared: zone } => {
-            let mode = match builtin {
+            // A worker's own cache beside the shared one could only take from it: what falls out of it, at the latest when the worker ends,
+            // OpenSSL has removed from both.
+            let mode = match builtin.filter(|_| zone.is_none()) {
                 Some(count) => {
-                    builder.set_session_cache_size(*count);
+                    builder.set_session_cache_size(count);
                     SslSessionCacheMode::SERVER
                 }
                 None => SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL,
@@ -256,16 +259,29 @@ fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &m
     Ok(())
 }
 
-/// What keeps a session from being resumed with a server that it was not made with, or that trusts other clients: a hash of the server's
-/// certificates and its clients' authorities. It is the same after a reload.
-fn session_context(own: &[X509], authorities: &[X509Name]) -> std::result::Result<[u8; 32], ErrorStack> {
+/// All that decides whether a client's certificate is good, as a hash: how it is asked for, how long its chain may be, and the authorities and
+/// revocations by their files' contents, as a new authority may have the old one's name. A resumed session is not verified again.
+fn client_rule(settings: &Settings) -> Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    if let Some((verify @ (Verify::On | Verify::Optional), _)) = &settings.verify {
+        hash.update(&[u8::from(*verify == Verify::On)]);
+        hash.update(&settings.verify_depth.unwrap_or(VERIFY_DEPTH).to_be_bytes());
+        for file in [&settings.client_certificate, &settings.crl].into_iter().flatten() {
+            let text = file.read(|path| format!("BIO_new_file(\"{}\")", path.display()))?;
+            hash.update(&sha256(&text));
+        }
+    }
+    Ok(hash.finish())
+}
+
+/// What keeps a session from being resumed with a server that it was not made with, or that lets in other clients: a hash of the server's
+/// certificates and its [`client_rule`]. It is the same after a reload that changes none of these.
+fn session_context(own: &[X509], rule: &[u8; 32]) -> std::result::Result<[u8; 32], ErrorStack> {
     let mut hash = Sha256::new();
     hash.update(b"tcp");
     for certificate in own {
         hash.update(&certificate.to_der()?);
     }
-    for name in authorities {
-        hash.update(&name.to_der()?);
-    }
+    hash.update(rule);
     Ok(hash.finish())
 }
