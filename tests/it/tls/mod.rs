@@ -3,6 +3,7 @@
 mod certs;
 mod client_certs;
 mod faults;
+mod key_update;
 mod resumption;
 mod sessions;
 mod traffic;
