@@ -55,7 +55,13 @@ enum Phase {
     /// Bytes are passed between client and upstream.
     Relaying,
     /// `return`: the text is being sent.
-    Sending { text: Vec<u8>, sent: usize },
+    Sending(Box<Answer>),
+}
+
+/// The text of a `return`, and how much of it has been sent. Few sessions have one, so it stands apart.
+struct Answer {
+    text: Vec<u8>,
+    sent: usize,
 }
 
 pub(super) struct Session {
@@ -144,7 +150,7 @@ impl Session {
             (Content::Return(text), _) => {
                 let local = || self.client.local_address();
                 let text = Values { tls: self.agreed(), ..self.arrival.values(cx, &local) }.fill(text);
-                self.phase = Phase::Sending { text, sent: 0 };
+                self.phase = Phase::Sending(Box::new(Answer { text, sent: 0 }));
                 cx.reactor.set_timer(self.timer, cx.reactor.now() + server.timeouts.client);
                 self.send_text(cx)
             }
@@ -258,7 +264,7 @@ impl Session {
                 _ => Verdict::GoesOn,
             },
             (Phase::Relaying, balancer) => self.relay(side, cx, balancer),
-            (Phase::Sending { .. }, _) => self.send_text(cx),
+            (Phase::Sending(_), _) => self.send_text(cx),
             (Phase::Connecting, None) => Verdict::Over,
         }
     }
@@ -333,7 +339,8 @@ impl Session {
     }
 
     fn send_text(&mut self, cx: &mut Context) -> Verdict {
-        let Phase::Sending { text, sent } = &mut self.phase else { return Verdict::Over };
+        let Phase::Sending(answer) = &mut self.phase else { return Verdict::Over };
+        let Answer { text, sent } = answer.as_mut();
         while *sent < text.len() {
             if !cx.reactor.writable(self.client.source()) {
                 return Verdict::GoesOn;
@@ -377,7 +384,7 @@ impl Session {
             }
             (Phase::Header, _) => self.header_timed_out(),
             (Phase::Handshaking, _) => self.handshake_timed_out(),
-            (Phase::Sending { .. }, _) => {
+            (Phase::Sending(_), _) => {
                 let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
                 self.log(Level::Info, Some(&error), "sending to client", format_args!("client timed out"));
                 Verdict::Over
@@ -418,7 +425,7 @@ impl Session {
         keep: Option<Side>,
     ) -> (Epoch, Option<Connection>) {
         let returned = match &self.phase {
-            Phase::Sending { sent, .. } => *sent as u64,
+            Phase::Sending(answer) => answer.sent as u64,
             _ => 0,
         };
         let (received, sent) = (self.relay.received(Side::Client), self.relay.sent(Side::Client) + returned);
