@@ -4,6 +4,7 @@ mod access_log;
 mod arrival;
 pub mod directives;
 mod engine;
+pub mod head;
 mod level;
 mod linger;
 mod listen;
