@@ -68,14 +68,14 @@ pub(super) struct Session {
     pub arrival: Arrival,
     client: Connection,
     upstream: Option<Upstream>,
-    /// The last peer tried, and those before it, by their places in the group, for the access log.
-    last_peer: Option<u32>,
-    failed_peers: Vec<u32>,
+    /// The number of the last peer tried, and the names of those before it, for the access log.
+    last_peer: Option<usize>,
+    failed_peers: Vec<String>,
     /// No peer was left to choose.
     none_chosen: bool,
-    /// When connecting to the last peer began, and how long it took.
-    connect_began: Instant,
-    connect_time: Option<Duration>,
+    /// When connecting to the last peer began, and ended well; in milliseconds of the session.
+    connect_began: u32,
+    connected: Option<u32>,
     /// What went wrong, as `$status`.
     fault: Option<u16>,
     tried: Tried,
@@ -104,8 +104,8 @@ impl Session {
             last_peer: None,
             failed_peers: Vec::new(),
             none_chosen: false,
-            connect_began: now,
-            connect_time: None,
+            connect_began: 0,
+            connected: None,
             fault: None,
             tried: Tried::default(),
             relay,
@@ -166,8 +166,10 @@ impl Session {
         const ACTION: &str = "connecting to upstream";
         let now = cx.reactor.now();
         while let Some(peer) = balancer.pick(&mut self.tried, &self.arrival.client, now) {
-            self.failed_peers.extend(self.last_peer.replace(peer as u32));
-            self.connect_began = now;
+            if let Some(before) = self.last_peer.replace(peer) {
+                self.failed_peers.push(balancer.peer(before).name.clone());
+            }
+            self.connect_began = self.milliseconds(cx);
             let config = balancer.peer(peer);
             if !cx.connections.take() {
                 let limit = cx.connections.limit;
@@ -289,7 +291,7 @@ impl Session {
     fn connected(&mut self, cx: &mut Context, balancer: &mut Balancer) -> Verdict {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         balancer.succeeded(upstream.peer);
-        self.connect_time = Some(cx.reactor.now() - self.connect_began);
+        self.connected = Some(self.milliseconds(cx));
         let server = &self.arrival.server;
         if server.nodelay && balancer.peer(upstream.peer).address.port().is_some() {
             // A peer that has reset the connection meanwhile is found out by the relay.
@@ -456,19 +458,24 @@ impl Session {
         agreed.flatten()
     }
 
+    /// The age of the session, as far as it can be counted.
+    fn milliseconds(&self, cx: &Context) -> u32 {
+        u32::try_from((cx.reactor.now() - self.arrival.began).as_millis()).unwrap_or(u32::MAX)
+    }
+
     /// The last peer tried.
     fn peer_name<'a>(&self, balancer: Option<&'a Balancer>) -> Option<&'a str> {
-        Some(balancer?.peer(self.last_peer? as usize).name.as_str())
+        Some(balancer?.peer(self.last_peer?).name.as_str())
     }
 
     fn attempts<'a>(&'a self, balancer: Option<&'a Balancer>) -> Attempts<'a> {
         let (received, sent) = (self.relay.received(Side::Upstream), self.relay.sent(Side::Upstream));
-        let attempt = |peer| Attempt { peer, connect_time: self.connect_time, received, sent };
+        let connect_time = self.connected.map(|then| Duration::from_millis(u64::from(then - self.connect_began)));
+        let attempt = |peer| Attempt { peer, connect_time, received, sent };
         Attempts {
-            balancer,
             failed: &self.failed_peers,
             last: self.peer_name(balancer).map(attempt),
-            none_chosen: self.none_chosen,
+            without_peer: balancer.filter(|_| self.none_chosen).map(|balancer| balancer.group().name.as_str()),
         }
     }
 
