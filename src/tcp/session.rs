@@ -55,13 +55,7 @@ enum Phase {
     /// Bytes are passed between client and upstream.
     Relaying,
     /// `return`: the text is being sent.
-    Sending(Box<Answer>),
-}
-
-/// The text of a `return`, and how much of it has been sent. Few sessions have one, so it stands apart.
-struct Answer {
-    text: Vec<u8>,
-    sent: usize,
+    Sending { text: Vec<u8>, sent: usize },
 }
 
 pub(super) struct Session {
@@ -150,7 +144,7 @@ impl Session {
             (Content::Return(text), _) => {
                 let local = || self.client.local_address();
                 let text = Values { tls: self.agreed(), ..self.arrival.values(cx, &local) }.fill(text);
-                self.phase = Phase::Sending(Box::new(Answer { text, sent: 0 }));
+                self.phase = Phase::Sending { text, sent: 0 };
                 cx.reactor.set_timer(self.timer, cx.reactor.now() + server.timeouts.client);
                 self.send_text(cx)
             }
@@ -266,7 +260,7 @@ impl Session {
                 _ => Verdict::GoesOn,
             },
             (Phase::Relaying, balancer) => self.relay(side, cx, balancer),
-            (Phase::Sending(_), _) => self.send_text(cx),
+            (Phase::Sending { .. }, _) => self.send_text(cx),
             (Phase::Connecting, None) => Verdict::Over,
         }
     }
@@ -341,8 +335,7 @@ impl Session {
     }
 
     fn send_text(&mut self, cx: &mut Context) -> Verdict {
-        let Phase::Sending(answer) = &mut self.phase else { return Verdict::Over };
-        let Answer { text, sent } = answer.as_mut();
+        let Phase::Sending { text, sent } = &mut self.phase else { return Verdict::Over };
         while *sent < text.len() {
             if !cx.reactor.writable(self.client.source()) {
                 return Verdict::GoesOn;
@@ -386,7 +379,7 @@ impl Session {
             }
             (Phase::Header, _) => self.header_timed_out(),
             (Phase::Handshaking, _) => self.handshake_timed_out(),
-            (Phase::Sending(_), _) => {
+            (Phase::Sending { .. }, _) => {
                 let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
                 self.log(Level::Info, Some(&error), "sending to client", format_args!("client timed out"));
                 Verdict::Over
@@ -427,7 +420,7 @@ impl Session {
         keep: Option<Side>,
     ) -> (Epoch, Option<Connection>) {
         let returned = match &self.phase {
-            Phase::Sending(answer) => answer.sent as u64,
+            Phase::Sending { sent, .. } => *sent as u64,
             _ => 0,
         };
         let (received, sent) = (self.relay.received(Side::Client), self.relay.sent(Side::Client) + returned);
@@ -450,17 +443,17 @@ impl Session {
         (self.arrival.epoch, kept)
     }
 
+    /// The age of the session, as far as it can be counted.
+    fn milliseconds(&self, cx: &Context) -> u32 {
+        u32::try_from((cx.reactor.now() - self.arrival.began).as_millis()).unwrap_or(u32::MAX)
+    }
+
     fn agreed(&self) -> Option<Agreed> {
         let agreed = self.client.tls(|ssl| {
             let cipher = ssl.current_cipher().filter(|_| ssl.is_init_finished())?;
             Some(Agreed { protocol: ssl.version_str(), cipher: cipher.name() })
         });
         agreed.flatten()
-    }
-
-    /// The age of the session, as far as it can be counted.
-    fn milliseconds(&self, cx: &Context) -> u32 {
-        u32::try_from((cx.reactor.now() - self.arrival.began).as_millis()).unwrap_or(u32::MAX)
     }
 
     /// The last peer tried.
