@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslRef};
 use socket2::{Socket, Type};
@@ -122,16 +124,14 @@ impl Connection {
     /// What recv(2) says.
     pub fn peek(&self, reactor: &mut Reactor, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
-            // SAFETY: initialized bytes are valid as ones that may be uninitialized, and recv(2) writes nothing but bytes.
-            let target = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [std::mem::MaybeUninit<u8>]) };
-            return match self.socket.recv_with_flags(target, libc::MSG_PEEK) {
+            return match recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_PEEK) {
                 Ok(count) => Ok(Some(count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(Errno::EAGAIN) => {
                     reactor.clear_readable(self.source, true);
                     Ok(None)
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
+                Err(Errno::EINTR) => continue,
+                Err(error) => Err(error.into()),
             };
         }
     }

@@ -117,7 +117,8 @@ impl Arrival {
 
     /// Takes the client of the header for the client, where senders are known.
     pub(super) fn believe(&mut self, cx: &Context) {
-        let Some(announced) = self.announced.as_ref().filter(|_| !self.server.real_ip_from.is_empty()) else { return };
+        let trusted = self.comes_from(&self.server.real_ip_from);
+        let Some(announced) = self.announced.as_ref().filter(|_| trusted) else { return };
         self.debug(format_args!("client {} is {}", self.client, announced.source));
         self.client = Address::Inet(announced.source);
         self.debug |= self.comes_from(&cx.debugged);

@@ -55,27 +55,21 @@ enum Phase {
     /// Bytes are passed between client and upstream.
     Relaying,
     /// `return`: the text is being sent.
-    Sending(Box<Answer>),
-}
-
-/// The text of a `return`, and how much of it has been sent. Few sessions have one, so it stands apart.
-struct Answer {
-    text: Vec<u8>,
-    sent: usize,
+    Sending { text: Vec<u8>, sent: usize },
 }
 
 pub(super) struct Session {
     pub arrival: Arrival,
     client: Connection,
     upstream: Option<Upstream>,
-    /// The last peer tried, and those before it, by their places in the group, for the access log.
-    last_peer: Option<u32>,
-    failed_peers: Vec<u32>,
+    /// The number of the last peer tried, and the names of those before it, for the access log.
+    last_peer: Option<usize>,
+    failed_peers: Vec<String>,
     /// No peer was left to choose.
     none_chosen: bool,
-    /// When connecting to the last peer began, and how long it took.
-    connect_began: Instant,
-    connect_time: Option<Duration>,
+    /// When connecting to the last peer began, and ended well; in milliseconds of the session.
+    connect_began: u32,
+    connected: Option<u32>,
     /// What went wrong, as `$status`.
     fault: Option<u16>,
     tried: Tried,
@@ -104,8 +98,8 @@ impl Session {
             last_peer: None,
             failed_peers: Vec::new(),
             none_chosen: false,
-            connect_began: now,
-            connect_time: None,
+            connect_began: 0,
+            connected: None,
             fault: None,
             tried: Tried::default(),
             relay,
@@ -150,7 +144,7 @@ impl Session {
             (Content::Return(text), _) => {
                 let local = || self.client.local_address();
                 let text = Values { tls: self.agreed(), ..self.arrival.values(cx, &local) }.fill(text);
-                self.phase = Phase::Sending(Box::new(Answer { text, sent: 0 }));
+                self.phase = Phase::Sending { text, sent: 0 };
                 cx.reactor.set_timer(self.timer, cx.reactor.now() + server.timeouts.client);
                 self.send_text(cx)
             }
@@ -166,8 +160,10 @@ impl Session {
         const ACTION: &str = "connecting to upstream";
         let now = cx.reactor.now();
         while let Some(peer) = balancer.pick(&mut self.tried, &self.arrival.client, now) {
-            self.failed_peers.extend(self.last_peer.replace(peer as u32));
-            self.connect_began = now;
+            if let Some(before) = self.last_peer.replace(peer) {
+                self.failed_peers.push(balancer.peer(before).name.clone());
+            }
+            self.connect_began = self.milliseconds(cx);
             let config = balancer.peer(peer);
             if !cx.connections.take() {
                 let limit = cx.connections.limit;
@@ -264,7 +260,7 @@ impl Session {
                 _ => Verdict::GoesOn,
             },
             (Phase::Relaying, balancer) => self.relay(side, cx, balancer),
-            (Phase::Sending(_), _) => self.send_text(cx),
+            (Phase::Sending { .. }, _) => self.send_text(cx),
             (Phase::Connecting, None) => Verdict::Over,
         }
     }
@@ -289,7 +285,7 @@ impl Session {
     fn connected(&mut self, cx: &mut Context, balancer: &mut Balancer) -> Verdict {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         balancer.succeeded(upstream.peer);
-        self.connect_time = Some(cx.reactor.now() - self.connect_began);
+        self.connected = Some(self.milliseconds(cx));
         let server = &self.arrival.server;
         if server.nodelay && balancer.peer(upstream.peer).address.port().is_some() {
             // A peer that has reset the connection meanwhile is found out by the relay.
@@ -339,8 +335,7 @@ impl Session {
     }
 
     fn send_text(&mut self, cx: &mut Context) -> Verdict {
-        let Phase::Sending(answer) = &mut self.phase else { return Verdict::Over };
-        let Answer { text, sent } = answer.as_mut();
+        let Phase::Sending { text, sent } = &mut self.phase else { return Verdict::Over };
         while *sent < text.len() {
             if !cx.reactor.writable(self.client.source()) {
                 return Verdict::GoesOn;
@@ -384,7 +379,7 @@ impl Session {
             }
             (Phase::Header, _) => self.header_timed_out(),
             (Phase::Handshaking, _) => self.handshake_timed_out(),
-            (Phase::Sending(_), _) => {
+            (Phase::Sending { .. }, _) => {
                 let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
                 self.log(Level::Info, Some(&error), "sending to client", format_args!("client timed out"));
                 Verdict::Over
@@ -425,7 +420,7 @@ impl Session {
         keep: Option<Side>,
     ) -> (Epoch, Option<Connection>) {
         let returned = match &self.phase {
-            Phase::Sending(answer) => answer.sent as u64,
+            Phase::Sending { sent, .. } => *sent as u64,
             _ => 0,
         };
         let (received, sent) = (self.relay.received(Side::Client), self.relay.sent(Side::Client) + returned);
@@ -448,6 +443,11 @@ impl Session {
         (self.arrival.epoch, kept)
     }
 
+    /// The age of the session, as far as it can be counted.
+    fn milliseconds(&self, cx: &Context) -> u32 {
+        u32::try_from((cx.reactor.now() - self.arrival.began).as_millis()).unwrap_or(u32::MAX)
+    }
+
     fn agreed(&self) -> Option<Agreed> {
         let agreed = self.client.tls(|ssl| {
             let cipher = ssl.current_cipher().filter(|_| ssl.is_init_finished())?;
@@ -458,17 +458,17 @@ impl Session {
 
     /// The last peer tried.
     fn peer_name<'a>(&self, balancer: Option<&'a Balancer>) -> Option<&'a str> {
-        Some(balancer?.peer(self.last_peer? as usize).name.as_str())
+        Some(balancer?.peer(self.last_peer?).name.as_str())
     }
 
     fn attempts<'a>(&'a self, balancer: Option<&'a Balancer>) -> Attempts<'a> {
         let (received, sent) = (self.relay.received(Side::Upstream), self.relay.sent(Side::Upstream));
-        let attempt = |peer| Attempt { peer, connect_time: self.connect_time, received, sent };
+        let connect_time = self.connected.map(|then| Duration::from_millis(u64::from(then - self.connect_began)));
+        let attempt = |peer| Attempt { peer, connect_time, received, sent };
         Attempts {
-            balancer,
             failed: &self.failed_peers,
             last: self.peer_name(balancer).map(attempt),
-            none_chosen: self.none_chosen,
+            without_peer: balancer.filter(|_| self.none_chosen).map(|balancer| balancer.group().name.as_str()),
         }
     }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::log::format::{Escape, Format};
 use crate::log::{clock, hostname};
 use crate::net::Address;
-use crate::upstream::Balancer;
 
 /// What a session can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,24 +88,18 @@ impl<'a> Attempt<'a> {
 /// The connections of a session to peers, in the order they were tried.
 #[derive(Default)]
 pub(super) struct Attempts<'a> {
-    /// Where the peers stand.
-    pub balancer: Option<&'a Balancer>,
-    /// Peers that failed before the last, by their places in the group.
-    pub failed: &'a [u32],
+    /// The names of peers that failed before the last.
+    pub failed: &'a [String],
     pub last: Option<Attempt<'a>>,
-    /// No other peer could be chosen: nginx lists the group's name.
-    pub none_chosen: bool,
+    /// The group, where no other peer could be chosen; nginx lists it like a peer.
+    pub without_peer: Option<&'a str>,
 }
 
 impl<'a> Attempts<'a> {
     fn for_each(&self, mut each: impl FnMut(&Attempt<'a>)) {
-        if let Some(balancer) = self.balancer {
-            self.failed.iter().for_each(|&peer| each(&Attempt::failed(&balancer.peer(peer as usize).name)));
-        }
+        self.failed.iter().for_each(|peer| each(&Attempt::failed(peer)));
         self.last.iter().for_each(&mut each);
-        if let Some(balancer) = self.balancer.filter(|_| self.none_chosen) {
-            each(&Attempt::failed(&balancer.group().name));
-        }
+        self.without_peer.iter().for_each(|group| each(&Attempt::failed(group)));
     }
 }
 
@@ -233,10 +226,6 @@ fn write_time(time: Duration, out: &mut Vec<u8>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::rc::Rc;
-
-    use crate::upstream::shared::Roster;
-    use crate::upstream::{Group, Peer};
 
     fn filled(text: &str, remote: &Address, attempts: Attempts<'_>) -> String {
         let values = Values {
@@ -271,17 +260,12 @@ mod tests {
 
     #[test]
     fn attempts_are_listed() {
-        let peers = ["127.0.0.1:1", "127.0.0.1:2"];
-        let peers: Vec<Peer> = peers.iter().map(|peer| Peer::new(Address::Inet(peer.parse().unwrap()))).collect();
-        let group = Group::new("g", peers);
-        let roster = Roster::new([&group], &[]).unwrap();
-        let balancer = Balancer::new(Rc::new(group), roster.records(0), None, 0);
         let text = "$upstream_addr|$upstream_bytes_sent|$upstream_bytes_received|$upstream_connect_time";
         let connect_time = Some(Duration::from_millis(5));
-        let last = Attempt { connect_time, received: 3, sent: 4, ..Attempt::failed("127.0.0.1:2") };
-        let both = Attempts { balancer: Some(&balancer), failed: &[0], last: Some(last), none_chosen: false };
-        assert_eq!(filled(text, &client(), both), "127.0.0.1:1, 127.0.0.1:2|0, 4|0, 3|-, 0.005");
-        let none = Attempts { balancer: Some(&balancer), none_chosen: true, ..Attempts::default() };
+        let last = Attempt { connect_time, received: 3, sent: 4, ..Attempt::failed("b:2") };
+        let both = Attempts { failed: &["a:1".to_owned()], last: Some(last), without_peer: None };
+        assert_eq!(filled(text, &client(), both), "a:1, b:2|0, 4|0, 3|-, 0.005");
+        let none = Attempts { without_peer: Some("g"), ..Attempts::default() };
         assert_eq!(filled(text, &client(), none), "g|0|0|-");
     }
 

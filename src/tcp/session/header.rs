@@ -16,13 +16,7 @@ const ACTION: &str = "reading PROXY protocol";
 impl Session {
     /// A client has come that is to send a header.
     pub(super) fn await_header(&mut self, cx: &mut Context) -> Verdict {
-        let server = &self.arrival.server;
-        if !server.real_ip_from.is_empty() && !self.arrival.comes_from(&server.real_ip_from) {
-            let message = format_args!("sender is not one of \"set_real_ip_from\"");
-            self.log(Level::Error, None, ACTION, message);
-            return self.fail(status::FORBIDDEN);
-        }
-        cx.reactor.set_timer(self.timer, cx.reactor.now() + server.proxy_protocol_timeout);
+        cx.reactor.set_timer(self.timer, cx.reactor.now() + self.arrival.server.proxy_protocol_timeout);
         Verdict::GoesOn
     }
 
