@@ -47,6 +47,8 @@ impl Session {
         let ahead = self.relay.ahead();
         let (server, destination) = match scan.parse(ahead) {
             Parsed::Head(head) => {
+                let lossy = String::from_utf8_lossy;
+                self.arrival.debug(format_args!("request for \"{}{}\"", lossy(head.host), lossy(head.segment)));
                 let named = self.arrival.route.names.find(&head.host.to_ascii_lowercase());
                 let server = named.unwrap_or(&self.arrival.server).clone();
                 let destination = match &server.content {
