@@ -10,6 +10,7 @@ use crate::net::access::Match;
 use crate::relay::Buffers;
 use crate::resolver::Resolver;
 use crate::shm::Shared;
+use crate::upstream::checks::Board;
 
 /// The worker's own things, shared by all its engines.
 pub struct Context {
@@ -25,6 +26,8 @@ pub struct Context {
     pub connections: Connections,
     /// `debug_connection`: clients whose sessions are logged at `debug`.
     pub debugged: Vec<Match>,
+    /// The checked peers of the current configuration, for those who tell of them.
+    pub board: Rc<Board>,
     /// This process, for access logs.
     pub pid: u32,
 }
@@ -32,9 +35,13 @@ pub struct Context {
 /// The number of a configuration in this worker. Without a master a reload brings a second one while sessions of the first go on.
 pub type Epoch = usize;
 
+/// The engines that serve sessions, and so hold on to the logs of an epoch: `tcp` and `http`.
+const ENGINES: usize = 2;
+
 /// The access logs by epoch, with the one timer for all buffers that have `flush=`.
 pub struct Logs {
-    by_epoch: Vec<Option<AccessLogs>>,
+    /// With the number of engines that still use them.
+    by_epoch: Vec<Option<(AccessLogs, usize)>>,
     timer: TimerId,
     /// When the timer runs out; `None` while no buffer waits for it.
     due: Option<Instant>,
@@ -48,13 +55,13 @@ impl Logs {
 
     /// Takes the logs of a new configuration and numbers it.
     pub fn add(&mut self, logs: AccessLogs) -> Epoch {
-        self.by_epoch.push(Some(logs));
+        self.by_epoch.push(Some((logs, ENGINES)));
         self.by_epoch.len() - 1
     }
 
     /// Adds a line to a log of a configuration, see [`AccessLogs::write`].
     pub fn write(&mut self, reactor: &mut Reactor, epoch: Epoch, log: LogId, line: &[u8]) {
-        let Some(logs) = self.by_epoch.get_mut(epoch).and_then(Option::as_mut) else { return };
+        let Some((logs, _)) = self.by_epoch.get_mut(epoch).and_then(Option::as_mut) else { return };
         if let Some(due) = logs.write(log, line, reactor.now()) {
             self.wake_at(reactor, due);
         }
@@ -77,17 +84,20 @@ impl Logs {
         }
     }
 
-    /// Writes out and closes the logs of a configuration that no session uses any more.
+    /// No session of one engine uses the logs of a configuration any more; after the last engine they are written out and closed.
     pub fn remove(&mut self, epoch: Epoch) {
-        if let Some(logs) = &mut self.by_epoch[epoch] {
-            logs.flush();
+        if let Some((logs, engines)) = &mut self.by_epoch[epoch] {
+            *engines -= 1;
+            if *engines == 0 {
+                logs.flush();
+                self.by_epoch[epoch] = None;
+            }
         }
-        self.by_epoch[epoch] = None;
     }
 
     /// All logs that are open.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut AccessLogs> {
-        self.by_epoch.iter_mut().flatten()
+        self.by_epoch.iter_mut().flatten().map(|(logs, _)| logs)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod worker;
 
 pub mod config;
 
+pub mod http;
 pub mod tcp;
 
 pub mod context;

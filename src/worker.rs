@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::context::{Connections, Context, Logs};
 use crate::event::signals::{Received, Signals};
 use crate::event::{Event, Owner, Reactor, SourceId, TimerId};
+use crate::http;
 use crate::log::access::AccessLogs;
 use crate::log::{self, Level, Record, emit, message};
 use crate::net::Listener;
@@ -61,6 +62,7 @@ mod engine {
     pub const RESOLVER: u8 = 7;
     /// The time of a buffered access log.
     pub const LOGS: u8 = 8;
+    pub const HTTP: u8 = 9;
 }
 
 /// Clients taken for one event, or while draining, before others have their turn: the default length of the kernel's queue.
@@ -90,6 +92,7 @@ pub struct Worker {
     signals: Signals,
     listeners: Vec<Accepting>,
     tcp: tcp::Engine,
+    http: http::Engine,
     checks: checks::Engine,
     /// This worker's place among those of its configuration.
     slot: usize,
@@ -121,11 +124,13 @@ impl Worker {
                 buffers: Buffers::default(),
                 connections: Connections::new(setup.config.events.worker_connections, setup.connections.clone()),
                 debugged: Vec::new(),
+                board: Rc::default(),
                 pid: std::process::id(),
             },
             config: setup.config.clone(),
             listeners: Vec::new(),
             tcp: tcp::Engine::new(engine::TCP),
+            http: http::Engine::new(engine::HTTP),
             checks: checks::Engine::new(engine::CHECKS, setup.row),
             slot: 0,
             signalled: false,
@@ -146,6 +151,9 @@ impl Worker {
         self.cx.debugged = config.events.debug_connections.clone();
         self.cx.logs.add(access_logs);
         for epoch in self.tcp.adopt(&mut self.cx, config.tcp.clone(), &roster, row) {
+            self.cx.logs.remove(epoch);
+        }
+        for epoch in self.http.adopt(&mut self.cx, config.http.clone()) {
             self.cx.logs.remove(epoch);
         }
         self.config = config;
@@ -187,7 +195,7 @@ impl Worker {
     /// What epoll_wait says; the worker cannot go on.
     pub fn run(&mut self) -> io::Result<Wake> {
         loop {
-            if self.draining && self.tcp.sessions() == 0 {
+            if self.draining && self.tcp.sessions() + self.http.sessions() == 0 {
                 self.flush_logs();
                 return Ok(Wake::Done);
             }
@@ -209,6 +217,7 @@ impl Worker {
         match event {
             Event::Ready(owner) => match owner.engine {
                 engine::TCP => self.tcp.ready(&mut self.cx, owner),
+                engine::HTTP => self.http.ready(&mut self.cx, owner),
                 engine::CHECKS => self.checks.ready(&mut self.cx.reactor, owner),
                 engine::LISTENER => self.accept(owner.id as usize),
                 engine::SIGNALS => self.signalled = true,
@@ -220,6 +229,7 @@ impl Worker {
             },
             Event::Timer(owner) => match owner.engine {
                 engine::TCP => self.tcp.timer(&mut self.cx, owner),
+                engine::HTTP => self.http.timer(&mut self.cx, owner),
                 engine::RESOLVER => {
                     self.cx.resolver.timer(&mut self.cx.reactor, owner);
                     self.bring_answers();
@@ -232,6 +242,7 @@ impl Worker {
                 engine::SHUTDOWN => {
                     message(Level::Notice, format_args!("worker_shutdown_timeout is over, closing all sessions"));
                     self.tcp.stop(&mut self.cx);
+                    self.http.stop(&mut self.cx);
                 }
                 engine::LOGS => self.cx.logs.flush_due(&mut self.cx.reactor),
                 engine::ACCEPT => {
@@ -259,14 +270,15 @@ impl Worker {
 
     /// Checks the peers that there are now.
     fn check_peers(&mut self) {
-        let board = Rc::new(self.tcp.board());
-        self.checks.adopt(&mut self.cx.reactor, board, self.slot, self.config.main.worker_processes);
+        self.cx.board = Rc::new(self.tcp.board());
+        self.checks.adopt(&mut self.cx.reactor, self.cx.board.clone(), self.slot, self.config.main.worker_processes);
     }
 
     fn abandon(&mut self, event: Event) {
         let (Event::Ready(owner) | Event::Timer(owner)) = event;
         let ended = panic::catch_unwind(AssertUnwindSafe(|| match owner.engine {
             engine::TCP => self.tcp.abandon(&mut self.cx, owner),
+            engine::HTTP => self.http.abandon(&mut self.cx, owner.id),
             engine::RESOLVER => {
                 self.cx.resolver.abandon(&mut self.cx.reactor, owner.id);
                 self.bring_answers();
@@ -299,7 +311,11 @@ impl Worker {
                 Ok(None) => return,
                 Ok(Some((socket, client))) => {
                     if self.cx.connections.take() {
-                        self.tcp.accept(&mut self.cx, id, socket, client);
+                        // The sockets of tcp {} stand first.
+                        match id.checked_sub(self.config.tcp.listens.len()) {
+                            None => self.tcp.accept(&mut self.cx, id, socket, client),
+                            Some(id) => self.http.accept(&mut self.cx, id, socket, client),
+                        }
                     } else {
                         let limit = self.cx.connections.limit;
                         let server = accepting.listener.address();
@@ -343,6 +359,7 @@ impl Worker {
             self.accept_up_to(id, ACCEPT_TURN);
         }
         self.close_listeners();
+        self.http.drain(&mut self.cx);
         if let Some(limit) = self.config.main.shutdown_timeout {
             self.cx.reactor.set_timer(self.shutdown_timer, std::time::Instant::now() + limit);
         }
@@ -353,6 +370,7 @@ impl Worker {
         self.close_listeners();
         self.checks.stop(&mut self.cx.reactor);
         self.tcp.stop(&mut self.cx);
+        self.http.stop(&mut self.cx);
         self.flush_logs();
     }
 

@@ -28,6 +28,14 @@ impl Contexts {
     pub const TCP_LOCATION: Contexts = Contexts(1 << 4);
     /// `upstream {}` of `tcp {}`
     pub const TCP_UPSTREAM: Contexts = Contexts(1 << 5);
+    /// `http {}`
+    pub const HTTP: Contexts = Contexts(1 << 6);
+    /// `server {}` of `http {}`
+    pub const HTTP_SERVER: Contexts = Contexts(1 << 7);
+    /// `location {}` of such a server, or of another location
+    pub const HTTP_LOCATION: Contexts = Contexts(1 << 8);
+    /// `types {}`
+    pub const HTTP_TYPES: Contexts = Contexts(1 << 9);
 
     /// Both sets together; usable in constants.
     pub const fn or(self, other: Contexts) -> Contexts {
@@ -81,6 +89,11 @@ pub struct Row {
     pub default: &'static str,
     /// One line of help.
     pub help: &'static str,
+}
+
+impl Row {
+    /// The name of the row of a block in which any word may stand for a directive, such as the types in `types {}`.
+    pub const ANY: &'static str = "*";
 }
 
 /// A row of the table of the block that fills a `T`.
@@ -220,7 +233,8 @@ pub fn apply<T>(
         }
         let name = &node.words[0].bytes;
         let directive = tables.iter().copied().flatten().find(|directive| {
-            directive.row.name.as_bytes() == name.as_slice() && directive.row.contexts.overlaps(context)
+            [name.as_slice(), Row::ANY.as_bytes()].contains(&directive.row.name.as_bytes())
+                && directive.row.contexts.overlaps(context)
         });
         let Some(Directive { row, set }) = directive else {
             let message = format!(r#"directive "{}" has no setter"#, String::from_utf8_lossy(name));
@@ -271,7 +285,8 @@ fn check_block(rows: &HashMap<&[u8], Vec<&Row>>, nodes: &mut Vec<Node>, context:
 /// The row that holds for a directive in this context, if the directive has its form.
 fn find_row<'a>(rows: &HashMap<&[u8], Vec<&'a Row>>, node: &Node, context: Contexts) -> Result<&'a Row> {
     let name = String::from_utf8_lossy(&node.words[0].bytes);
-    let Some(known) = rows.get(node.words[0].bytes.as_slice()) else {
+    let any = rows.get(Row::ANY.as_bytes()).filter(|any| any.iter().any(|row| row.contexts.overlaps(context)));
+    let Some(known) = any.or_else(|| rows.get(node.words[0].bytes.as_slice()).filter(|_| name != Row::ANY)) else {
         let hint = comment_hint(&node.words[..1]);
         return Err(Error { hint, ..Error::at(&node.place, format!(r#"unknown directive "{name}""#)) });
     };

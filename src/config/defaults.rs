@@ -16,6 +16,9 @@ pub const ERROR_LOG_PATH: &str = or(option_env!("WEIR_ERROR_LOG_PATH"), "logs/er
 /// The file with the master's process id (`WEIR_PID_PATH`; nginx's `--pid-path`).
 pub const PID_PATH: &str = or(option_env!("WEIR_PID_PATH"), "logs/nginx.pid");
 
+/// The access log of `http {}` servers that name none (`WEIR_HTTP_LOG_PATH`; nginx's `--http-log-path`).
+pub const HTTP_ACCESS_LOG_PATH: &str = or(option_env!("WEIR_HTTP_LOG_PATH"), "logs/access.log");
+
 /// The access log of `tcp {}` servers that name none; the same path in every build, as in the module.
 pub const TCP_ACCESS_LOG_PATH: &str = "logs/tcp_access.log";
 

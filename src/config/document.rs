@@ -8,13 +8,17 @@ use std::fmt::Write;
 use crate::conf::{Contexts, Row};
 
 /// Every block with its name in the documentation, outermost first.
-const BLOCKS: [(Contexts, &str); 6] = [
+const BLOCKS: [(Contexts, &str); 10] = [
     (Contexts::MAIN, "main"),
     (Contexts::EVENTS, "events"),
     (Contexts::TCP, "tcp"),
     (Contexts::TCP_SERVER, "server in tcp"),
     (Contexts::TCP_LOCATION, "location in server in tcp"),
     (Contexts::TCP_UPSTREAM, "upstream in tcp"),
+    (Contexts::HTTP, "http"),
+    (Contexts::HTTP_SERVER, "server in http"),
+    (Contexts::HTTP_LOCATION, "location in http"),
+    (Contexts::HTTP_TYPES, "types in http"),
 ];
 
 /// The document: each directive under the outermost block it may stand in.
@@ -45,13 +49,13 @@ fn describe(row: &Row, text: &mut String) {
     let names: Vec<&str> =
         BLOCKS.iter().filter(|(block, _)| row.contexts.overlaps(*block)).map(|(_, name)| *name).collect();
     let end = if row.block.is_some() { "" } else { ";" };
+    // Any word may stand where this is shown.
+    let name = if row.name == Row::ANY { "name" } else { row.name };
     let syntax = if row.syntax.is_empty() { String::new() } else { format!(" {}", row.syntax) };
-    let default = if row.default == "-" { "none".to_owned() } else { format!("`{} {}{end}`", row.name, row.default) };
+    let default = if row.default == "-" { "none".to_owned() } else { format!("`{name} {}{end}`", row.default) };
     let _ = write!(
         text,
-        "\n### {}\n\n- Syntax: `{}{syntax}{end}`\n- Default: {default}\n- Context: {}\n\n{}\n",
-        row.name,
-        row.name,
+        "\n### {name}\n\n- Syntax: `{name}{syntax}{end}`\n- Default: {default}\n- Context: {}\n\n{}\n",
         names.join(", "),
         row.help
     );

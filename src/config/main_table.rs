@@ -4,6 +4,7 @@ use crate::conf::{Arity, Contexts, Directive, Row};
 
 use super::main_context as set;
 use super::{Builder, events};
+use crate::http;
 use crate::tcp;
 
 const fn row(name: &'static str, syntax: &'static str, default: &'static str, help: &'static str) -> Row {
@@ -31,6 +32,14 @@ pub static TABLE: &[Directive<Builder>] = &[
             ..row("tcp", "{ ... }", "-", "What is served over plain TCP; several blocks have upstreams of their own.")
         },
         set: |builder, call| tcp::directives::tcp_block(&mut builder.tcp, call),
+    },
+    Directive {
+        row: Row {
+            arity: Arity::Exactly(0),
+            block: Some(Contexts::HTTP),
+            ..row("http", "{ ... }", "-", "What is served over HTTP.")
+        },
+        set: |builder, call| http::directives::http_block(&mut builder.http, call),
     },
     Directive {
         row: Row {

@@ -10,6 +10,7 @@ pub mod main_table;
 use std::rc::Rc;
 
 use crate::conf::{self, Error, Loader, Row};
+use crate::http;
 use crate::log::access::AccessLogs;
 use crate::log::error::{Level, Sink, Target};
 use crate::net::ListenOptions;
@@ -28,11 +29,13 @@ pub struct Config {
     pub events: Events,
     /// All `tcp {}` blocks.
     pub tcp: Rc<tcp::Config>,
+    /// All `http {}` blocks.
+    pub http: Rc<http::Config>,
     /// The access log files of all blocks, not opened yet.
     pub access_logs: AccessLogs,
     /// What TLS sessions of all workers share, without its memory yet.
     pub tls: tls::Shared,
-    /// The sockets to listen on; the worker hands them to the engines by their place in this list.
+    /// The sockets to listen on, those of `tcp {}` first; the worker hands them to the engines by their place in this list.
     pub listens: Vec<ListenOptions>,
 }
 
@@ -43,12 +46,22 @@ pub struct Builder {
     events: Events,
     events_seen: bool,
     tcp: tcp::Builder,
+    http: http::Builder,
 }
 
 /// What the blocks have come to.
 struct Blocks {
     tcp: Rc<tcp::Config>,
     tls: tls::Shared,
+    http: Rc<http::Config>,
+}
+
+impl Blocks {
+    /// All sockets, in the order of [`Config::listens`].
+    fn listens(&self) -> Vec<ListenOptions> {
+        let tcp = self.tcp.listens.iter().map(|listen| listen.options.clone());
+        tcp.chain(self.http.listens.iter().map(|listen| listen.options.clone())).collect()
+    }
 }
 
 impl Builder {
@@ -58,7 +71,11 @@ impl Builder {
         let tcp = std::mem::take(&mut self.tcp);
         let tcp = tcp.build(source.prefix.join(defaults::TCP_ACCESS_LOG_PATH), access_logs, &mut tls)?;
         loader.warnings.extend(tcp.warnings);
-        Ok(Blocks { tcp: tcp.config, tls })
+        let taken: Vec<ListenOptions> = tcp.config.listens.iter().map(|listen| listen.options.clone()).collect();
+        let http_log = source.prefix.join(defaults::HTTP_ACCESS_LOG_PATH);
+        let http = std::mem::take(&mut self.http);
+        let http = http.build(&source.prefix, http_log, access_logs, &taken, &mut loader.warnings)?;
+        Ok(Blocks { tcp: tcp.config, http: Rc::new(http), tls })
     }
 
     /// Settles defaults and checks what only shows when everything has been read.
@@ -73,7 +90,7 @@ impl Builder {
             return Err(Error::general("no \"events\" section in configuration"));
         }
         let main = self.main.settle(source, loader)?;
-        let listens: Vec<ListenOptions> = blocks.tcp.listens.iter().map(|listen| listen.options.clone()).collect();
+        let listens = blocks.listens();
         // nginx: every listening socket takes a connection, and one must be left for a client.
         if self.events.worker_connections < listens.len() + 1 {
             return Err(Error::general(format!(
@@ -82,7 +99,15 @@ impl Builder {
                 listens.len()
             )));
         }
-        Ok(Config { main, events: self.events, tcp: blocks.tcp, access_logs, tls: blocks.tls, listens })
+        Ok(Config {
+            main,
+            events: self.events,
+            tcp: blocks.tcp,
+            http: blocks.http,
+            access_logs,
+            tls: blocks.tls,
+            listens,
+        })
     }
 }
 
@@ -91,7 +116,7 @@ pub fn rows() -> Vec<&'static Row> {
     let main = main_table::TABLE.iter().map(|directive| &directive.row);
     let events = events::TABLE.iter().map(|directive| &directive.row);
     let upstream = upstream::directives::TABLE.iter().map(|directive| &directive.row);
-    main.chain(events).chain(tcp::directives::rows()).chain(upstream).collect()
+    main.chain(events).chain(tcp::directives::rows()).chain(upstream).chain(http::directives::rows()).collect()
 }
 
 /// What the command line says about the configuration.

@@ -14,7 +14,7 @@ use crate::conf::table::FOREVER;
 use crate::conf::{Call, Error, Place, Result, value};
 
 /// The formats that `log_format` names.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Formats<V> {
     named: Vec<(String, Rc<Format<V>>)>,
 }
@@ -72,7 +72,7 @@ enum To {
 }
 
 /// One `access_log` as written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AccessLog<V> {
     /// The first argument.
     written: String,

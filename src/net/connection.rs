@@ -1,11 +1,13 @@
 //! A connected socket with its place in the reactor, plain or with TLS behind the same face: reads and writes that keep the
 //! readiness flags true.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
+use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{MsgFlags, recv};
 use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslRef};
@@ -161,6 +163,36 @@ impl Connection {
                 Err(error) => Err(error),
             };
         }
+    }
+
+    /// Sends from `file` what the kernel takes, at most `count` bytes from `offset` on, without copying them through this process;
+    /// 0 when the socket takes nothing now.
+    ///
+    /// # Errors
+    /// What sendfile(2) says: the peer is gone, the file cannot be read; `UnexpectedEof` where the file has nothing at `offset`.
+    pub fn send_file(&self, reactor: &mut Reactor, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+        let mut offset = i64::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        loop {
+            return match sendfile64(&self.socket, file, Some(&mut offset), count) {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                // Less than asked for may be the socket's doing or the file's end: the next call tells.
+                Ok(sent) => Ok(sent),
+                Err(Errno::EAGAIN) => {
+                    reactor.clear_writable(self.source);
+                    Ok(0)
+                }
+                Err(Errno::EINTR) => continue,
+                Err(error) => Err(error.into()),
+            };
+        }
+    }
+
+    /// Sets `TCP_CORK`: only full packets leave until it is taken off.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    pub fn set_cork(&self, on: bool) -> io::Result<()> {
+        self.socket.set_tcp_cork(on)
     }
 
     /// Looks at a connection that has just been made, before it is used: one byte is peeked at, which also brings up the

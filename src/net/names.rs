@@ -23,7 +23,9 @@ impl Name {
     pub fn parse(word: &str) -> Result<Self, String> {
         let name = word.to_ascii_lowercase().into_bytes();
         match name.as_slice() {
-            [b'~', ..] => Err(format!("regular expressions are not offered as server names: \"{word}\"")),
+            [b'~', ..] => {
+                Err(format!("the regular expression \"{word}\" in \"server_name\" is not offered by weir yet"))
+            }
             [b'*', tail @ ..] if tail.len() > 1 && tail[0] == b'.' && !tail.contains(&b'*') => {
                 Ok(Name::Tail(tail.to_vec()))
             }

@@ -267,7 +267,7 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::Exactly(1),
             "address | CIDR | unix:",
             "-",
-            "Who may send a PROXY protocol header: with it, the client of the session is the one in the header, for rules, logs and balancing, and other senders are closed. Without it a header only sets `$proxy_protocol_addr`. Those of a server replace those of `tcp {}`.",
+            "Who may send a PROXY protocol header: with it, the client of the session is the one in the header, for rules, logs and balancing, and the header of any other sender is read but not believed. Without it a header only sets `$proxy_protocol_addr`. Those of a server replace those of `tcp {}`.",
         )),
         set: add_real_ip_from,
     },

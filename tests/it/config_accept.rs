@@ -211,6 +211,70 @@ fn upstream() {
 }
 
 #[test]
+fn http() {
+    accept_all(&[
+        (Main, "http { }"),
+        (Http, "server { listen unix:a.sock; }"),
+        (
+            Http,
+            "log_format own escape=json '$uri';\nserver { listen unix:a.sock; access_log a.log own buffer=4k flush=1s if=$args; }",
+        ),
+        (Http, "log_format own '$remote_addr';"),
+        (Http, "types { text/html html htm; }"),
+        (Http, "server_names_hash_max_size 512;"),
+        (Http, "server_names_hash_bucket_size 64;"),
+        (Http, "client_header_timeout 10s;"),
+        (Http, "client_header_buffer_size 2k;"),
+        (Http, "large_client_header_buffers 8 16k;"),
+        (HttpServer, "listen 127.0.0.1:1 default_server backlog=100;"),
+        (HttpServer, "listen [::1]:1 ipv6only=on;"),
+        (HttpServer, "listen 1 bind;"),
+        (HttpServer, "server_name a.org *.b.org c.* .d.org \"\";"),
+        (HttpServer, "server_name $hostname;"),
+        (HttpServer, "location /a { location /a/b { } }"),
+        (HttpServer, "location = /a { }"),
+        (HttpServer, "location ^~ /a { }"),
+        (HttpServer, "client_header_timeout 10s;"),
+        (HttpServer, "client_header_buffer_size 2k;"),
+        (HttpServer, "large_client_header_buffers 8 16k;"),
+        (HttpServer, "location /x { return 204; }"),
+        (HttpLocation, "return 204;"),
+        (HttpLocation, "return 200 text$uri;"),
+        (HttpLocation, "return http://a$request_uri;"),
+        (HttpLocation, "tcp_check_status ;"),
+        (HttpLocation, "check_status ;"),
+        (HttpLocation, "root html;"),
+        (HttpLocation, "root /srv;"),
+        (HttpLocation, "index a.html b.htm /c;"),
+        (HttpLocation, "types { }"),
+        (HttpLocation, "default_type x/y;"),
+        (HttpLocation, "access_log off;"),
+        (HttpLocation, "access_log a.log;"),
+        (HttpLocation, "access_log syslog:server=127.0.0.1:1 combined;"),
+        (HttpLocation, "keepalive_timeout 0;"),
+        (HttpLocation, "keepalive_timeout 75s 60s;"),
+        (HttpLocation, "keepalive_requests 100;"),
+        (HttpLocation, "client_body_timeout 10s;"),
+        (HttpLocation, "client_max_body_size 0;"),
+        (HttpLocation, "send_timeout 500ms;"),
+        (HttpLocation, "server_tokens off;"),
+        (HttpLocation, "server_tokens build;"),
+        (HttpLocation, "sendfile on;"),
+        (HttpLocation, "tcp_nodelay off;"),
+        (HttpLocation, "tcp_nopush on;"),
+        (HttpLocation, "etag off;"),
+        (HttpLocation, "if_modified_since before;"),
+        (HttpLocation, "max_ranges 0;"),
+        (HttpLocation, "absolute_redirect off;"),
+        (HttpLocation, "lingering_close always;"),
+        (HttpLocation, "lingering_time 10s;"),
+        (HttpLocation, "lingering_timeout 2s;"),
+        (HttpLocation, "types_hash_max_size 2048;"),
+        (HttpLocation, "types_hash_bucket_size 64;"),
+    ]);
+}
+
+#[test]
 fn what_does_nothing_here_is_warned_of() {
     let prefix = Prefix::new();
     for piece in ["load_module modules/ngx_tcp_module.so;", "ssl_engine rdrand;"] {

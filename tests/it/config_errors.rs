@@ -11,6 +11,9 @@ pub enum At {
     Server,
     Location,
     Upstream,
+    Http,
+    HttpServer,
+    HttpLocation,
     /// The piece is the whole file.
     File,
 }
@@ -31,6 +34,15 @@ impl At {
                 "\n}\n}\n}\n",
             ),
             At::Upstream => ("pid weir.pid;\nevents {}\ntcp {\nupstream u {\nserver 127.0.0.1:1;\n", "\n}\n}\n"),
+            At::Http => ("pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\n", "\n}\n"),
+            At::HttpServer => (
+                "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nserver {\nlisten unix:weir.sock;\n",
+                "\n}\n}\n",
+            ),
+            At::HttpLocation => (
+                "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nserver {\nlisten unix:weir.sock;\nlocation / {\n",
+                "\n}\n}\n}\n",
+            ),
             At::File => ("", ""),
         };
         (format!("{before}{piece}{after}"), before.lines().count() + 1)

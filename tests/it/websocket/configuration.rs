@@ -102,7 +102,7 @@ fn refused() {
         (format!("{websocket}server_name *a;\nreturn a;\n}}"), r#"server name "*a" is invalid"#, 5),
         (
             format!("{websocket}server_names a\n~b;\nreturn a;\n}}"),
-            r#"regular expressions are not offered as server names: "~b""#,
+            r#"the regular expression "~b" in "server_name" is not offered by weir yet"#,
             6,
         ),
         (format!("{websocket}websocket_buffer 0;\n}}"), r#""websocket_buffer" directive invalid value"#, 5),

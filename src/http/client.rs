@@ -1,0 +1,94 @@
+//! Who is at the other end of a connection, and how logs tell of it.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::io;
+
+use super::request::Request;
+use crate::context::Epoch;
+use crate::log::{Level, Record, emit};
+use crate::net::{Address, Connection};
+
+/// Who is at the other end.
+pub(super) struct Client {
+    /// `*N` in logs.
+    pub number: u64,
+    pub address: Address,
+    /// Requests so far.
+    pub requests: u64,
+    /// The present request has been answered to the last byte.
+    pub answered: bool,
+    /// One of `debug_connection`'s clients.
+    pub debug: bool,
+    /// The configuration it came under.
+    pub epoch: Epoch,
+    pub connection: Connection,
+    /// Where it connected to, once known.
+    pub local: OnceCell<Address>,
+}
+
+/// What a path of ours must be led by to be found from outside: the host that the client used, and the port it came to.
+pub(super) fn origin(client: &Client, request: &Request) -> Vec<u8> {
+    let local = client.local();
+    let mut origin = b"http://".to_vec();
+    match (request.host.is_empty(), local) {
+        (false, _) => origin.extend_from_slice(&request.host),
+        (true, Address::Inet(inet)) if inet.is_ipv6() => origin.extend(format!("[{}]", inet.ip()).bytes()),
+        (true, local) => origin.extend(local.host().to_string().bytes()),
+    }
+    if let Some(port) = local.port().filter(|port| *port != 80) {
+        origin.extend(format!(":{port}").bytes());
+    }
+    origin
+}
+
+impl Client {
+    /// The address the client connected to.
+    pub(super) fn local(&self) -> &Address {
+        let unknown = || Address::Unix(Default::default());
+        self.local.get_or_init(|| self.connection.local_address().unwrap_or_else(|_| unknown()))
+    }
+
+    /// A line for the error log.
+    pub(super) fn log(
+        &self,
+        level: Level,
+        error: Option<&io::Error>,
+        action: &str,
+        request: Option<&Request>,
+        message: fmt::Arguments<'_>,
+    ) {
+        let context = While { action, client: self, request };
+        let record = Record {
+            level,
+            connection: Some(self.number),
+            error,
+            context: Some(&context),
+            debug_connection: self.debug,
+        };
+        emit(&record, message);
+    }
+}
+
+/// What an error log line tells beside its message.
+struct While<'a> {
+    action: &'a str,
+    client: &'a Client,
+    request: Option<&'a Request>,
+}
+
+impl fmt::Display for While<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.action.is_empty() {
+            write!(f, " while {}", self.action)?;
+        }
+        write!(f, ", client: {}", self.client.address.host())?;
+        let Some(request) = self.request else { return write!(f, ", server: {}", self.client.local()) };
+        let line = String::from_utf8_lossy(request.head.line());
+        write!(f, ", server: {}, request: \"{line}\"", request.server.name)?;
+        match request.head.field("host") {
+            Some(host) => write!(f, ", host: \"{}\"", String::from_utf8_lossy(host)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,478 @@
+//! One connection of a client, and the request it is at.
+//!
+//! ```text
+//! accepted ─▶ Head ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
+//!              │        └────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
+//!              └─▶ closed                              idle for too long, or gone
+//! ```
+//!
+//! While it waits for a request a connection owns no buffer. The ways out of the picture stand in [`super::ending`].
+
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+
+use super::client::{Client, origin};
+use super::handlers;
+use super::head::{Head, Refusal, Scan};
+use super::listen::Route;
+use super::output::{Piece, Progress};
+use super::request::Request;
+use super::response::{Answer, Framing, Response, prepare};
+use super::variables::Values;
+use super::{LingeringClose, Location};
+use crate::context::Context;
+use crate::event::TimerId;
+use crate::log::Level;
+
+/// How much is read at once while a head arrives.
+pub(super) const READ: usize = 16 * 1024;
+/// Requests of one connection that are begun for one event before others have their turn.
+const TURN: usize = 16;
+/// How long a client that has just come may take to send something when the worker is told to finish.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+/// What a client that waits with its body is told (RFC 9110 10.1.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Whether a connection goes on after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    GoesOn,
+    Over,
+}
+
+/// What follows a step.
+pub(super) enum Step {
+    /// Another step.
+    Next,
+    /// The next event.
+    Wait,
+    /// The end.
+    Over,
+}
+
+pub(super) enum Phase {
+    /// A request is waited for, or its head is arriving.
+    Head,
+    /// The answer is being sent.
+    Answer,
+    /// The answer is sent; the rest of the request's body is read and dropped, until then at most.
+    Body(Instant),
+    /// Our side has ended; what still comes is read and dropped, until then at most.
+    Linger(Instant),
+}
+
+pub(super) struct Session {
+    pub client: Client,
+    route: Rc<Route>,
+    pub(super) timer: TimerId,
+    pub(super) phase: Phase,
+    /// Bytes read and not used yet: never empty.
+    pub(super) input: Option<BytesMut>,
+    scan: Scan,
+    pub(super) request: Option<Box<Request>>,
+    /// `TCP_NODELAY` as it stands.
+    nodelay: bool,
+    /// Whether packets are held back until they are full.
+    corked: bool,
+    /// The present request is the last one.
+    last: bool,
+    /// The worker is to finish: no connection is kept for another request.
+    pub(super) leaving: bool,
+}
+
+impl Session {
+    /// A client that has been accepted; `leaving` when the worker is to finish already.
+    pub(super) fn new(
+        client: Client,
+        route: Rc<Route>,
+        nodelay: bool,
+        leaving: bool,
+        timer: TimerId,
+        cx: &mut Context,
+    ) -> Self {
+        let patience = if leaving { GRACE } else { route.names.default.header_timeout };
+        cx.reactor.set_timer(timer, cx.reactor.now() + patience);
+        let (phase, scan) = (Phase::Head, Scan::default());
+        Session {
+            client,
+            route,
+            timer,
+            phase,
+            input: None,
+            scan,
+            request: None,
+            nodelay,
+            corked: false,
+            last: false,
+            leaving,
+        }
+    }
+
+    /// The connection has something to read or takes something.
+    pub(super) fn ready(&mut self, cx: &mut Context) -> Verdict {
+        let mut turn = TURN;
+        loop {
+            let step = match self.phase {
+                Phase::Head if turn == 0 => {
+                    cx.reactor.again(self.client.connection.source());
+                    Step::Wait
+                }
+                Phase::Head => {
+                    turn -= 1;
+                    self.read_head(cx)
+                }
+                Phase::Answer => self.send_answer(cx),
+                Phase::Body(until) => self.drop_body(cx, until),
+                Phase::Linger(until) => self.linger(cx, until),
+            };
+            match step {
+                Step::Next => {}
+                Step::Wait => return Verdict::GoesOn,
+                Step::Over => return Verdict::Over,
+            }
+        }
+    }
+
+    /// Reads until a head is complete, and begins to serve its request.
+    fn read_head(&mut self, cx: &mut Context) -> Step {
+        loop {
+            if let Some(input) = &mut self.input {
+                match self.scan.advance(input, &self.route.names.default.limits) {
+                    Ok(Some(length)) => return self.begin(cx, length),
+                    Ok(None) => {}
+                    Err(refusal) => return self.refuse(cx, refusal),
+                }
+            }
+            if !cx.reactor.readable(self.client.connection.source()) {
+                return if self.input.is_none() && self.leaving && self.client.requests > 0 {
+                    Step::Over
+                } else {
+                    Step::Wait
+                };
+            }
+            let begun = self.input.is_some();
+            match self.receive(cx) {
+                Ok(None) => {}
+                Ok(Some(0)) => return self.client_left(cx),
+                Ok(Some(_)) => {
+                    self.skip_blank_lines(cx);
+                    // The time for a first head has run since the client came.
+                    if !begun && self.input.is_some() && self.client.requests > 0 {
+                        let patience = self.route.names.default.header_timeout;
+                        cx.reactor.set_timer(self.timer, cx.reactor.now() + patience);
+                    }
+                }
+                Err(error) => {
+                    let message = format_args!("recv() failed");
+                    self.client.log(Level::Info, Some(&error), "waiting for request", None, message);
+                    return Step::Over;
+                }
+            }
+        }
+    }
+
+    /// Reads what has come behind the input that is kept.
+    pub(super) fn receive(&mut self, cx: &mut Context) -> io::Result<Option<usize>> {
+        let scratch = cx.buffers.scratch(READ);
+        let received = self.client.connection.recv(&mut cx.reactor, scratch)?;
+        if let Some(count @ 1..) = received {
+            match &mut self.input {
+                Some(input) => input.extend_from_slice(&scratch[..count]),
+                None => self.input = Some(cx.buffers.keep(0..count)),
+            }
+        }
+        Ok(received)
+    }
+
+    /// Line ends before a request are a habit of old clients (RFC 9112 2.2).
+    pub(super) fn skip_blank_lines(&mut self, cx: &mut Context) {
+        if let Some(input) = &mut self.input {
+            let blank = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            input.advance(blank);
+            if input.is_empty() {
+                cx.buffers.put(self.input.take());
+            }
+        }
+    }
+
+    /// The client has ended its side while a head was waited for.
+    fn client_left(&mut self, cx: &mut Context) -> Step {
+        if let Some(input) = &self.input {
+            let message = format_args!("client prematurely closed connection");
+            self.client.log(Level::Info, None, "reading client request headers", None, message);
+            let mut request = Request::new(Head::unreadable(input), &self.route.names.default, cx.reactor.now());
+            request.status = 400;
+            self.client.requests += 1;
+            self.request = Some(Box::new(request));
+            self.write_access_log(cx);
+        }
+        Step::Over
+    }
+
+    /// A head is complete.
+    fn begin(&mut self, cx: &mut Context, length: usize) -> Step {
+        let Some(mut input) = self.input.take() else { return Step::Over };
+        let raw = input.split_to(length);
+        let now = cx.reactor.now();
+        let head = match Head::parse(&raw) {
+            Ok(head) => head,
+            Err(refusal) => {
+                self.input = Some(raw);
+                return self.refuse(cx, refusal);
+            }
+        };
+        let mut request = Box::new(Request::new(head, &self.route.names.default, now));
+        self.client.requests += 1;
+        self.client.answered = false;
+        request.pipelined = !input.is_empty();
+        let answer = request.interpret(&self.route.names).and_then(|()| {
+            take_body(&mut request, &mut input)?;
+            Ok(handlers::serve(cx, &self.client, &mut request))
+        });
+        self.input = Some(input);
+        self.settle_input(cx);
+        let answer = answer.unwrap_or_else(|refusal| self.refusal(&refusal, &mut request));
+        self.request = Some(request);
+        self.answer(cx, answer)
+    }
+
+    /// The head cannot be taken apart: it is answered all the same, and the rest of the input means nothing.
+    fn refuse(&mut self, cx: &mut Context, refusal: Refusal) -> Step {
+        let input = self.input.take();
+        let head = Head::unreadable(input.as_deref().unwrap_or_default());
+        cx.buffers.put(input);
+        let mut request = Box::new(Request::new(head, &self.route.names.default, cx.reactor.now()));
+        self.client.requests += 1;
+        self.client.answered = false;
+        let answer = self.refusal(&refusal, &mut request);
+        self.request = Some(request);
+        self.answer(cx, answer)
+    }
+
+    fn refusal(&self, refusal: &Refusal, request: &mut Request) -> Answer {
+        // A request line that is there and could be taken apart has not been at fault.
+        let past_line = self.scan.is_past_line() && (request.head.method().is_empty() || !request.path.is_empty());
+        let action = if past_line { "reading client request headers" } else { "reading client request line" };
+        self.client.log(Level::Info, None, action, Some(request), format_args!("{}", refusal.message));
+        Answer::Respond(Response::page(refusal.status, request.location.server_tokens))
+    }
+
+    /// Begins to send an answer, having decided whether the connection stays.
+    fn answer(&mut self, cx: &mut Context, answer: Answer) -> Step {
+        let Some(request) = &mut self.request else { return Step::Over };
+        let location = request.location.clone();
+        let response = match answer {
+            Answer::Respond(response) => response,
+            Answer::Close(status) => {
+                request.status = status;
+                self.last = true;
+                return self.finish(cx);
+            }
+        };
+        // Whether a client that waits for 100 will send its body after an error is not known.
+        let unread = !request.body.is_complete();
+        let in_doubt = unread && request.expects_continue && response.status >= 400;
+        self.last = !request.keepalive
+            || response.close
+            || in_doubt
+            || self.leaving
+            || location.keepalive.timeout.is_zero()
+            || self.client.requests >= location.keepalive.requests;
+        let mut interim = 0;
+        if unread && request.expects_continue && !in_doubt {
+            request.output.push(Piece::Bytes(CONTINUE.to_vec()));
+            interim = CONTINUE.len() as u64;
+        }
+        let origin = match &response.location {
+            Some(_) => origin(&self.client, request),
+            None => Vec::new(),
+        };
+        let keepalive = (!self.last).then_some(location.keepalive);
+        prepare(request, response, &Framing { keepalive, origin: &origin });
+        request.head_sent += interim;
+        self.set_socket_options(&location);
+        self.phase = Phase::Answer;
+        cx.reactor.set_timer(self.timer, cx.reactor.now() + location.send_timeout);
+        Step::Next
+    }
+
+    /// A client that is gone meanwhile is found out by the next send.
+    fn set_socket_options(&mut self, location: &Location) {
+        if self.client.address.port().is_none() {
+            return;
+        }
+        if self.nodelay != location.nodelay {
+            self.nodelay = location.nodelay;
+            let _ = self.client.connection.set_nodelay(location.nodelay);
+        }
+        // `tcp_nopush`: full packets of head and file together.
+        if location.nopush
+            && location.sendfile
+            && self.request.as_ref().is_some_and(|request| request.output.has_file())
+        {
+            let _ = self.client.connection.set_cork(true);
+            self.corked = true;
+        }
+    }
+
+    fn send_answer(&mut self, cx: &mut Context) -> Step {
+        let Some(request) = &mut self.request else { return Step::Over };
+        let location = request.location.clone();
+        let before = request.output.sent();
+        let connection = &self.client.connection;
+        let sent = request.output.send(connection, &mut cx.reactor, &mut cx.buffers, location.sendfile);
+        if request.output.sent() > before {
+            cx.reactor.set_timer(self.timer, cx.reactor.now() + location.send_timeout);
+        }
+        match sent {
+            Ok(Progress::Blocked) => Step::Wait,
+            Ok(Progress::TurnOver) => {
+                cx.reactor.again(connection.source());
+                Step::Wait
+            }
+            Ok(Progress::Done) => {
+                if std::mem::take(&mut self.corked) {
+                    let _ = connection.set_cork(false);
+                }
+                self.client.answered = true;
+                self.answered(cx, &location)
+            }
+            Err((call, error)) => {
+                let shortened = error.kind() == io::ErrorKind::UnexpectedEof;
+                let level = if shortened { Level::Alert } else { Level::Info };
+                let message = if shortened { "file was truncated while it was sent:" } else { "" };
+                let gap = if shortened { " " } else { "" };
+                let error = Some(&error).filter(|_| !shortened);
+                let action = "sending response to client";
+                self.client.log(
+                    level,
+                    error,
+                    action,
+                    self.request.as_deref(),
+                    format_args!("{message}{gap}{call} failed"),
+                );
+                self.write_access_log(cx);
+                Step::Over
+            }
+        }
+    }
+
+    /// All of the answer is sent.
+    fn answered(&mut self, cx: &mut Context, location: &Location) -> Step {
+        let unread = self.request.as_ref().is_some_and(|request| !request.body.is_complete());
+        if unread && !self.last {
+            let now = cx.reactor.now();
+            let until = now + location.lingering.time;
+            cx.reactor.set_timer(self.timer, until.min(now + location.body_timeout.min(location.lingering.timeout)));
+            self.phase = Phase::Body(until);
+            return Step::Next;
+        }
+        self.finish(cx)
+    }
+
+    /// The request is over: the next one, or the end.
+    pub(super) fn finish(&mut self, cx: &mut Context) -> Step {
+        self.write_access_log(cx);
+        let Some(request) = self.request.take() else { return Step::Over };
+        let (location, now) = (&request.location, cx.reactor.now());
+        if !self.last && !self.leaving {
+            self.scan = Scan::default();
+            self.phase = Phase::Head;
+            self.skip_blank_lines(cx);
+            let patience = match self.input {
+                Some(_) => self.route.names.default.header_timeout,
+                None => location.keepalive.timeout,
+            };
+            cx.reactor.set_timer(self.timer, now + patience);
+            return Step::Next;
+        }
+        let unread = !request.body.is_complete() || self.input.is_some();
+        let sending = unread || cx.reactor.readable(self.client.connection.source());
+        let lingers = match location.lingering.close {
+            LingeringClose::Off => false,
+            LingeringClose::On => sending,
+            LingeringClose::Always => true,
+        };
+        cx.buffers.put(self.input.take());
+        if !lingers || request.output.sent() == 0 {
+            return Step::Over;
+        }
+        // Without TLS there is nothing that could have to wait.
+        self.client.connection.shutdown_write(&mut cx.reactor);
+        let until = now + location.lingering.time;
+        self.phase = Phase::Linger(until);
+        cx.reactor.set_timer(self.timer, until.min(now + location.lingering.timeout));
+        self.request = Some(request);
+        Step::Next
+    }
+
+    /// The timer has run out.
+    pub(super) fn timer(&mut self, cx: &mut Context) -> Verdict {
+        let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
+        let error = Some(&timed_out);
+        match self.phase {
+            Phase::Head if self.input.is_some() => {
+                let message = format_args!("client timed out");
+                self.client.log(Level::Info, error, "reading client request headers", None, message);
+                match self.refuse(cx, Refusal::new(408, "client sent no complete request in time")) {
+                    Step::Next => self.ready(cx),
+                    Step::Wait => Verdict::GoesOn,
+                    Step::Over => Verdict::Over,
+                }
+            }
+            Phase::Head => {
+                if self.client.requests == 0 && !self.leaving {
+                    self.client.log(Level::Info, error, "waiting for request", None, format_args!("client timed out"));
+                }
+                Verdict::Over
+            }
+            Phase::Answer | Phase::Body(_) => {
+                let action = match self.phase {
+                    Phase::Answer => "sending response to client",
+                    _ => "reading client request body",
+                };
+                self.client.log(Level::Info, error, action, self.request.as_deref(), format_args!("client timed out"));
+                self.write_access_log(cx);
+                Verdict::Over
+            }
+            Phase::Linger(_) => Verdict::Over,
+        }
+    }
+
+    /// Gives the buffer back when nothing is in it.
+    pub(super) fn settle_input(&mut self, cx: &mut Context) {
+        if self.input.as_ref().is_some_and(|input| input.is_empty()) {
+            cx.buffers.put(self.input.take());
+        }
+    }
+
+    pub(super) fn write_access_log(&mut self, cx: &mut Context) {
+        let Some(request) = &self.request else { return };
+        if request.location.access_logs.is_empty() {
+            return;
+        }
+        let values = Values { client: &self.client, request, now: cx.reactor.now() };
+        for entry in &request.location.access_logs {
+            if !entry.wanted(|variable, out| values.write(variable, out)) {
+                continue;
+            }
+            let Some(format) = &entry.format else { continue };
+            let mut line = values.fill(format);
+            line.push(b'\n');
+            cx.logs.write(&mut cx.reactor, self.client.epoch, entry.log, &line);
+        }
+    }
+}
+
+/// Takes from the input what belongs to the body of a request.
+pub(super) fn take_body(request: &mut Request, input: &mut BytesMut) -> Result<(), Refusal> {
+    while !input.is_empty() && !request.body.is_complete() {
+        let piece = request.body.take(input)?;
+        request.received += piece.consumed as u64;
+        input.advance(piece.consumed);
+    }
+    Ok(())
+}

@@ -1,0 +1,445 @@
+//! The directives of `http {}`, and of the `server {}` and `location {}` in it.
+
+use super::level::Level;
+use super::types::Types;
+use super::{LingeringClose, ModifiedSince, listen, settings as set};
+use crate::conf::{Arity, Contexts, Directive, Row};
+
+pub use set::http_block;
+
+const H: Contexts = Contexts::HTTP;
+const S: Contexts = Contexts::HTTP_SERVER;
+const L: Contexts = Contexts::HTTP_LOCATION;
+const HS: Contexts = H.or(S);
+const SL: Contexts = S.or(L);
+const HSL: Contexts = H.or(S).or(L);
+
+/// A row with one argument. Its arguments are those of the documentation, in that order.
+const fn row(
+    name: &'static str,
+    contexts: Contexts,
+    syntax: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Row {
+    Row { name, contexts, arity: Arity::Exactly(1), block: None, repeat: false, syntax, default, help }
+}
+
+/// The same row with another number of arguments.
+const fn with(arity: Arity, row: Row) -> Row {
+    Row { arity, ..row }
+}
+
+/// The same row for a directive that may stand more than once on a level.
+const fn repeated(row: Row) -> Row {
+    Row { repeat: true, ..row }
+}
+
+/// A directive whose value is put where `$field` is.
+macro_rules! value {
+    ($row:expr, $field:ident, $read:ident) => {
+        Directive {
+            row: $row,
+            set: |level: &mut Level, call| {
+                level.$field = Some(call.$read()?);
+                Ok(())
+            },
+        }
+    };
+}
+
+/// The table of `http {}`, `server {}` and `location {}`.
+pub static TABLE: &[Directive<Level>] = &[
+    Directive {
+        row: Row {
+            block: Some(S),
+            ..repeated(with(
+                Arity::Exactly(0),
+                row("server", H, "{ ... }", "-", "What is served under its names on its addresses."),
+            ))
+        },
+        set: set::server,
+    },
+    Directive {
+        row: repeated(with(
+            Arity::AtLeast(1),
+            row(
+                "listen",
+                S,
+                "port | address[:port] | [ipv6]:port | unix:path [default_server] [bind] [backlog=number] [ipv6only=on|off]",
+                "*:80",
+                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes.",
+            ),
+        )),
+        set: |level, call| {
+            let directive = listen::Directive::parse(call)?;
+            level.listens.push(directive);
+            Ok(())
+        },
+    },
+    Directive {
+        row: repeated(with(
+            Arity::AtLeast(1),
+            row(
+                "server_name",
+                S,
+                "name ...",
+                "\"\"",
+                "The hosts a server is for: exact names, `*.example.org`, `www.*`, `.example.org` (itself and all below it), `\"\"` for requests without a host, `$hostname`. The exact name wins, then the longest with a star in front, then the longest with a star at the end.",
+            ),
+        )),
+        set: set::server_name,
+    },
+    Directive {
+        row: Row {
+            block: Some(L),
+            ..repeated(with(
+                Arity::Between(1, 2),
+                row(
+                    "location",
+                    SL,
+                    "[= | ^~] path { ... }",
+                    "-",
+                    "What is said for a path, or with a prefix for all that begin with it; the longest prefix wins, and `=` before all. Locations may stand in locations.",
+                ),
+            ))
+        },
+        set: set::location,
+    },
+    Directive {
+        row: repeated(with(
+            Arity::Between(1, 2),
+            row(
+                "return",
+                SL,
+                "code [text] | code URL | URL",
+                "-",
+                "Answers at once: with a text, for 301, 302, 303, 307 and 308 with a redirect; a URL alone is a 302; 444 closes the connection. Variables may be used.",
+            ),
+        )),
+        set: set::returns,
+    },
+    Directive {
+        row: with(
+            Arity::Exactly(0),
+            row(
+                "tcp_check_status",
+                SL,
+                "",
+                "-",
+                "A page with the state of all checked servers. Arguments of the request: `format=html`, `json`, `csv` or `prometheus`; `status=up` or `down`.",
+            ),
+        ),
+        set: set::check_status,
+    },
+    Directive {
+        row: with(
+            Arity::Exactly(0),
+            row("check_status", SL, "", "-", "The old name of `tcp_check_status`; accepted with a warning."),
+        ),
+        set: set::deprecated_check_status,
+    },
+    Directive {
+        row: row(
+            "root",
+            HSL,
+            "path",
+            "html",
+            "The directory of static files; a request's path is looked for below it.",
+        ),
+        set: set::root,
+    },
+    Directive {
+        row: repeated(with(
+            Arity::AtLeast(1),
+            row(
+                "index",
+                HSL,
+                "file ...",
+                "index.html",
+                "What is served for a directory: the first of these files that is there.",
+            ),
+        )),
+        set: set::index,
+    },
+    Directive {
+        row: Row {
+            block: Some(Contexts::HTTP_TYPES),
+            ..with(
+                Arity::Exactly(0),
+                row(
+                    "types",
+                    HSL,
+                    "{ ... }",
+                    "{ text/html html; image/gif gif; image/jpeg jpg jpeg; }",
+                    "The types of files by the end of their names; replaces what the level above says.",
+                ),
+            )
+        },
+        set: set::types,
+    },
+    Directive {
+        row: row("default_type", HSL, "type", "text/plain", "The type of what `types` does not know."),
+        set: |level, call| {
+            level.default_type = Some(call.bytes(1).to_vec());
+            Ok(())
+        },
+    },
+    Directive {
+        row: repeated(with(
+            Arity::AtLeast(2),
+            row(
+                "log_format",
+                H,
+                "name [escape=default|json|none] text ...",
+                "combined ...",
+                "The form of access log lines, of text with variables. `combined` is known.",
+            ),
+        )),
+        set: set::log_format,
+    },
+    Directive {
+        row: repeated(with(
+            Arity::AtLeast(1),
+            row(
+                "access_log",
+                HSL,
+                "path | syslog:server=address[,parameter=value] [format [buffer=size [flush=time]] [if=condition]] | off",
+                "logs/access.log combined",
+                "A line for each request when it is over, in the form `combined` when none is named. Several may be given. `buffer` and `flush`: how much and how long lines are held back. `if`: no line where this is empty or `0`. Syslog servers as for the `access_log` of `tcp {}`.",
+            ),
+        )),
+        set: set::access_log,
+    },
+    Directive {
+        row: with(
+            Arity::Between(1, 2),
+            row(
+                "keepalive_timeout",
+                HSL,
+                "time [header_time]",
+                "75s",
+                "How long a connection waits for the next request; 0: none is waited for. The second time is told to clients in `Keep-Alive`.",
+            ),
+        ),
+        set: set::keepalive_timeout,
+    },
+    Directive {
+        row: row("keepalive_requests", HSL, "number", "1000", "How many requests a connection may bring."),
+        set: |level, call| {
+            level.keepalive_requests = Some(call.number()? as u64);
+            Ok(())
+        },
+    },
+    value!(
+        row("client_header_timeout", HS, "time", "60s", "How long a request's head may take to arrive; 408 after it."),
+        header_timeout,
+        time
+    ),
+    value!(
+        row(
+            "client_body_timeout",
+            HSL,
+            "time",
+            "60s",
+            "How long a client may be silent within a body. A body that nothing reads is dropped for `lingering_timeout` at most, if that is shorter.",
+        ),
+        body_timeout,
+        time
+    ),
+    value!(
+        row(
+            "send_timeout",
+            HSL,
+            "time",
+            "60s",
+            "How long a client may take nothing of an answer before it is cut off."
+        ),
+        send_timeout,
+        time
+    ),
+    Directive {
+        row: row(
+            "client_max_body_size",
+            HSL,
+            "size",
+            "1m",
+            "Requests that announce a larger body are answered with 413; 0: any size.",
+        ),
+        set: |level, call| {
+            level.max_body = Some(call.size()? as u64);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "client_header_buffer_size",
+            HS,
+            "size",
+            "1k",
+            "What a head may take where `large_client_header_buffers` allows less.",
+        ),
+        set: set::header_buffer,
+    },
+    Directive {
+        row: with(
+            Arity::Exactly(2),
+            row(
+                "large_client_header_buffers",
+                HS,
+                "number size",
+                "4 8k",
+                "How large a head may be: a request line longer than the size is answered with 414; a longer header field, and a head longer than all buffers together, with 431.",
+            ),
+        ),
+        set: set::large_buffers,
+    },
+    Directive {
+        row: row(
+            "server_tokens",
+            HSL,
+            "on | off | build",
+            "on",
+            "Whether the version is told in `Server` and on error pages.",
+        ),
+        set: set::server_tokens,
+    },
+    value!(
+        row(
+            "sendfile",
+            HSL,
+            "on | off",
+            "off",
+            "Whether files go to the client by `sendfile(2)`, inside of the kernel."
+        ),
+        sendfile,
+        flag
+    ),
+    value!(
+        row("tcp_nodelay", HSL, "on | off", "on", "Whether small packets are sent at once (`TCP_NODELAY`)."),
+        nodelay,
+        flag
+    ),
+    value!(
+        row("tcp_nopush", HSL, "on | off", "off", "With `sendfile`: head and file in full packets (`TCP_CORK`)."),
+        nopush,
+        flag
+    ),
+    value!(row("etag", HSL, "on | off", "on", "Whether files are answered with an `ETag`."), etag, flag),
+    Directive {
+        row: row(
+            "if_modified_since",
+            HSL,
+            "off | exact | before",
+            "exact",
+            "When `If-Modified-Since` makes the answer a 304: never, at the file's own time, or at that or a later one.",
+        ),
+        set: |level, call| {
+            let choices =
+                [("off", ModifiedSince::Off), ("exact", ModifiedSince::Exact), ("before", ModifiedSince::Before)];
+            level.if_modified_since = Some(call.choice(1, &choices)?);
+            Ok(())
+        },
+    },
+    value!(
+        row(
+            "max_ranges",
+            HSL,
+            "number",
+            "no limit",
+            "How many parts of a file one request may ask for; with more, and with 0, the whole is sent.",
+        ),
+        max_ranges,
+        number
+    ),
+    value!(
+        row("absolute_redirect", HSL, "on | off", "on", "Whether redirects to a path name scheme, host and port."),
+        absolute_redirect,
+        flag
+    ),
+    Directive {
+        row: row(
+            "lingering_close",
+            HSL,
+            "off | on | always",
+            "on",
+            "Whether a connection that ends is read from for a while, so that the client gets the answer: when it may still be sending, or always.",
+        ),
+        set: |level, call| {
+            let choices =
+                [("off", LingeringClose::Off), ("on", LingeringClose::On), ("always", LingeringClose::Always)];
+            level.lingering_close = Some(call.choice(1, &choices)?);
+            Ok(())
+        },
+    },
+    value!(
+        row(
+            "lingering_time",
+            HSL,
+            "time",
+            "30s",
+            "How long that may last, and how long a body that nothing reads is dropped."
+        ),
+        lingering_time,
+        time
+    ),
+    value!(
+        row("lingering_timeout", HSL, "time", "5s", "How long the client may be silent meanwhile."),
+        lingering_timeout,
+        time
+    ),
+    Directive {
+        row: row(
+            "types_hash_max_size",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: tables size themselves.",
+        ),
+        set: |_, call| call.number().map(drop),
+    },
+    Directive {
+        row: row(
+            "types_hash_bucket_size",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: tables size themselves.",
+        ),
+        set: |_, call| call.number().map(drop),
+    },
+    Directive {
+        row: row(
+            "server_names_hash_max_size",
+            H,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: tables size themselves.",
+        ),
+        set: |_, call| call.number().map(drop),
+    },
+    Directive {
+        row: row(
+            "server_names_hash_bucket_size",
+            H,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: tables size themselves.",
+        ),
+        set: |_, call| call.number().map(drop),
+    },
+];
+
+/// The table of `types {}`, where any word is a type.
+pub static TYPES: &[Directive<Types>] = &[Directive {
+    row: repeated(with(
+        Arity::AtLeast(1),
+        row(Row::ANY, Contexts::HTTP_TYPES, "extension ...", "-", "A type and the ends of the names of its files."),
+    )),
+    set: set::mime_type,
+}];
+
+/// The rows of these blocks, for checks and documentation.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().map(|directive| &directive.row).chain(TYPES.iter().map(|directive| &directive.row))
+}

@@ -1,0 +1,104 @@
+//! How requests and connections come to their end: bodies that nobody reads, clients that are still sending, workers that finish.
+
+use std::time::Instant;
+
+use super::connection::{GRACE, Phase, READ, Session, Step, Verdict, take_body};
+use crate::context::Context;
+use crate::log::Level;
+use crate::relay::Buffers;
+
+impl Session {
+    /// Reads and drops what is left of the request's body.
+    pub(super) fn drop_body(&mut self, cx: &mut Context, until: Instant) -> Step {
+        let Some(request) = &mut self.request else { return Step::Over };
+        if !cx.reactor.readable(self.client.connection.source()) {
+            return Step::Wait;
+        }
+        let scratch = cx.buffers.scratch(READ);
+        let count = match self.client.connection.recv(&mut cx.reactor, scratch) {
+            Ok(None) => return Step::Wait,
+            Ok(Some(0)) | Err(_) => return self.abort(cx),
+            Ok(Some(count)) => count,
+        };
+        let mut input = cx.buffers.keep(0..count);
+        let taken = take_body(request, &mut input);
+        let now = cx.reactor.now();
+        let patience = request.location.body_timeout.min(request.location.lingering.timeout);
+        cx.reactor.set_timer(self.timer, until.min(now + patience));
+        let complete = request.body.is_complete();
+        self.input = Some(input);
+        self.settle_input(cx);
+        match taken {
+            Err(refusal) => {
+                let message = format_args!("{}", refusal.message);
+                self.client.log(Level::Info, None, "reading client request body", self.request.as_deref(), message);
+                self.abort(cx)
+            }
+            Ok(()) if complete => self.finish(cx),
+            Ok(()) if now >= until => self.abort(cx),
+            Ok(()) => {
+                cx.reactor.again(self.client.connection.source());
+                Step::Wait
+            }
+        }
+    }
+
+    /// Reads and drops until the client has ended too, is silent for too long, or has had its time.
+    pub(super) fn linger(&mut self, cx: &mut Context, until: Instant) -> Step {
+        if !cx.reactor.readable(self.client.connection.source()) {
+            return Step::Wait;
+        }
+        let scratch = cx.buffers.scratch(Buffers::SCRATCH);
+        match self.client.connection.recv(&mut cx.reactor, scratch) {
+            Ok(None) => return Step::Wait,
+            Ok(Some(0)) | Err(_) => return Step::Over,
+            Ok(Some(_)) => {}
+        }
+        let now = cx.reactor.now();
+        if now >= until {
+            return Step::Over;
+        }
+        if let Some(request) = &self.request {
+            cx.reactor.set_timer(self.timer, until.min(now + request.location.lingering.timeout));
+        }
+        cx.reactor.again(self.client.connection.source());
+        Step::Wait
+    }
+
+    /// The worker is to finish: an idle connection ends at once, one that has just come may still send its request.
+    pub(super) fn leave(&mut self, cx: &mut Context) -> Verdict {
+        self.leaving = true;
+        if !matches!(self.phase, Phase::Head) || self.input.is_some() {
+            return Verdict::GoesOn;
+        }
+        // A request may have come without its event having been given out.
+        match self.receive(cx) {
+            Ok(Some(1..)) => {
+                self.skip_blank_lines(cx);
+                self.ready(cx)
+            }
+            Ok(None) if self.client.requests == 0 => {
+                cx.reactor.set_timer(self.timer, cx.reactor.now() + GRACE);
+                Verdict::GoesOn
+            }
+            _ => Verdict::Over,
+        }
+    }
+
+    /// Ends the connection in whatever state it is; a request that is not over gets its line in the access log.
+    pub(super) fn end(mut self, cx: &mut Context, cut: bool) {
+        if cut && !matches!(self.phase, Phase::Linger(_)) {
+            self.write_access_log(cx);
+        }
+        cx.buffers.put(self.input.take());
+        cx.reactor.remove_timer(self.timer);
+        self.client.connection.close(&mut cx.reactor);
+        cx.connections.give_back();
+    }
+
+    /// The client is gone in the middle of a body.
+    fn abort(&mut self, cx: &mut Context) -> Step {
+        self.write_access_log(cx);
+        Step::Over
+    }
+}

@@ -1,0 +1,158 @@
+//! The connections of all `http {}` blocks in one worker: accepting them, and bringing events to them.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use slab::Slab;
+use socket2::Socket;
+
+use super::Config;
+use super::client::Client;
+use super::connection::{Session, Verdict};
+use crate::context::{Context, Epoch};
+use crate::event::Owner;
+use crate::log::{Level, Record, emit};
+use crate::net::{Address, Connection};
+
+/// A configuration that connections are served by.
+struct Serving {
+    config: Rc<Config>,
+    /// Connections that began under it and still stand.
+    sessions: usize,
+}
+
+/// The http engine of a worker.
+pub struct Engine {
+    /// Its number among the worker's engines, for the owners of events.
+    number: u8,
+    sessions: Slab<Session>,
+    /// By epoch; the last one gets new connections.
+    serving: Vec<Option<Serving>>,
+    /// The worker is to finish.
+    leaving: bool,
+}
+
+impl Engine {
+    /// An engine without a configuration; events of its sources come with `number`.
+    pub fn new(number: u8) -> Self {
+        Engine { number, sessions: Slab::new(), serving: Vec::new(), leaving: false }
+    }
+
+    /// From now on new connections are served by `config`; those of before end with the request they are at. Returns the epochs that
+    /// no connection uses any more.
+    pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>) -> Vec<Epoch> {
+        self.serving.push(Some(Serving { config, sessions: 0 }));
+        self.leave_all(cx);
+        (0..self.serving.len() - 1).filter(|&epoch| self.retire(epoch)).collect()
+    }
+
+    /// Forgets an epoch if it is an old one without connections.
+    fn retire(&mut self, epoch: Epoch) -> bool {
+        let old = epoch + 1 < self.serving.len();
+        let unused = self.serving[epoch].as_ref().is_some_and(|serving| serving.sessions == 0);
+        if old && unused {
+            self.serving[epoch] = None;
+        }
+        old && unused
+    }
+
+    /// Connections that stand.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// A client has come to the listener number `listen` of the current configuration.
+    pub fn accept(&mut self, cx: &mut Context, listen: usize, socket: Socket, client: Address) {
+        let epoch = self.serving.len() - 1;
+        let Some(serving) = &mut self.serving[epoch] else { return };
+        let listen = &serving.config.listens[listen];
+        let local = if listen.needs_local() {
+            socket.local_addr().ok().map(|address| Address::from_sockaddr(&address))
+        } else {
+            Some(listen.options.address.clone()).filter(|address| !address.is_wildcard())
+        };
+        let route = listen.route(local.as_ref().unwrap_or(&listen.options.address)).clone();
+        let (number, nodelay) = (cx.connections.number(), listen.options.nodelay);
+        let id = self.sessions.vacant_key() as u32;
+        let owner = Owner { engine: self.number, part: 0, id };
+        match Connection::accepted(socket, &mut cx.reactor, owner) {
+            Ok(connection) => {
+                let timer = cx.reactor.add_timer(owner);
+                serving.sessions += 1;
+                let client = Client {
+                    number,
+                    debug: cx.debugged.iter().any(|named| named.covers(&client)),
+                    address: client,
+                    requests: 0,
+                    answered: false,
+                    epoch,
+                    connection,
+                    local: local.map_or_else(OnceCell::new, OnceCell::from),
+                };
+                self.sessions.insert(Session::new(client, route, nodelay, self.leaving, timer, cx));
+            }
+            Err(error) => {
+                let record = Record { error: Some(&error), connection: Some(number), ..Record::new(Level::Alert) };
+                emit(&record, format_args!("epoll_ctl() failed"));
+                cx.connections.give_back();
+            }
+        }
+    }
+
+    /// Connection `owner.id` is ready.
+    pub fn ready(&mut self, cx: &mut Context, owner: Owner) {
+        self.serve(cx, owner.id, Session::ready);
+    }
+
+    /// The timer of connection `owner.id` has run out.
+    pub fn timer(&mut self, cx: &mut Context, owner: Owner) {
+        self.serve(cx, owner.id, Session::timer);
+    }
+
+    fn serve(&mut self, cx: &mut Context, id: u32, step: impl FnOnce(&mut Session, &mut Context) -> Verdict) {
+        let Some(session) = self.sessions.get_mut(id as usize) else { return };
+        if step(session, cx) == Verdict::Over {
+            self.end(cx, id, false);
+        }
+    }
+
+    fn end(&mut self, cx: &mut Context, id: u32, cut: bool) {
+        let Some(session) = self.sessions.try_remove(id as usize) else { return };
+        let epoch = session.client.epoch;
+        session.end(cx, cut);
+        if let Some(serving) = &mut self.serving[epoch] {
+            serving.sessions -= 1;
+        }
+        if self.retire(epoch) {
+            cx.logs.remove(epoch);
+        }
+    }
+
+    /// The worker is to finish: idle connections end, the others after the request they are at.
+    pub fn drain(&mut self, cx: &mut Context) {
+        self.leaving = true;
+        self.leave_all(cx);
+    }
+
+    fn leave_all(&mut self, cx: &mut Context) {
+        for id in self.ids() {
+            self.serve(cx, id, Session::leave);
+        }
+    }
+
+    /// Ends a connection whatever state it is in, after the program failed while serving it.
+    pub fn abandon(&mut self, cx: &mut Context, id: u32) {
+        self.end(cx, id, true);
+    }
+
+    /// Ends all connections now.
+    pub fn stop(&mut self, cx: &mut Context) {
+        for id in self.ids() {
+            self.abandon(cx, id);
+        }
+    }
+
+    fn ids(&self) -> Vec<u32> {
+        self.sessions.iter().map(|(id, _)| id as u32).collect()
+    }
+}

@@ -1,0 +1,46 @@
+//! From a request to its answer: the location is chosen, then what it says makes the answer.
+
+use std::rc::Rc;
+
+use super::client::Client;
+use super::files::{self, Found};
+use super::request::Request;
+use super::response::{Answer, Response};
+use super::variables::Values;
+use super::{Content, status};
+use crate::context::Context;
+use crate::log::Level;
+
+/// How often an index may lead to another location, nginx's bound.
+const REDIRECTS_MAX: usize = 10;
+
+/// Answers a request whose head is understood.
+pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) -> Answer {
+    let now = cx.reactor.now();
+    if let Some(returns) = request.server.own.clone().returns.as_ref() {
+        return returns.answer(&Values { client, request, now });
+    }
+    for _ in 0..=REDIRECTS_MAX {
+        request.location = request.server.locations.find(&request.path).unwrap_or(&request.server.own).clone();
+        let location = Rc::clone(&request.location);
+        if location.max_body > 0 && request.length > location.max_body {
+            let message = format_args!("client intended to send too large body: {} bytes", request.length);
+            client.log(Level::Error, None, "", Some(request), message);
+            return Answer::Respond(Response::page(413, location.server_tokens));
+        }
+        if let Some(returns) = &location.returns {
+            return returns.answer(&Values { client, request, now });
+        }
+        let found = match location.content {
+            Content::Status => return Answer::Respond(status::answer(request, &cx.board)),
+            Content::Files => files::serve(client, request),
+        };
+        match found {
+            Found::Answer(response) => return Answer::Respond(response),
+            Found::Path(path) => request.path = path,
+        }
+    }
+    let message = format_args!("rewrite or internal redirection cycle");
+    client.log(Level::Error, None, "", Some(request), message);
+    Answer::Respond(Response::page(500, request.location.server_tokens))
+}

@@ -1,0 +1,353 @@
+//! The head of a request: its end is found in what has arrived, however small the pieces; then it is taken apart.
+
+use std::ops::Range;
+
+/// Why a request is answered with an error before any handler sees it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The status of the answer.
+    pub status: u16,
+    /// For the error log, in nginx's words where it has some.
+    pub message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: u16, message: impl Into<String>) -> Self {
+        Refusal { status, message: message.into() }
+    }
+}
+
+/// More header fields than any client sends; RFC 9110 leaves the number to the server.
+const FIELDS_MAX: usize = 256;
+
+/// How large a head may be: `client_header_buffer_size` and `large_client_header_buffers`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// The first buffer, bytes.
+    pub first: usize,
+    /// How many large ones may follow.
+    pub number: usize,
+    /// The size of each; one line must fit into one buffer.
+    pub size: usize,
+}
+
+/// How far a head that is still arriving has been looked through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scan {
+    /// Where the line begins that is not complete yet.
+    line: usize,
+    /// No line end stands before this.
+    seen: usize,
+}
+
+impl Scan {
+    /// Whether the request line has come.
+    pub(super) fn is_past_line(&self) -> bool {
+        self.line > 0
+    }
+
+    /// Looks through what is new in `input`, which begins with the request line. Gives the length of the head once it is complete.
+    ///
+    /// # Errors
+    /// What can be told from the part that is there: a faulty request line, a line or a head that is too long.
+    pub(super) fn advance(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
+        while let Some(end) = memchr::memchr(b'\n', &input[self.seen..]).map(|at| self.seen + at) {
+            let line = &input[self.line..end];
+            let first = self.line == 0;
+            self.check(line.len(), end, limits)?;
+            self.seen = end + 1;
+            self.line = end + 1;
+            if first {
+                RequestLine::parse(cut_cr(line))?;
+            } else if cut_cr(line).is_empty() {
+                return Ok(Some(end + 1));
+            }
+        }
+        self.seen = input.len();
+        self.check(input.len() - self.line, input.len(), limits)?;
+        // What is no HTTP at all (a TLS hello, say) need not be waited for.
+        if self.line == 0 && !input.iter().take_while(|byte| **byte != b' ').all(|byte| is_method_byte(*byte)) {
+            return Err(Refusal::new(400, "client sent invalid method"));
+        }
+        Ok(None)
+    }
+
+    /// Holds a line, and all before it, against the limits.
+    fn check(&self, line: usize, total: usize, limits: &Limits) -> Result<(), Refusal> {
+        if line > limits.first.max(limits.size) {
+            return Err(match self.line {
+                0 => Refusal::new(414, "client sent too long URI"),
+                _ => Refusal::new(431, "client sent too long header line"),
+            });
+        }
+        if total > limits.first.max(limits.number * limits.size) {
+            return Err(Refusal::new(431, "client sent too large request"));
+        }
+        Ok(())
+    }
+}
+
+fn cut_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// The bytes nginx takes in a method.
+fn is_method_byte(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || byte == b'_' || byte == b'-' || byte == b'\r'
+}
+
+/// The versions whose rules differ; minor versions above 1 follow 1.1 (RFC 9110 2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub(super) enum Version {
+    Http10,
+    Http11,
+}
+
+#[derive(Debug)]
+struct RequestLine<'a> {
+    method: &'a [u8],
+    target: &'a [u8],
+    version: &'a [u8],
+}
+
+impl<'a> RequestLine<'a> {
+    /// `method SP target SP HTTP/x.y` (RFC 9112 3), with single blanks only: what reads differently elsewhere is refused.
+    fn parse(line: &'a [u8]) -> Result<Self, Refusal> {
+        let invalid = || Refusal::new(400, "client sent invalid request");
+        let mut words = line.split(|byte| *byte == b' ');
+        let method = words.next().unwrap_or_default();
+        if method.is_empty() || !method.iter().all(|byte| is_method_byte(*byte) && *byte != b'\r') {
+            return Err(Refusal::new(400, "client sent invalid method"));
+        }
+        let target = words.next().filter(|target| !target.is_empty()).ok_or_else(invalid)?;
+        let version = words.next().ok_or_else(invalid)?;
+        if words.next().is_some() || target.iter().any(|byte| *byte < 0x20 || *byte == 0x7f) {
+            return Err(invalid());
+        }
+        let parsed = RequestLine { method, target, version };
+        parsed.version()?;
+        Ok(parsed)
+    }
+
+    fn version(&self) -> Result<Version, Refusal> {
+        let number = self.version.strip_prefix(b"HTTP/").and_then(|number| std::str::from_utf8(number).ok());
+        let parts = number.map_or(("", ""), |number| number.split_once('.').unwrap_or((number, "")));
+        let digits = |text: &str| {
+            let form = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+            form.then(|| text.parse::<u16>().ok()).flatten()
+        };
+        let (major, minor) = (digits(parts.0), digits(parts.1));
+        match (major, minor) {
+            (Some(1), Some(0)) => Ok(Version::Http10),
+            (Some(1), Some(_)) => Ok(Version::Http11),
+            (Some(2..), _) => Err(Refusal::new(505, "client sent invalid version")),
+            _ => Err(Refusal::new(400, "client sent invalid request")),
+        }
+    }
+}
+
+type Span = Range<u32>;
+
+/// The head of a request. Its parts are places in one piece of memory.
+#[derive(Debug)]
+pub(super) struct Head {
+    raw: Box<[u8]>,
+    line: Span,
+    method: Span,
+    target: Span,
+    version: Version,
+    fields: Vec<(Span, Span)>,
+}
+
+impl Head {
+    /// Takes a complete head apart.
+    ///
+    /// # Errors
+    /// What RFC 9112 wants refused; a field whose name nginx holds for invalid (not letters, digits and `-`) is left out instead.
+    pub(super) fn parse(raw: &[u8]) -> Result<Self, Refusal> {
+        let raw: Box<[u8]> = raw.into();
+        let end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
+        let text = cut_cr(&raw[..end]);
+        let span = |part: &[u8]| {
+            let start = (part.as_ptr() as usize - raw.as_ptr() as usize) as u32;
+            start..start + part.len() as u32
+        };
+        let request = RequestLine::parse(text)?;
+        let mut slots = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let fields = match httparse::parse_headers(raw.get(end + 1..).unwrap_or_default(), &mut slots) {
+            Ok(httparse::Status::Complete((_, fields))) => fields,
+            Err(httparse::Error::TooManyHeaders) => return Err(Refusal::new(431, "client sent too many header lines")),
+            Ok(httparse::Status::Partial) | Err(_) => {
+                return Err(Refusal::new(400, "client sent invalid header line"));
+            }
+        };
+        let valid = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let fields = fields
+            .iter()
+            .filter(|field| valid(field.name))
+            .map(|field| (span(field.name.as_bytes()), span(field.value)))
+            .collect();
+        let (line, method, target) = (span(text), span(request.method), span(request.target));
+        Ok(Head { line, method, target, version: request.version()?, fields, raw })
+    }
+
+    /// What is known of a request that cannot be taken apart: its first line, as far as it came, for the logs.
+    pub(super) fn unreadable(input: &[u8]) -> Self {
+        let end = memchr::memchr(b'\n', input).unwrap_or(input.len());
+        let raw: Box<[u8]> = cut_cr(&input[..end]).into();
+        Head {
+            line: 0..raw.len() as u32,
+            method: 0..0,
+            target: 0..0,
+            version: Version::Http10,
+            fields: Vec::new(),
+            raw,
+        }
+    }
+
+    fn part(&self, span: &Span) -> &[u8] {
+        &self.raw[span.start as usize..span.end as usize]
+    }
+
+    /// The request line.
+    pub(super) fn line(&self) -> &[u8] {
+        self.part(&self.line)
+    }
+
+    pub(super) fn method(&self) -> &[u8] {
+        self.part(&self.method)
+    }
+
+    /// The target as the client wrote it.
+    pub(super) fn target(&self) -> &[u8] {
+        self.part(&self.target)
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// All values of a field, in their order; names are compared without regard to case.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let same = move |field: &&(Span, Span)| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes());
+        self.fields.iter().filter(same).map(|(_, value)| self.part(value))
+    }
+
+    /// The first value of a field.
+    pub(super) fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields
+            .iter()
+            .find(|field| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| self.part(value))
+    }
+
+    /// The value of a field that may stand once only.
+    ///
+    /// # Errors
+    /// It stands more than once.
+    pub(super) fn unique(&self, name: &str) -> Result<Option<&[u8]>, Refusal> {
+        let first = self.field(name);
+        match self.all(name).nth(1) {
+            Some(_) => Err(Refusal::new(400, format!("client sent duplicate header line: \"{name}\""))),
+            None => Ok(first),
+        }
+    }
+
+    /// Bytes it took on the wire.
+    pub(super) fn length(&self) -> usize {
+        self.raw.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { first: 1024, number: 4, size: 8192 };
+
+    fn read(text: &str) -> Result<Head, u16> {
+        let length = Scan::default().advance(text.as_bytes(), &LIMITS).map_err(|refusal| refusal.status)?;
+        Head::parse(&text.as_bytes()[..length.expect("complete")]).map_err(|refusal| refusal.status)
+    }
+
+    #[test]
+    fn a_head_is_taken_apart() {
+        let head = read("GET /a?b HTTP/1.1\r\nHost: x\r\nX-Two:  1 \r\nx-two:2\r\nX_Under: 3\r\n\r\nrest").unwrap();
+        assert_eq!(head.line(), b"GET /a?b HTTP/1.1");
+        assert_eq!((head.method(), head.target(), head.version()), (&b"GET"[..], &b"/a?b"[..], Version::Http11));
+        assert_eq!(head.field("HOST"), Some(&b"x"[..]));
+        assert_eq!(head.all("x-two").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(head.unique("x-two").unwrap_err().status, 400);
+        assert_eq!(head.field("x_under"), None);
+        assert_eq!(read("GET / HTTP/1.0\n\n").unwrap().version(), Version::Http10);
+        assert_eq!(read("GET / HTTP/1.9\r\n\r\n").unwrap().version(), Version::Http11);
+    }
+
+    #[test]
+    fn faulty_heads_are_refused() {
+        for (text, status) in [
+            ("get / HTTP/1.1\r\n\r\n", 400),
+            (" GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET  / HTTP/1.1\r\n\r\n", 400),
+            ("GET / x HTTP/1.1\r\n\r\n", 400),
+            ("GET /\r\n\r\n", 400),
+            ("GET / HTTP/1\r\n\r\n", 400),
+            ("GET / HTTP/0.9\r\n\r\n", 400),
+            ("GET / HTTP/2.0\r\n\r\n", 505),
+            ("GET / HTTP/3\r\n\r\n", 505),
+            ("GET / FTP/1.1\r\n\r\n", 400),
+            ("GET /\x01 HTTP/1.1\r\n\r\n", 400),
+            ("\x16\x03\x01", 400),
+            ("GET / HTTP/1.1\r\nA : b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nA\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n A: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nA: b\rc\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nA: b\0c\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nA: b\x07\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nA\x0b: b\r\n\r\n", 400),
+        ] {
+            assert_eq!(read(text).err(), Some(status), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn limits_are_those_of_the_buffers() {
+        let long = "a".repeat(8192);
+        assert_eq!(read(&format!("GET /{long} HTTP/1.1\r\n\r\n")).err(), Some(414));
+        assert_eq!(read(&format!("GET / HTTP/1.1\r\nA: {long}\r\n\r\n")).err(), Some(431));
+        let field = format!("A: {}\r\n", "a".repeat(8000));
+        assert!(read(&format!("GET / HTTP/1.1\r\n{}\r\n", field.repeat(4))).is_ok());
+        assert_eq!(read(&format!("GET / HTTP/1.1\r\n{}\r\n", field.repeat(5))).err(), Some(431));
+        assert_eq!(read(&format!("GET / HTTP/1.1\r\n{}\r\n", "a:b\r\n".repeat(300))).err(), Some(431));
+        let endless = vec![b'A'; 9000];
+        assert_eq!(Scan::default().advance(&endless, &LIMITS).unwrap_err().status, 414);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_mean_the_same(
+            start in prop::sample::select(vec!["GET / HTTP/1.1\r\n", "", "POST /x?y HTTP/1.0\n"]),
+            bytes in prop::collection::vec(prop_oneof![prop::sample::select(b" \r\n:aA/\t".to_vec()), any::<u8>()], 0..200),
+            cut in 0..200_usize,
+        ) {
+            let input = [start.as_bytes(), &bytes[..], b"\r\n\r\n"].concat();
+            let whole = Scan::default().advance(&input, &LIMITS);
+            let mut pieces = Scan::default();
+            let cut = cut.min(input.len());
+            let first = pieces.advance(&input[..cut], &LIMITS);
+            let second = match first {
+                Ok(None) => pieces.advance(&input, &LIMITS),
+                found => found,
+            };
+            prop_assert_eq!(&second, &whole);
+            if let Ok(Some(length)) = whole {
+                let _ = Head::parse(&input[..length]);
+            }
+            let _ = Head::unreadable(&input);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What one level of an `http {}` block says, and how levels become servers and locations.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::head::Limits;
+use super::location::{Locations, Pattern};
+use super::names::Name;
+use super::returns::Return;
+use super::types::Types;
+use super::variables::{self, Variable};
+use super::{Config, Content, Keepalive, Lingering, LingeringClose, Location, ModifiedSince, Server, Tokens, listen};
+use crate::conf::loader::Warning;
+use crate::conf::{Error, Result};
+use crate::log::access::{AccessLogs, Conflict};
+use crate::log::directive::{AccessLog, Entry, Formats};
+use crate::net::ListenOptions;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What is said on one level, `http {}`, `server {}` or `location {}`; `None` where it says nothing and the level above counts.
+#[derive(Clone, Debug, Default)]
+pub struct Level {
+    pub(super) root: Option<PathBuf>,
+    pub(super) index: Option<Vec<Vec<u8>>>,
+    pub(super) types: Option<Rc<Types>>,
+    pub(super) default_type: Option<Vec<u8>>,
+    pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
+    pub(super) server_tokens: Option<Tokens>,
+    pub(super) etag: Option<bool>,
+    pub(super) if_modified_since: Option<ModifiedSince>,
+    pub(super) max_ranges: Option<usize>,
+    pub(super) absolute_redirect: Option<bool>,
+    pub(super) sendfile: Option<bool>,
+    pub(super) nodelay: Option<bool>,
+    pub(super) nopush: Option<bool>,
+    pub(super) keepalive_timeout: Option<(Duration, Option<u64>)>,
+    pub(super) keepalive_requests: Option<u64>,
+    pub(super) max_body: Option<u64>,
+    pub(super) body_timeout: Option<Duration>,
+    pub(super) send_timeout: Option<Duration>,
+    pub(super) lingering_close: Option<LingeringClose>,
+    pub(super) lingering_time: Option<Duration>,
+    pub(super) lingering_timeout: Option<Duration>,
+    pub(super) header_timeout: Option<Duration>,
+    pub(super) header_buffer: Option<usize>,
+    pub(super) large_buffers: Option<(usize, usize)>,
+    /// Not inherited: what this level itself answers with.
+    pub(super) returns: Option<Return>,
+    pub(super) content: Option<Content>,
+    /// Of a `server {}` only.
+    pub(super) listens: Vec<listen::Directive>,
+    pub(super) names: Vec<Name>,
+    /// Of a `server {}` or a `location {}`.
+    pub(super) locations: Vec<(Pattern, Level)>,
+    /// Of `http {}` only.
+    pub(super) servers: Vec<Level>,
+    pub(super) formats: Formats<Variable>,
+}
+
+/// All `http {}` blocks while a configuration is read.
+#[derive(Default)]
+pub struct Builder {
+    pub(super) blocks: Vec<Level>,
+}
+
+impl Builder {
+    /// Settles inheritance and puts the listening sockets together; none may be among `taken`, those of the other blocks. Access log
+    /// files are named to `logs`; servers that name none write to `default_log`.
+    ///
+    /// # Errors
+    /// What can be seen only in the whole: conflicting `listen` directives, unknown log formats.
+    pub fn build(
+        self,
+        prefix: &std::path::Path,
+        default_log: PathBuf,
+        logs: &mut AccessLogs,
+        taken: &[ListenOptions],
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Config> {
+        let mut servers = Vec::new();
+        for mut block in self.blocks {
+            let mut formats = std::mem::take(&mut block.formats);
+            formats.insert("combined", variables::combined());
+            let mut assembly = Assembly { prefix, default_log: &default_log, logs: &mut *logs, formats: &formats };
+            for mut server in std::mem::take(&mut block.servers) {
+                let mut listens = std::mem::take(&mut server.listens);
+                if listens.is_empty() {
+                    listens.push(listen::Directive::default_address());
+                }
+                let mut names = std::mem::take(&mut server.names);
+                if names.is_empty() {
+                    names.push(Name::nameless());
+                }
+                let built = assembly.server(&block, server, &names)?;
+                servers.push(listen::Served { server: Rc::new(built), names, listens });
+            }
+        }
+        Ok(Config { listens: listen::build(&servers, taken, warnings)? })
+    }
+}
+
+/// The whole while it is put together.
+struct Assembly<'a> {
+    prefix: &'a std::path::Path,
+    default_log: &'a PathBuf,
+    logs: &'a mut AccessLogs,
+    formats: &'a Formats<Variable>,
+}
+
+impl Assembly<'_> {
+    fn server(&mut self, http: &Level, mut own: Level, names: &[Name]) -> Result<Server> {
+        own.inherit(http);
+        let locations = self.locations(&mut own)?;
+        let (number, size) = own.large_buffers.unwrap_or((4, 8192));
+        Ok(Server {
+            name: names[0].text.clone(),
+            header_timeout: own.header_timeout.unwrap_or(MINUTE),
+            limits: Limits { first: own.header_buffer.unwrap_or(1024), number, size },
+            own: Rc::new(self.location(&own)?),
+            locations,
+        })
+    }
+
+    /// The locations of a level, each with those inside of it.
+    fn locations(&mut self, level: &mut Level) -> Result<Locations> {
+        let mut built = Locations::default();
+        for (pattern, mut inner) in std::mem::take(&mut level.locations) {
+            inner.inherit(level);
+            let nested = self.locations(&mut inner)?;
+            built.add(pattern, Rc::new(self.location(&inner)?), nested);
+        }
+        Ok(built)
+    }
+
+    fn location(&mut self, level: &Level) -> Result<Location> {
+        let (timeout, header) = level.keepalive_timeout.unwrap_or((Duration::from_secs(75), None));
+        Ok(Location {
+            returns: level.returns.clone(),
+            content: level.content.unwrap_or(Content::Files),
+            root: level.root.clone().unwrap_or_else(|| self.prefix.join("html")),
+            index: level.index.clone().unwrap_or_else(|| vec![b"index.html".to_vec()]),
+            types: level.types.clone().unwrap_or_default(),
+            default_type: level.default_type.clone().unwrap_or_else(|| b"text/plain".to_vec()),
+            access_logs: self.access_logs(level.access_logs.as_ref())?,
+            server_tokens: level.server_tokens.unwrap_or(Tokens::On),
+            etag: level.etag.unwrap_or(true),
+            if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
+            max_ranges: level.max_ranges.unwrap_or(usize::MAX),
+            absolute_redirect: level.absolute_redirect.unwrap_or(true),
+            sendfile: level.sendfile.unwrap_or(false),
+            nodelay: level.nodelay.unwrap_or(true),
+            nopush: level.nopush.unwrap_or(false),
+            keepalive: Keepalive { timeout, header, requests: level.keepalive_requests.unwrap_or(1000) },
+            max_body: level.max_body.unwrap_or(1 << 20),
+            body_timeout: level.body_timeout.unwrap_or(MINUTE),
+            send_timeout: level.send_timeout.unwrap_or(MINUTE),
+            lingering: Lingering {
+                close: level.lingering_close.unwrap_or(LingeringClose::On),
+                time: level.lingering_time.unwrap_or(Duration::from_secs(30)),
+                timeout: level.lingering_timeout.unwrap_or(Duration::from_secs(5)),
+            },
+        })
+    }
+
+    fn access_logs(&mut self, said: Option<&Vec<AccessLog<Variable>>>) -> Result<Vec<Entry<Variable>>> {
+        let Some(said) = said else {
+            let conflict = |conflict: Conflict| Error::general(conflict.message(&self.default_log.to_string_lossy()));
+            let log = self.logs.add_file(self.default_log, None).map_err(conflict)?;
+            return Ok(vec![self.combined(Entry::plain(log))]);
+        };
+        let settled: Result<Vec<_>> = said.iter().map(|log| log.settle(self.formats, self.logs)).collect();
+        Ok(settled?.into_iter().map(|entry| self.combined(entry)).collect())
+    }
+
+    /// A log without a format has nginx's own.
+    fn combined(&self, mut entry: Entry<Variable>) -> Entry<Variable> {
+        entry.format = entry.format.or_else(|| self.formats.find("combined").cloned());
+        entry
+    }
+}
+
+impl Level {
+    /// Takes from the level above what this one does not say.
+    fn inherit(&mut self, above: &Level) {
+        fn from<T: Clone>(own: &mut Option<T>, above: &Option<T>) {
+            if own.is_none() {
+                own.clone_from(above);
+            }
+        }
+        from(&mut self.root, &above.root);
+        from(&mut self.index, &above.index);
+        from(&mut self.types, &above.types);
+        from(&mut self.default_type, &above.default_type);
+        from(&mut self.access_logs, &above.access_logs);
+        from(&mut self.server_tokens, &above.server_tokens);
+        from(&mut self.etag, &above.etag);
+        from(&mut self.if_modified_since, &above.if_modified_since);
+        from(&mut self.max_ranges, &above.max_ranges);
+        from(&mut self.absolute_redirect, &above.absolute_redirect);
+        from(&mut self.sendfile, &above.sendfile);
+        from(&mut self.nodelay, &above.nodelay);
+        from(&mut self.nopush, &above.nopush);
+        from(&mut self.keepalive_timeout, &above.keepalive_timeout);
+        from(&mut self.keepalive_requests, &above.keepalive_requests);
+        from(&mut self.max_body, &above.max_body);
+        from(&mut self.body_timeout, &above.body_timeout);
+        from(&mut self.send_timeout, &above.send_timeout);
+        from(&mut self.lingering_close, &above.lingering_close);
+        from(&mut self.lingering_time, &above.lingering_time);
+        from(&mut self.lingering_timeout, &above.lingering_timeout);
+        from(&mut self.header_timeout, &above.header_timeout);
+        from(&mut self.header_buffer, &above.header_buffer);
+        from(&mut self.large_buffers, &above.large_buffers);
+    }
+}
+
+/// A location of what one level says, with defaults for the rest.
+#[cfg(test)]
+pub(super) fn location_of(level: &Level) -> Location {
+    let level = Level { access_logs: Some(Vec::new()), ..level.clone() };
+    let (mut logs, formats, log) = (AccessLogs::default(), Formats::default(), PathBuf::new());
+    let prefix = std::path::Path::new("/prefix");
+    Assembly { prefix, default_log: &log, logs: &mut logs, formats: &formats }.location(&level).unwrap()
+}
+
+/// A server with nothing but a name.
+#[cfg(test)]
+pub(super) fn server_of(name: &str) -> Server {
+    let level = Level { access_logs: Some(Vec::new()), ..Level::default() };
+    let (mut logs, formats, log) = (AccessLogs::default(), Formats::default(), PathBuf::new());
+    let prefix = std::path::Path::new("/prefix");
+    let mut assembly = Assembly { prefix, default_log: &log, logs: &mut logs, formats: &formats };
+    let names = [Name::parse(name).unwrap_or_else(|_| Name::nameless())];
+    assembly.server(&Level::default(), level, &names).unwrap()
+}

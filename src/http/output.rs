@@ -1,0 +1,121 @@
+//! What is still to be sent of an answer: bytes, and parts of files.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+use crate::event::Reactor;
+use crate::net::Connection;
+use crate::relay::Buffers;
+
+/// Bytes sent for one event before others have their turn.
+const TURN: u64 = 256 * 1024;
+
+/// A piece of an answer.
+pub(super) enum Piece {
+    Bytes(Vec<u8>),
+    File { file: Rc<File>, offset: u64, left: u64 },
+}
+
+impl Piece {
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::File { left, .. } => *left,
+        }
+    }
+}
+
+/// Pieces in the order of sending.
+#[derive(Default)]
+pub(super) struct Output {
+    pieces: VecDeque<Piece>,
+    /// How much of a first piece of bytes is gone.
+    gone: usize,
+    sent: u64,
+}
+
+/// How far sending has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Done,
+    /// The socket takes no more now.
+    Blocked,
+    /// It might, but others have waited long enough.
+    TurnOver,
+}
+
+impl Output {
+    /// Adds a piece; bytes behind bytes become one, so that a small answer is one packet.
+    pub(super) fn push(&mut self, piece: Piece) {
+        match (self.pieces.back_mut(), piece) {
+            (_, piece) if piece.length() == 0 => {}
+            (Some(Piece::Bytes(last)), Piece::Bytes(bytes)) => last.extend_from_slice(&bytes),
+            (_, piece) => self.pieces.push_back(piece),
+        }
+    }
+
+    /// Bytes that the socket has taken so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether parts of files are among what is left.
+    pub(super) fn has_file(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::File { .. }))
+    }
+
+    /// Sends until all is gone, the socket is full, or the turn is over.
+    ///
+    /// # Errors
+    /// The call that failed and why; a file that has become shorter is `UnexpectedEof`.
+    pub(super) fn send(
+        &mut self,
+        connection: &Connection,
+        reactor: &mut Reactor,
+        buffers: &mut Buffers,
+        sendfile: bool,
+    ) -> Result<Progress, (&'static str, io::Error)> {
+        let end = self.sent + TURN;
+        while let Some(piece) = self.pieces.front_mut() {
+            if !reactor.writable(connection.source()) {
+                return Ok(Progress::Blocked);
+            }
+            if self.sent >= end {
+                return Ok(Progress::TurnOver);
+            }
+            let done = match piece {
+                Piece::Bytes(bytes) => {
+                    let count = connection.send(reactor, &bytes[self.gone..]).map_err(|error| ("send()", error))?;
+                    self.gone += count;
+                    self.sent += count as u64;
+                    self.gone == bytes.len()
+                }
+                Piece::File { file, offset, left } => {
+                    let count = if sendfile {
+                        let most = (*left).min(end - self.sent) as usize;
+                        connection.send_file(reactor, file, *offset, most).map_err(|error| ("sendfile()", error))?
+                    } else {
+                        let scratch = buffers.scratch((*left).min(Buffers::SCRATCH as u64) as usize);
+                        let read = file.read_at(scratch, *offset).map_err(|error| ("pread()", error))?;
+                        if read == 0 {
+                            return Err(("pread()", io::ErrorKind::UnexpectedEof.into()));
+                        }
+                        connection.send(reactor, &scratch[..read]).map_err(|error| ("send()", error))?
+                    } as u64;
+                    *offset += count;
+                    *left -= count;
+                    self.sent += count;
+                    *left == 0
+                }
+            };
+            if done {
+                self.pieces.pop_front();
+                self.gone = 0;
+            }
+        }
+        Ok(Progress::Done)
+    }
+}

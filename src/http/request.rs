@@ -1,0 +1,170 @@
+//! One request: what its head says, what serves it, and its answer.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::body::Body;
+use super::head::{Head, Refusal, Version};
+use super::names::Names;
+use super::output::Output;
+use super::response::Field;
+use super::uri::{self, Target};
+use super::{Location, Server};
+
+/// A request from its head to the end of its answer.
+pub(super) struct Request {
+    pub head: Head,
+    /// The target without what an absolute one has before its path; the form the client gave it.
+    pub uri: Vec<u8>,
+    /// The path in its one form.
+    pub path: Vec<u8>,
+    /// What follows `?`.
+    pub args: Option<Vec<u8>>,
+    /// In lower case and without port; empty when the client named none.
+    pub host: Vec<u8>,
+    /// The length of the body, where the head tells it.
+    pub length: u64,
+    /// What of the body is still to come.
+    pub body: Body,
+    /// Bytes of the body so far, with their framing.
+    pub received: u64,
+    /// Whether the client is ready for another request on this connection.
+    pub keepalive: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expects_continue: bool,
+    /// It came behind another one that was not answered yet.
+    pub pipelined: bool,
+    pub server: Rc<Server>,
+    pub location: Rc<Location>,
+    pub started: Instant,
+    /// The answer's status; 0 before there is one.
+    pub status: u16,
+    /// The fields of the answer.
+    pub fields: Vec<Field>,
+    /// What is being sent, and how much of it is head.
+    pub output: Output,
+    /// The length of the answer's head.
+    pub head_sent: u64,
+}
+
+impl Request {
+    /// A request of which only the head is known, for the default server of its address.
+    pub(super) fn new(head: Head, server: &Rc<Server>, started: Instant) -> Self {
+        Request {
+            uri: Vec::new(),
+            path: Vec::new(),
+            args: None,
+            host: Vec::new(),
+            length: 0,
+            body: Body::Complete,
+            received: 0,
+            keepalive: false,
+            expects_continue: false,
+            pipelined: false,
+            server: server.clone(),
+            location: server.own.clone(),
+            started,
+            status: 0,
+            fields: Vec::new(),
+            output: Output::default(),
+            head_sent: 0,
+            head,
+        }
+    }
+
+    /// Works out what the head means, and which server it is for.
+    ///
+    /// # Errors
+    /// Why it cannot be served.
+    pub(super) fn interpret(&mut self, names: &Names) -> Result<(), Refusal> {
+        let head = &self.head;
+        let target = Target::parse(head.target())?;
+        let before_path = head.target().len() - target.rest;
+        self.uri = head.target()[before_path..].to_vec();
+        let path = if target.path.is_empty() { &b"/"[..] } else { target.path };
+        self.path = uri::normalize(path).ok_or_else(|| Refusal::new(400, "client sent invalid request"))?;
+        self.args = target.args.map(<[u8]>::to_vec);
+        let named = head.unique("host")?;
+        let named_host = named.map(uri::host).transpose()?;
+        match (target.authority, named_host) {
+            (Some(authority), _) => self.host = uri::host(authority)?,
+            (None, Some(host)) => self.host = host,
+            (None, None) => {}
+        }
+        self.server = names.find(&self.host).clone();
+        self.location = self.server.own.clone();
+        if named.is_none() && head.version() == Version::Http11 {
+            return Err(Refusal::new(400, "client sent HTTP/1.1 request without \"Host\" header"));
+        }
+        self.body = Body::framing(head)?;
+        if let Body::Length(length) = self.body {
+            self.length = length;
+        }
+        self.keepalive = keeps_alive(head);
+        let continues = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
+        self.expects_continue = head.version() == Version::Http11 && head.field("expect").is_some_and(continues);
+        match head.method() {
+            b"TRACE" => Err(Refusal::new(405, "client sent TRACE method")),
+            b"CONNECT" => Err(Refusal::new(405, "client sent CONNECT method")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the answer goes without a body.
+    pub(super) fn is_head(&self) -> bool {
+        self.head.method() == b"HEAD"
+    }
+}
+
+/// RFC 9112 9.3: what `Connection` says, else what the version means.
+fn keeps_alive(head: &Head) -> bool {
+    let says = |word: &str| {
+        let words = head.all("connection").flat_map(|value| value.split(|byte| *byte == b','));
+        words.map(<[u8]>::trim_ascii).any(|value| value.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    !says("close") && (head.version() == Version::Http11 || says("keep-alive"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Request, Result<(), u16>) {
+        let server = Rc::new(super::super::level::server_of("default"));
+        let mut names = Names::new(server.clone());
+        let other = Rc::new(super::super::level::server_of("a.b"));
+        names.add(&super::super::names::Name::parse("a.b").unwrap(), &other).unwrap();
+        let head = Head::parse(text.as_bytes()).unwrap();
+        let mut request = Request::new(head, &server, Instant::now());
+        let read = request.interpret(&names).map_err(|refusal| refusal.status);
+        (request, read)
+    }
+
+    #[test]
+    fn what_a_head_means() {
+        let (request, read) = self::read("GET http://A.b:80/x/../y?z HTTP/1.1\r\nHost: other\r\n\r\n");
+        assert_eq!(read, Ok(()));
+        assert_eq!((request.path.as_slice(), request.args.as_deref()), (&b"/y"[..], Some(&b"z"[..])));
+        assert_eq!((request.host.as_slice(), request.server.name.as_str()), (&b"a.b"[..], "a.b"));
+        assert!(request.keepalive);
+        let keepalive = |text: &str| self::read(text).0.keepalive;
+        assert!(!keepalive("GET / HTTP/1.0\r\n\r\n"));
+        assert!(keepalive("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+        assert!(!keepalive("GET / HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\n"));
+        assert!(!keepalive("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n"));
+    }
+
+    #[test]
+    fn what_cannot_be_served() {
+        for (text, status) in [
+            ("GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+            ("GET /.. HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        ] {
+            assert_eq!(read(text).1, Err(status), "{text:?}");
+        }
+    }
+}

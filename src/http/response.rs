@@ -1,0 +1,123 @@
+//! An answer: status, fields and body, and how its head is written.
+
+use std::time::SystemTime;
+
+use super::output::Piece;
+use super::request::Request;
+use super::{Keepalive, Tokens, pages};
+
+/// A header field of an answer.
+pub(super) type Field = (&'static str, Vec<u8>);
+
+/// What a handler answers.
+pub(super) struct Response {
+    pub status: u16,
+    pub content_type: Option<Vec<u8>>,
+    pub last_modified: Option<Vec<u8>>,
+    pub location: Option<Vec<u8>>,
+    /// Fields that stand at the end.
+    pub fields: Vec<Field>,
+    pub body: Vec<Piece>,
+    /// After it nothing more is read from the client.
+    pub close: bool,
+}
+
+/// What a handler makes of a request.
+pub(super) enum Answer {
+    Respond(Response),
+    /// The connection is closed without an answer; the log's status.
+    Close(u16),
+}
+
+impl Response {
+    /// An answer without fields.
+    pub(super) fn new(status: u16, body: Vec<Piece>) -> Self {
+        Response {
+            status,
+            content_type: None,
+            last_modified: None,
+            location: None,
+            fields: Vec::new(),
+            body,
+            close: false,
+        }
+    }
+
+    /// A text.
+    pub(super) fn text(status: u16, content_type: impl Into<Vec<u8>>, text: Vec<u8>) -> Self {
+        let content_type = Some(content_type.into());
+        Response { content_type, ..Response::new(status, vec![Piece::Bytes(text)]) }
+    }
+
+    /// The answer to what cannot be served, or a redirect, with its page. After statuses that leave the client's next bytes in doubt
+    /// the connection is closed, as in nginx.
+    pub(super) fn page(status: u16, tokens: Tokens) -> Self {
+        let close = matches!(status, 400 | 408 | 413 | 414 | 431 | 500 | 501 | 505);
+        match pages::page(status, tokens) {
+            Some(page) => Response { close, ..Response::text(status, "text/html", page) },
+            None => Response { close, ..Response::new(status, Vec::new()) },
+        }
+    }
+
+    /// A redirect to `location`.
+    pub(super) fn redirect(status: u16, location: Vec<u8>, tokens: Tokens) -> Self {
+        Response { location: Some(location), ..Response::page(status, tokens) }
+    }
+}
+
+/// What of a head belongs to the connection.
+pub(super) struct Framing<'a> {
+    /// Stays open: what the client is told of it.
+    pub keepalive: Option<Keepalive>,
+    /// What goes before a path in a `Location`: `http://host:port`.
+    pub origin: &'a [u8],
+}
+
+/// Puts the answer into its request: the fields in nginx's order, then the head and the body as what is to be sent.
+pub(super) fn prepare(request: &mut Request, response: Response, framing: &Framing<'_>) {
+    let location = request.location.clone();
+    let Response { status, content_type, last_modified, location: to, fields: rest, body, .. } = response;
+    let bodiless = matches!(status, 204 | 304);
+    let mut fields: Vec<Field> = vec![
+        ("Server", location.server_tokens.name().into()),
+        ("Date", httpdate::fmt_http_date(SystemTime::now()).into_bytes()),
+    ];
+    if !bodiless {
+        let length: u64 = body.iter().map(Piece::length).sum();
+        fields.extend(content_type.map(|content_type| ("Content-Type", content_type)));
+        fields.push(("Content-Length", length.to_string().into_bytes()));
+    }
+    fields.extend(last_modified.map(|date| ("Last-Modified", date)));
+    let relative = |to: &Vec<u8>| location.absolute_redirect && to.starts_with(b"/");
+    let (absolute, to): (Option<Vec<u8>>, Option<Vec<u8>>) = match to {
+        Some(to) if relative(&to) => (Some([framing.origin, &to].concat()), None),
+        to => (None, to),
+    };
+    fields.extend(absolute.map(|to| ("Location", to)));
+    match framing.keepalive {
+        Some(keepalive) => {
+            fields.push(("Connection", b"keep-alive".to_vec()));
+            fields.extend(keepalive.header.map(|seconds| ("Keep-Alive", format!("timeout={seconds}").into_bytes())));
+        }
+        None => fields.push(("Connection", b"close".to_vec())),
+    }
+    fields.extend(to.map(|to| ("Location", to)));
+    fields.extend(rest);
+
+    let mut head = format!("HTTP/1.1 {status} {}\r\n", pages::reason(status)).into_bytes();
+    for (name, value) in &fields {
+        head.extend_from_slice(name.as_bytes());
+        head.extend_from_slice(b": ");
+        // A line end in a value would begin a field of someone else's choice.
+        head.extend(value.iter().map(|byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { *byte }));
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    request.status = status;
+    request.fields = fields;
+    request.head_sent = head.len() as u64;
+    request.output.push(Piece::Bytes(head));
+    if !request.is_head() && !bodiless {
+        body.into_iter().for_each(|piece| request.output.push(piece));
+    }
+}

@@ -1,0 +1,71 @@
+//! `return`: an answer said in the configuration.
+
+use super::response::{Answer, Response};
+use super::variables::{self, Text, Values};
+use crate::conf::value::number;
+use crate::log::format::Escape;
+
+/// A `return` directive.
+#[derive(Clone, Debug)]
+pub(super) struct Return {
+    status: u16,
+    text: Option<Text>,
+}
+
+impl Return {
+    /// Reads the arguments: a code, a code and a text or URL, or a URL alone, which is a 302.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub(super) fn parse(words: &[&[u8]]) -> Result<Self, String> {
+        let compile = |text: &[u8]| variables::compile(text, Escape::None).map(Some);
+        let first = words[0];
+        let code = std::str::from_utf8(first).ok().and_then(number).and_then(|code| u16::try_from(code).ok());
+        match (code.filter(|code| *code <= 999), words.get(1)) {
+            (Some(status), text) => Ok(Return { status, text: text.map(|text| compile(text)).transpose()?.flatten() }),
+            (None, None) if [&b"http://"[..], b"https://", b"$scheme"].iter().any(|start| first.starts_with(start)) => {
+                Ok(Return { status: 302, text: compile(first)? })
+            }
+            _ => Err(format!("invalid return code \"{}\"", String::from_utf8_lossy(first))),
+        }
+    }
+
+    /// The answer for a request.
+    pub(super) fn answer(&self, values: &Values<'_>) -> Answer {
+        let location = &values.request.location;
+        let filled = self.text.as_ref().map(|text| values.fill(text));
+        // nginx's own status for "close without an answer".
+        if self.status == 444 {
+            return Answer::Close(444);
+        }
+        Answer::Respond(match (self.status, filled) {
+            (301 | 302 | 303 | 307 | 308, to) => {
+                Response::redirect(self.status, to.unwrap_or_default(), location.server_tokens)
+            }
+            (status @ 400.., None) => Response::page(status, location.server_tokens),
+            (status, text) => {
+                let content_type = location.types.of(&values.request.path).unwrap_or(&location.default_type);
+                Response::text(status, content_type, text.unwrap_or_default())
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        let parse = |words: &[&str]| Return::parse(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+        let status = |words: &[&str]| parse(words).map(|returns| (returns.status, returns.text.is_some()));
+        assert_eq!(status(&["204"]), Ok((204, false)));
+        assert_eq!(status(&["200", "x $uri"]), Ok((200, true)));
+        assert_eq!(status(&["https://a"]), Ok((302, true)));
+        assert_eq!(status(&["$scheme://a"]), Ok((302, true)));
+        assert_eq!(status(&["abc"]), Err("invalid return code \"abc\"".into()));
+        assert_eq!(status(&["1000"]), Err("invalid return code \"1000\"".into()));
+        assert_eq!(status(&["http://a", "b"]), Err("invalid return code \"http://a\"".into()));
+        assert_eq!(status(&["200", "$nope"]), Err("unknown \"nope\" variable".into()));
+    }
+}

@@ -1,0 +1,214 @@
+//! The target of a request: its host, its path brought to one form, its arguments.
+
+use super::head::Refusal;
+
+/// The parts of a target as the client wrote it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Target<'a> {
+    /// Of an absolute target (`http://host/path`), its authority.
+    pub authority: Option<&'a [u8]>,
+    /// The path, escaped still; empty for an absolute target without one.
+    pub path: &'a [u8],
+    /// What follows the first `?`.
+    pub args: Option<&'a [u8]>,
+    /// How much of the target is left from the path on.
+    pub rest: usize,
+}
+
+impl<'a> Target<'a> {
+    /// Takes a target apart. A fragment is cut off, as in nginx.
+    ///
+    /// # Errors
+    /// Neither a path nor an absolute `http` or `https` URI.
+    pub(super) fn parse(target: &'a [u8]) -> Result<Self, Refusal> {
+        let invalid = || Refusal::new(400, "client sent invalid request");
+        let whole = target;
+        let target = &target[..memchr::memchr(b'#', target).unwrap_or(target.len())];
+        let (authority, rest) = match target.first() {
+            Some(b'/') => (None, target),
+            _ => {
+                let colon = memchr::memmem::find(target, b"://").ok_or_else(invalid)?;
+                let scheme = &target[..colon];
+                if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+                    return Err(invalid());
+                }
+                let rest = &target[colon + 3..];
+                let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+                if end == 0 {
+                    return Err(invalid());
+                }
+                (Some(&rest[..end]), &rest[end..])
+            }
+        };
+        let left = rest.len() + whole.len() - target.len();
+        Ok(match memchr::memchr(b'?', rest) {
+            Some(at) => Target { authority, path: &rest[..at], args: Some(&rest[at + 1..]), rest: left },
+            None => Target { authority, path: rest, args: None, rest: left },
+        })
+    }
+}
+
+/// Brings a path to the form in which it is compared with locations and looked for in the file system: percent escapes
+/// decoded, `//` merged, `.` and `..` resolved. `None`: an escape that is none, a NUL byte, or a way out of the root.
+pub(super) fn normalize(path: &[u8]) -> Option<Vec<u8>> {
+    let decoded = decode(path)?;
+    let mut out = Vec::with_capacity(decoded.len() + 1);
+    let mut segments = decoded.split(|byte| *byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            b"" | b"." => {}
+            b".." => {
+                let parent = out.iter().rposition(|byte| *byte == b'/')?;
+                out.truncate(parent);
+            }
+            name => {
+                out.push(b'/');
+                out.extend_from_slice(name);
+                continue;
+            }
+        }
+        // A path that ends in what has no name of its own means the directory.
+        if last {
+            out.push(b'/');
+        }
+    }
+    Some(out)
+}
+
+fn decode(path: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut bytes = path.iter();
+    while let Some(&byte) = bytes.next() {
+        let byte = match byte {
+            b'%' => hex(*bytes.next()?)? << 4 | hex(*bytes.next()?)?,
+            byte => byte,
+        };
+        if byte == 0 {
+            return None;
+        }
+        out.push(byte);
+    }
+    Some(out)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+/// Writes a path with the bytes escaped that may not stand in a URI as they are, by nginx's table for redirects.
+pub(super) fn escape(path: &[u8], out: &mut Vec<u8>) {
+    for &byte in path {
+        if byte <= b' ' || byte >= 0x7f || b"\"#%<>?\\^`{|}".contains(&byte) {
+            out.extend(format!("%{byte:02X}").bytes());
+        } else {
+            out.push(byte);
+        }
+    }
+}
+
+/// Takes an authority or a `Host` value apart as nginx does: the name in lower case without its port and last dot.
+///
+/// # Errors
+/// Empty, or bytes that no host has.
+pub(super) fn host(text: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let invalid = || Refusal::new(400, "client sent invalid host header");
+    if text.iter().any(|byte| *byte <= b' ' || *byte == 0x7f || *byte == b'/') {
+        return Err(invalid());
+    }
+    if memchr::memmem::find(text, b"..").is_some() {
+        return Err(invalid());
+    }
+    let end = match text.first() {
+        Some(b'[') => memchr::memchr(b']', text).ok_or_else(invalid)? + 1,
+        _ => memchr::memchr(b':', text).unwrap_or(text.len()),
+    };
+    let name = &text[..end];
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    let port = &text[end..];
+    let port_is_number = port.is_empty() || (port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit));
+    if name.is_empty() || !port_is_number {
+        return Err(invalid());
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path(text: &str) -> Option<String> {
+        normalize(text.as_bytes()).map(|path| String::from_utf8(path).unwrap())
+    }
+
+    #[test]
+    fn paths_have_one_form() {
+        for (text, form) in [
+            ("/", "/"),
+            ("/a/b", "/a/b"),
+            ("/a/b/", "/a/b/"),
+            ("//a///b", "/a/b"),
+            ("/a/./b", "/a/b"),
+            ("/a/.", "/a/"),
+            ("/a/..", "/"),
+            ("/a/b/../c", "/a/c"),
+            ("/a/b/%2e%2e/c", "/a/c"),
+            ("/a%2fb", "/a/b"),
+            ("/a%20b%3f%23", "/a b?#"),
+            ("/.a/..b/c..", "/.a/..b/c.."),
+            ("/%C3%a9", "/é"),
+            ("/a+b", "/a+b"),
+        ] {
+            assert_eq!(path(text).as_deref(), Some(form), "{text}");
+        }
+        for text in ["/..", "/../a", "/a/../..", "/%2e%2e/a", "/a/%2e%2e%2f..", "/%", "/%4", "/%zz", "/a%00"] {
+            assert_eq!(path(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn targets() {
+        let parts = |text: &'static str| {
+            let target = Target::parse(text.as_bytes()).ok()?;
+            let text = |part: &[u8]| String::from_utf8(part.to_vec()).unwrap();
+            Some((target.authority.map(text), text(target.path), target.args.map(text)))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(parts("/a?b?c#d"), Some((None, "/a".into(), some("b?c"))));
+        assert_eq!(parts("http://H:1/a?"), Some((some("H:1"), "/a".into(), some(""))));
+        assert_eq!(parts("HTTPS://h?a"), Some((some("h"), "".into(), some("a"))));
+        for wrong in ["*", "a", "host:443", "ftp://h/", "http:///a", "?a"] {
+            assert_eq!(parts(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        let name = |text: &str| host(text.as_bytes()).ok().map(|name| String::from_utf8(name).unwrap());
+        for (text, form) in
+            [("A.b", "a.b"), ("a:80", "a"), ("a.:80", "a"), ("[::1]:80", "[::1]"), ("a:", "a"), ("a_b", "a_b")]
+        {
+            assert_eq!(name(text).as_deref(), Some(form), "{text}");
+        }
+        for wrong in ["", ":80", ".", "a..b", "a b", "a/b", "[::1", "a\0", "a:b", "[::1]x"] {
+            assert_eq!(name(wrong), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_leads_out(text in "/([a-c./%2eF]|\\PC){0,40}") {
+            if let Some(path) = normalize(text.as_bytes()) {
+                prop_assert!(path.starts_with(b"/"));
+                let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+                prop_assert!(names.iter().all(|name| *name != b".." && *name != b"."));
+                prop_assert!(names[1..].iter().rev().skip(1).all(|name| !name.is_empty()));
+                let mut escaped = Vec::new();
+                escape(&path, &mut escaped);
+                prop_assert_eq!(normalize(&escaped), Some(path));
+            }
+        }
+    }
+}

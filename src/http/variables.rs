@@ -1,0 +1,304 @@
+//! Variables of a request, and text made of them.
+
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::client::Client;
+use super::head::Version;
+use super::request::Request;
+use crate::log::format::{Escape, Format};
+use crate::log::{clock, hostname};
+use crate::net::Address;
+
+/// What a request can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Variable {
+    Named(Named),
+    /// `$arg_NAME`
+    Arg(String),
+    /// `$http_NAME`, the name with `-`.
+    Http(String),
+    /// `$sent_http_NAME`, likewise.
+    SentHttp(String),
+    /// `$cookie_NAME`
+    Cookie(String),
+}
+
+/// Those with a name of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Args,
+    BodyBytesSent,
+    BytesSent,
+    Connection,
+    ConnectionRequests,
+    ContentLength,
+    ContentType,
+    DocumentRoot,
+    Host,
+    Hostname,
+    IsArgs,
+    Msec,
+    NginxVersion,
+    Pid,
+    Pipe,
+    RemoteAddr,
+    RemotePort,
+    RemoteUser,
+    Request,
+    RequestCompletion,
+    RequestFilename,
+    RequestLength,
+    RequestMethod,
+    RequestTime,
+    RequestUri,
+    Scheme,
+    ServerAddr,
+    ServerName,
+    ServerPort,
+    ServerProtocol,
+    Status,
+    TimeIso8601,
+    TimeLocal,
+    Uri,
+}
+
+const NAMES: &[(&str, Named)] = &[
+    ("args", Named::Args),
+    ("body_bytes_sent", Named::BodyBytesSent),
+    ("bytes_sent", Named::BytesSent),
+    ("connection", Named::Connection),
+    ("connection_requests", Named::ConnectionRequests),
+    ("content_length", Named::ContentLength),
+    ("content_type", Named::ContentType),
+    ("document_root", Named::DocumentRoot),
+    ("document_uri", Named::Uri),
+    ("host", Named::Host),
+    ("hostname", Named::Hostname),
+    ("is_args", Named::IsArgs),
+    ("msec", Named::Msec),
+    ("nginx_version", Named::NginxVersion),
+    ("pid", Named::Pid),
+    ("pipe", Named::Pipe),
+    ("query_string", Named::Args),
+    ("remote_addr", Named::RemoteAddr),
+    ("remote_port", Named::RemotePort),
+    ("remote_user", Named::RemoteUser),
+    ("request", Named::Request),
+    ("request_completion", Named::RequestCompletion),
+    ("request_filename", Named::RequestFilename),
+    ("request_length", Named::RequestLength),
+    ("request_method", Named::RequestMethod),
+    ("request_time", Named::RequestTime),
+    ("request_uri", Named::RequestUri),
+    ("scheme", Named::Scheme),
+    ("server_addr", Named::ServerAddr),
+    ("server_name", Named::ServerName),
+    ("server_port", Named::ServerPort),
+    ("server_protocol", Named::ServerProtocol),
+    ("status", Named::Status),
+    ("time_iso8601", Named::TimeIso8601),
+    ("time_local", Named::TimeLocal),
+    ("uri", Named::Uri),
+];
+
+/// Text with variables of a request.
+pub(super) type Text = Format<Variable>;
+
+/// nginx's predefined `log_format`.
+const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \
+                        \"$http_user_agent\"";
+
+/// The form of lines when no other is named.
+pub(super) fn combined() -> Text {
+    compile(COMBINED.as_bytes(), Escape::Default).expect("the predefined format is right")
+}
+
+/// # Errors
+/// nginx's message: a malformed or unknown variable.
+pub(super) fn compile(text: &[u8], escape: Escape) -> Result<Text, String> {
+    Format::compile(text, escape, find)
+}
+
+/// The variable of this name.
+pub(super) fn find(name: &str) -> Option<Variable> {
+    if let Some((_, named)) = NAMES.iter().find(|(known, _)| *known == name) {
+        return Some(Variable::Named(*named));
+    }
+    let field = |name: &str| name.replace('_', "-");
+    let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
+    of("sent_http_")
+        .map(|name| Variable::SentHttp(field(name)))
+        .or_else(|| of("http_").map(|name| Variable::Http(field(name))))
+        .or_else(|| of("arg_").map(|name| Variable::Arg(name.to_owned())))
+        .or_else(|| of("cookie_").map(|name| Variable::Cookie(name.to_owned())))
+}
+
+/// Where the values of a request come from.
+pub(super) struct Values<'a> {
+    pub client: &'a Client,
+    pub request: &'a Request,
+    pub now: Instant,
+}
+
+impl Values<'_> {
+    /// The text with the values of this request.
+    pub(super) fn fill(&self, text: &Text) -> Vec<u8> {
+        let mut out = Vec::new();
+        text.fill(&mut out, |variable, out| self.write(variable, out));
+        out
+    }
+
+    /// Appends the value of a variable and tells whether it has one.
+    pub(super) fn write(&self, variable: &Variable, out: &mut Vec<u8>) -> bool {
+        let request = self.request;
+        let value = match variable {
+            Variable::Named(named) => return self.write_named(*named, out),
+            Variable::Http(name) => return join(request.head.all(name), b", ", out),
+            Variable::SentHttp(name) => {
+                let same = |field: &&super::response::Field| field.0.eq_ignore_ascii_case(name);
+                return join(request.fields.iter().filter(same).map(|(_, value)| value.as_slice()), b", ", out);
+            }
+            Variable::Arg(name) => {
+                let args = request.args.as_deref().unwrap_or_default().split(|byte| *byte == b'&');
+                pair(args, name, true)
+            }
+            Variable::Cookie(name) => {
+                let cookies = request.head.all("cookie").flat_map(|value| value.split(|byte| *byte == b';'));
+                pair(cookies.map(<[u8]>::trim_ascii_start), name, false)
+            }
+        };
+        out.extend(value.unwrap_or_default());
+        value.is_some()
+    }
+
+    fn write_named(&self, named: Named, out: &mut Vec<u8>) -> bool {
+        let Values { client, request, now } = *self;
+        let (head, location) = (&request.head, &request.location);
+        let port = |address: &Address| address.port().map(|port| port.to_string()).unwrap_or_default();
+        let mut present = true;
+        let mut optional = |value: Option<&[u8]>, out: &mut Vec<u8>| {
+            present = value.is_some();
+            out.write_all(value.unwrap_or_default())
+        };
+        let written = match named {
+            Named::Args => optional(request.args.as_deref(), out),
+            Named::BodyBytesSent => write!(out, "{}", request.output.sent().saturating_sub(request.head_sent)),
+            Named::BytesSent => write!(out, "{}", request.output.sent()),
+            Named::Connection => write!(out, "{}", client.number),
+            Named::ConnectionRequests => write!(out, "{}", client.requests),
+            Named::ContentLength => optional(head.field("content-length"), out),
+            Named::ContentType => optional(head.field("content-type"), out),
+            Named::DocumentRoot => out.write_all(location.root.as_os_str().as_bytes()),
+            Named::Host if request.host.is_empty() => write!(out, "{}", request.server.name),
+            Named::Host => out.write_all(&request.host),
+            Named::Hostname => write!(out, "{}", hostname()),
+            Named::IsArgs => {
+                out.write_all(if request.args.as_ref().is_some_and(|args| !args.is_empty()) { b"?" } else { b"" })
+            }
+            Named::Msec => write!(out, "{}", clock::now_msec()),
+            Named::NginxVersion => write!(out, "{}", env!("CARGO_PKG_VERSION")),
+            Named::Pid => write!(out, "{}", std::process::id()),
+            Named::Pipe => out.write_all(if request.pipelined { b"p" } else { b"." }),
+            Named::RemoteAddr => write!(out, "{}", client.address.host()),
+            Named::RemotePort => write!(out, "{}", port(&client.address)),
+            Named::RemoteUser => optional(remote_user(head.field("authorization").unwrap_or_default()).as_deref(), out),
+            Named::Request => out.write_all(head.line()),
+            Named::RequestCompletion => out.write_all(if client.answered { b"OK" } else { b"" }),
+            Named::RequestFilename => {
+                out.write_all(location.root.as_os_str().as_bytes()).and_then(|()| out.write_all(&request.path))
+            }
+            Named::RequestLength => write!(out, "{}", head.length() as u64 + request.received),
+            Named::RequestMethod => optional(Some(head.method()).filter(|method| !method.is_empty()), out),
+            Named::RequestTime => {
+                let taken = now.saturating_duration_since(request.started);
+                write!(out, "{}.{:03}", taken.as_secs(), taken.subsec_millis())
+            }
+            Named::RequestUri => out.write_all(&request.uri),
+            Named::Scheme => out.write_all(b"http"),
+            Named::ServerAddr => match client.local() {
+                Address::Inet(inet) => write!(out, "{}", inet.ip()),
+                unix => write!(out, "{unix}"),
+            },
+            Named::ServerName => write!(out, "{}", request.server.name),
+            Named::ServerPort => write!(out, "{}", port(client.local())),
+            Named::ServerProtocol if head.method().is_empty() => optional(None, out),
+            Named::ServerProtocol => out.write_all(match head.version() {
+                Version::Http10 => b"HTTP/1.0",
+                Version::Http11 => b"HTTP/1.1",
+            }),
+            Named::Status => write!(out, "{:03}", request.status),
+            Named::TimeIso8601 => write!(out, "{}", clock::now_iso8601()),
+            Named::TimeLocal => write!(out, "{}", clock::now_local()),
+            Named::Uri => out.write_all(&request.path),
+        };
+        debug_assert!(written.is_ok(), "writing to memory does not fail");
+        present
+    }
+}
+
+/// Appends all values with something between them, and tells whether there are any.
+fn join<'a>(values: impl Iterator<Item = &'a [u8]>, between: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut any = false;
+    for (number, value) in values.enumerate() {
+        any = true;
+        if number > 0 {
+            out.extend(between);
+        }
+        out.extend(value);
+    }
+    any
+}
+
+/// The value of the first `name=value`.
+fn pair<'a>(mut pairs: impl Iterator<Item = &'a [u8]>, name: &str, any_case: bool) -> Option<&'a [u8]> {
+    pairs.find_map(|pair| {
+        let (found, value) = pair.split_at(memchr::memchr(b'=', pair)?);
+        let same = if any_case { found.eq_ignore_ascii_case(name.as_bytes()) } else { found == name.as_bytes() };
+        same.then_some(&value[1..])
+    })
+}
+
+/// The user of `Authorization: Basic`, whether or not anything checked it, as in nginx.
+fn remote_user(field: &[u8]) -> Option<Vec<u8>> {
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let basic = field.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "));
+    let decoded = basic.and_then(|(_, text)| GeneralPurpose::new(&STANDARD, config).decode(text.trim_ascii()).ok());
+    let mut user = decoded?;
+    let colon = memchr::memchr(b':', &user).filter(|colon| *colon > 0)?;
+    user.truncate(colon);
+    Some(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known() {
+        assert_eq!(find("uri"), Some(Variable::Named(Named::Uri)));
+        assert_eq!(find("http_user_agent"), Some(Variable::Http("user-agent".into())));
+        assert_eq!(find("sent_http_etag"), Some(Variable::SentHttp("etag".into())));
+        for unknown in ["nope", "http_", "arg_", ""] {
+            assert_eq!(find(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn parts_of_fields() {
+        let split = |text: &'static str| text.as_bytes().split(|byte| *byte == b'&');
+        assert_eq!(pair(split("a=1&B=2=3&c"), "b", true), Some(&b"2=3"[..]));
+        assert_eq!(pair(split("a=1&B=2"), "b", false), None);
+        assert_eq!(pair(split("c"), "c", true), None);
+        assert_eq!(remote_user(b"Basic dXNlcjpwYXNz").as_deref(), Some(&b"user"[..]));
+        assert_eq!(remote_user(b"basic dXNlcjpwYQ").as_deref(), Some(&b"user"[..]));
+        for none in [&b""[..], b"Basic", b"Basic !", b"Bearer dXNlcjpwYXNz", b"Basic dXNlcg=="] {
+            assert_eq!(remote_user(none), None);
+        }
+    }
+}

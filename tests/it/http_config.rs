@@ -1,0 +1,107 @@
+//! Refusals of `http {}` directives, in nginx's words.
+
+use super::http::config;
+use crate::common::*;
+
+/// The first message of `-t` without its level and place.
+fn message(http: &str) -> (String, bool) {
+    let prefix = Prefix::new();
+    prefix.write("nginx.conf", config(http));
+    let run = prefix.run(&["-t"]);
+    let line = run.stderr.lines().find(|line| line.contains('[')).unwrap_or_default();
+    let text = line.split_once("] ").map_or("", |(_, text)| text);
+    let text = text.split(&format!(" in {}", prefix.text_path("nginx.conf"))).next().unwrap();
+    (text.to_owned(), run.status.success())
+}
+
+#[test]
+fn faults() {
+    for (text, wanted) in [
+        ("foo;", "unknown directive \"foo\""),
+        ("listen 80;", "\"listen\" directive is not allowed here"),
+        ("server { listen 127.0.0.1:1 foo; }", "invalid parameter \"foo\""),
+        ("server { listen 127.0.0.1:1 backlog=0; }", "invalid backlog \"backlog=0\""),
+        ("server { listen 127.0.0.1:1; listen 127.0.0.1:1; }", "a duplicate listen 127.0.0.1:1"),
+        (
+            "server { listen 127.0.0.1:1 default_server; } server { listen 127.0.0.1:1 default_server; }",
+            "a duplicate default server for 127.0.0.1:1",
+        ),
+        (
+            "server { listen 127.0.0.1:1 bind; } server { listen 127.0.0.1:1 bind; }",
+            "duplicate listen options for 127.0.0.1:1",
+        ),
+        ("server { listen [::1]:1 ipv6only=x; }", "invalid parameter \"ipv6only=x\""),
+        ("server { listen 127.0.0.1:1 ssl; }", "the \"ssl\" parameter is not offered by weir in http {} yet"),
+        (
+            "server { listen 127.0.0.1:1 reuseport; }",
+            "the \"reuseport\" parameter is not offered by weir yet: workers share one socket",
+        ),
+        ("server { server_name *a; }", "server name \"*a\" is invalid"),
+        ("server { server_name ~a; }", "the regular expression \"~a\" in \"server_name\" is not offered by weir yet"),
+        ("server { location / {} location / {} }", "duplicate location \"/\""),
+        ("server { location /a { location /b {} } }", "location \"/b\" is outside location \"/a\""),
+        (
+            "server { location = /a { location /a/b {} } }",
+            "location \"/a/b\" cannot be inside the exact location \"/a\"",
+        ),
+        ("server { location ! /a {} }", "invalid location modifier \"!\""),
+        ("server { location a b c {} }", "invalid number of arguments in \"location\" directive"),
+        ("server { location / { server_name x; } }", "\"server_name\" directive is not allowed here"),
+        ("server { return abc; }", "invalid return code \"abc\""),
+        ("server { return 1000; }", "invalid return code \"1000\""),
+        ("server { return 200 $nope; }", "unknown \"nope\" variable"),
+        ("log_format combined x;", "duplicate \"log_format\" name \"combined\""),
+        ("log_format a escape=foo x;", "unknown log format escaping \"foo\""),
+        ("log_format a $nope;", "unknown \"nope\" variable"),
+        ("server { access_log a b; }", "unknown log format \"b\""),
+        ("access_log a combined buffer=x;", "invalid buffer size \"x\""),
+        ("access_log off a;", "invalid parameter \"a\""),
+        ("access_log a combined foo=1;", "invalid parameter \"foo=1\""),
+        ("keepalive_timeout x;", "\"keepalive_timeout\" directive invalid value"),
+        ("keepalive_timeout 1 x;", "\"keepalive_timeout\" directive invalid value"),
+        ("keepalive_requests x;", "\"keepalive_requests\" directive invalid number"),
+        ("large_client_header_buffers 0 8k;", "\"large_client_header_buffers\" directive invalid value"),
+        ("client_header_buffer_size x;", "\"client_header_buffer_size\" directive invalid value"),
+        ("client_max_body_size x;", "\"client_max_body_size\" directive invalid value"),
+        ("server_tokens foo;", "invalid value \"foo\""),
+        ("lingering_close foo;", "invalid value \"foo\""),
+        ("if_modified_since foo;", "invalid value \"foo\""),
+        ("sendfile x;", "invalid value \"x\" in \"sendfile\" directive, it must be \"on\" or \"off\""),
+        ("root a; root b;", "\"root\" directive is duplicate"),
+        ("index \"\";", "index \"\" in \"index\" directive is invalid"),
+        ("tcp_check_status;", "\"tcp_check_status\" directive is not allowed here"),
+    ] {
+        assert_eq!(message(text), (wanted.to_owned(), false), "{text}");
+    }
+}
+
+#[test]
+fn warnings() {
+    for (text, wanted) in [
+        (
+            "server { listen 127.0.0.1:1; } server { listen 127.0.0.1:1; }",
+            "conflicting server name \"\" on 127.0.0.1:1, ignored",
+        ),
+        ("server { server_name a/b; listen 127.0.0.1:1; }", "server name \"a/b\" has suspicious symbols"),
+        (
+            "types { text/html html; text/plain html; }",
+            "duplicate extension \"html\", content type: \"text/plain\", previous content type: \"text/html\"",
+        ),
+        ("index /a b;", "only the last index in \"index\" directive should be absolute"),
+        (
+            "server { listen 127.0.0.1:1; check_status; }",
+            "the \"check_status\" directive is deprecated, use the \"tcp_check_status\" directive instead",
+        ),
+    ] {
+        assert_eq!(message(text), (wanted.to_owned(), true), "{text}");
+    }
+}
+
+#[test]
+fn an_address_is_of_one_block_only() {
+    let prefix = Prefix::new();
+    let tcp = "tcp { server { listen 127.0.0.1:1; return x; } }";
+    prefix.write("nginx.conf", format!("{tcp}\n{}", config("server { listen 127.0.0.1:1; return 204; }")));
+    let run = prefix.run(&["-t"]);
+    assert!(run.stderr.contains("[emerg] duplicate \"127.0.0.1:1\" address and port pair in "), "{}", run.stderr);
+}
