@@ -1,7 +1,6 @@
 //! The server's side: an OpenSSL context made from what a configuration says.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +33,8 @@ const VERIFY_DEPTH: u32 = 1;
 pub struct Server {
     context: SslContext,
     verify: Verify,
-    /// What clients' certificates are held against: the authorities, the CRL, the depth.
-    against: (Option<PathBuf>, Option<PathBuf>, Option<u32>),
+    /// See [`client_rule`].
+    rule: [u8; 32],
 }
 
 impl fmt::Debug for Server {
@@ -85,11 +84,10 @@ impl Server {
         set_protocol(&mut builder, settings)?;
         let verify = set_verify(&mut builder, settings)?;
         set_sessions(&mut builder, settings, shared)?;
-        let id = session_context(&own, &client_rule(settings)?).map_err(failed("session id context"))?;
+        let rule = client_rule(settings)?;
+        let id = session_context(&own, &rule).map_err(failed("session id context"))?;
         builder.set_session_id_context(&id).map_err(failed("SSL_CTX_set_session_id_context()"))?;
-        let path = |file: &Option<File>| file.as_ref().map(|file| file.path.clone());
-        let against = (path(&settings.client_certificate), path(&settings.crl), settings.verify_depth);
-        Ok(Some(Server { context: builder.build(), verify, against }))
+        Ok(Some(Server { context: builder.build(), verify, rule }))
     }
 
     /// A session that waits for a client's hello.
@@ -104,7 +102,7 @@ impl Server {
 
     /// Whether a client that this server has let in by its certificate would be let in by `other` too.
     pub fn judges_for(&self, other: &Server) -> bool {
-        other.verify == Verify::Off || (self.verify == other.verify && self.against == other.against)
+        other.verify == Verify::Off || self.rule == other.rule
     }
 
     /// Judges the client by its certificate, after the handshake.

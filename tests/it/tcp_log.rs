@@ -405,6 +405,34 @@ fn a_syslog_server_that_is_slow_holds_nobody_up() {
 }
 
 #[test]
+fn a_buffer_does_not_wait_for_the_last_session_of_an_old_worker() {
+    let (backend, port) = (Backend::start(backends::echo), Port::reserve());
+    let tcp = format!(
+        "access_log access.log tcp buffer=64k; server {{ listen {}; proxy_pass {}; }}",
+        port.v4(),
+        backend.address
+    );
+    let setup = Setup::tcp(format!("log_format tcp $status; {tcp}"));
+    for master in ["on", "off"] {
+        let prefix = Prefix::new();
+        let setup = setup.clone().main(format!("master_process {master};"));
+        prefix.write("nginx.conf", setup.text().replace("access_log access.log;\n", ""));
+        let weir = Weir::launch(prefix, &[]);
+        let (mut long, mut longer) = (connect(port.v4()), connect(port.v4()));
+        for stream in [&mut long, &mut longer, &mut connect(port.v4())] {
+            ask(stream, b"x");
+        }
+        weir.wait_error("session ended");
+        weir.signal(Signal::SIGHUP);
+        lines(&weir, "access.log", 1);
+        // And with it the next: it could be the last for a long time.
+        drop(long);
+        lines(&weir, "access.log", 2);
+        assert_eq!(ask(&mut longer, b"still there"), b"still there");
+    }
+}
+
+#[test]
 fn the_configuration_of_the_readme() {
     // The configuration that the README shows for logging.
     let readme = include_str!("../../README.md");

@@ -33,6 +33,23 @@ impl Clients {
         prefix.write("clients.pem", self.root.certificate_pem());
         prefix
     }
+
+    /// Writes the root's list `crl.pem` with one certificate on it.
+    fn revoke_direct(&self, prefix: &Prefix) {
+        self.root.write(prefix, "root");
+        self.direct.write(prefix, "direct");
+        let path = |name: &str| prefix.text_path(name);
+        prefix.write("index", "");
+        prefix.write("ca.cnf", format!("[ca]\ndefault_ca = d\n[d]\ndatabase = {}\n", path("index")));
+        let (config, cert, key) = (path("ca.cnf"), path("root.pem"), path("root.key"));
+        let authority = |arguments: &[&str]| {
+            let common = ["ca", "-config", &config, "-cert", &cert, "-keyfile", &key, "-md", "sha256", "-crldays", "5"];
+            let (ok, told) = run("openssl", &[&common, arguments].concat());
+            assert!(ok, "{told}");
+        };
+        authority(&["-revoke", &path("direct.pem")]);
+        authority(&["-gencrl", "-out", &path("crl.pem")]);
+    }
 }
 
 /// What a client hears that comes with these certificates, its own first.
@@ -111,19 +128,7 @@ fn how_far_down_the_chain() {
 fn revoked_ones_are_refused() {
     let clients = Clients::new();
     let prefix = clients.folder();
-    clients.root.write(&prefix, "root");
-    clients.direct.write(&prefix, "direct");
-    let path = |name: &str| prefix.text_path(name);
-    prefix.write("index", "");
-    prefix.write("ca.cnf", format!("[ca]\ndefault_ca = d\n[d]\ndatabase = {}\n", path("index")));
-    let (config, cert, key) = (path("ca.cnf"), path("root.pem"), path("root.key"));
-    let authority = |arguments: &[&str]| {
-        let common = ["ca", "-config", &config, "-cert", &cert, "-keyfile", &key, "-md", "sha256", "-crldays", "5"];
-        let (ok, told) = run("openssl", &[&common, arguments].concat());
-        assert!(ok, "{told}");
-    };
-    authority(&["-revoke", &path("direct.pem")]);
-    authority(&["-gencrl", "-out", &path("crl.pem")]);
+    clients.revoke_direct(&prefix);
     let other = clients.root.issue("other", ec_key());
     let port = Port::reserve();
     let more = "ssl_client_certificate clients.pem; ssl_verify_client on; ssl_crl crl.pem;";
@@ -158,4 +163,75 @@ fn a_resumed_session_is_judged_again() {
             assert_eq!(told.contains("\nhi") || told.contains("hiclosed"), welcome, "{name} {arguments:?}: {told}");
         }
     }
+}
+
+/// How a client comes again.
+const WAYS: [&[&str]; 3] = [&["-tls1_2", "-no_ticket"], &["-tls1_2"], &["-tls1_3"]];
+
+/// Comes as `direct`; whether it was welcome, and whether by the session it had.
+#[track_caller]
+fn comes(prefix: &Prefix, port: &Port, way: &[&str], session: [&str; 2]) -> (bool, bool) {
+    let [cert, key] = ["direct.pem", "direct.key"].map(|name| prefix.text_path(name));
+    let told = s_client(port, &[&["-cert", &cert, "-key", &key], way, &session].concat());
+    (told.contains("come-in"), told.contains("\nReused, TLSv1."))
+}
+
+const WELCOME_AGAIN: (bool, bool) = (true, true);
+const WELCOME_ANEW: (bool, bool) = (true, false);
+const REFUSED: (bool, bool) = (false, false);
+
+#[test]
+fn a_session_opens_no_server_that_asks_for_something_else() {
+    let clients = Clients::new();
+    let prefix = clients.folder();
+    clients.revoke_direct(&prefix);
+    // The authority has a new key and its old name.
+    prefix.write("others.pem", Identity::root("clients").certificate_pem());
+    let rules = [
+        ("ssl_client_certificate clients.pem; ssl_verify_client on;", WELCOME_AGAIN),
+        ("ssl_client_certificate clients.pem; ssl_verify_client on; ssl_verify_depth 1;", WELCOME_AGAIN),
+        ("ssl_client_certificate clients.pem; ssl_verify_client on; ssl_verify_depth 2;", WELCOME_ANEW),
+        ("ssl_client_certificate clients.pem; ssl_verify_client optional;", WELCOME_ANEW),
+        ("ssl_client_certificate clients.pem; ssl_verify_client on; ssl_crl crl.pem;", REFUSED),
+        ("ssl_client_certificate others.pem; ssl_verify_client on;", REFUSED),
+    ];
+    let servers = rules.map(|(rule, expected)| (Port::reserve(), rule, expected));
+    let server =
+        |(port, rule, _): &(Port, &str, _)| format!("server {{ listen {}; return come-in; {rule} }}", port.v4());
+    let text: String = servers.iter().map(server).collect();
+    let weir = Setup::tcp(format!("{OURS} ssl on; ssl_session_cache shared:SSL:1m; {text}")).start_in(prefix);
+    let file = weir.prefix.text_path("session");
+    for way in WAYS {
+        assert_eq!(comes(&weir.prefix, &servers[0].0, way, ["-sess_out", &file]), WELCOME_ANEW);
+        for (port, rule, expected) in &servers {
+            assert_eq!(comes(&weir.prefix, port, way, ["-sess_in", &file]), *expected, "{rule} {way:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reload_ends_the_sessions_of_those_it_refuses() {
+    let clients = Clients::new();
+    let rule = "ssl_client_certificate clients.pem; ssl_verify_client on; ssl_session_cache shared:SSL:1m;";
+    let port = Port::reserve();
+    let prefix = clients.folder();
+    clients.revoke_direct(&prefix);
+    let server = |more| format!("server {{ listen {} ssl; return come-in; {OURS} {rule} {more} }}", port.v4());
+    let [before, after] = ["", "ssl_crl crl.pem;"].map(|more| Setup::tcp(server(more)));
+    let weir = before.start_in(prefix);
+    let file = weir.prefix.text_path("session");
+    for way in WAYS {
+        assert_eq!(comes(&weir.prefix, &port, way, ["-sess_out", &file]), WELCOME_ANEW);
+        weir.reload(&before);
+        assert_eq!(comes(&weir.prefix, &port, way, ["-sess_in", &file]), WELCOME_AGAIN, "{way:?}");
+        weir.reload(&after);
+        assert_eq!(comes(&weir.prefix, &port, way, ["-sess_in", &file]), REFUSED, "{way:?}");
+        weir.reload(&before);
+    }
+    // The files keep their names.
+    let way = WAYS[2];
+    assert_eq!(comes(&weir.prefix, &port, way, ["-sess_out", &file]), WELCOME_ANEW);
+    weir.prefix.write("clients.pem", Identity::root("clients").certificate_pem());
+    weir.reload(&before);
+    assert_eq!(comes(&weir.prefix, &port, way, ["-sess_in", &file]), REFUSED);
 }

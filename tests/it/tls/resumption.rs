@@ -57,6 +57,21 @@ fn to_another_worker_and_after_reloads() {
 }
 
 #[test]
+fn a_cache_of_the_workers_own_takes_nothing_from_the_shared_one() {
+    let (_, arguments, _) = WAYS[0];
+    let port = Port::reserve();
+    let setup = greeter(&port, "ssl_session_cache builtin:2 shared:SSL:1m;");
+    let weir = setup.start_in(folder());
+    first(&weir, &port, arguments);
+    for _ in 0..5 {
+        s_client(&port, &["-tls1_2", "-no_ticket"]);
+    }
+    assert!(again(&weir, &port, arguments), "after others");
+    weir.reload(&setup);
+    assert!(again(&weir, &port, arguments), "after a reload");
+}
+
+#[test]
 fn without_a_master_too() {
     let (_, arguments, more) = WAYS[0];
     let port = Port::reserve();

@@ -103,6 +103,26 @@ fn both_ends_are_announced() {
 }
 
 #[test]
+fn an_end_that_is_none_is_not_announced() {
+    // Half of what it has to say, and a reset.
+    let backend = Backend::start(|mut stream| {
+        stream.write_all(&[7; 1000]).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        backends::reset(stream);
+    });
+    let port = Port::reserve();
+    let weir = proxy(&port, &backend, "").start_in(folder());
+    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+        let mut stream = client(&port, only(version));
+        stream.read_exact(&mut [0; 1000]).unwrap();
+        stream.write_all(b"x").unwrap();
+        let error = stream.ssl_read(&mut [0]).unwrap_err();
+        assert_ne!(error.code(), openssl::ssl::ErrorCode::ZERO_RETURN, "{error:?}");
+    }
+    weir.wait_error("recv() failed (104: Connection reset by peer) while ");
+}
+
+#[test]
 fn an_end_that_is_not_announced_is_logged_and_ends_the_session() {
     let (sender, received) = mpsc::channel();
     let backend = Backend::start(backends::recorder(sender));
