@@ -16,7 +16,7 @@ use bytes::{Buf, BytesMut};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 use openssl::error::ErrorStack;
-use openssl::ssl::{self, ErrorCode, ShutdownState, Ssl, SslRef, SslStream};
+use openssl::ssl::{self, ErrorCode, Ssl, SslRef, SslStream};
 
 use crate::event::{Reactor, SourceId};
 
@@ -41,6 +41,8 @@ struct Wire {
     write_blocked: bool,
     /// The socket has given its end of file.
     ended: bool,
+    /// We have said our last word: nothing may follow it (RFC 8446 6.1), though a peer that changes keys may ask for more.
+    silent: bool,
 }
 
 /// The result of a call on the socket in std's terms, for OpenSSL to know "not now" from a fault.
@@ -106,6 +108,9 @@ impl Read for Wire {
 impl Write for Wire {
     /// Takes all of it, unless too much is held already.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.silent {
+            return Ok(bytes.len());
+        }
         let sent = if self.send_held()? {
             Wire::send(self.fd, bytes, &mut self.write_blocked)?
         } else if self.held.len() + bytes.len() <= MOST_HELD {
@@ -204,7 +209,7 @@ impl Tls {
     /// The session `ssl`, which knows whether it accepts or connects, over the socket `fd`.
     pub(super) fn new(ssl: Ssl, fd: RawFd) -> Result<Self, ErrorStack> {
         let held = BytesMut::new();
-        let wire = Wire { fd, held, budget: 0, read_blocked: false, write_blocked: false, ended: false };
+        let wire = Wire { fd, held, budget: 0, read_blocked: false, write_blocked: false, ended: false, silent: false };
         Ok(Tls { stream: RefCell::new(SslStream::new(ssl, wire)?), owed: Cell::new(0), truncated: Cell::new(false) })
     }
 
@@ -280,10 +285,10 @@ impl Tls {
             Err(_) => return true,
         }
         // Asked a second time OpenSSL would wait for the peer's.
-        if self.truncated.get() || self.stream.borrow_mut().get_shutdown().contains(ShutdownState::SENT) {
-            return true;
+        if !self.stream.borrow().get_ref().silent && !self.truncated.get() {
+            let _ = self.call(reactor, source, |stream| stream.shutdown().map(drop));
         }
-        let _ = self.call(reactor, source, |stream| stream.shutdown().map(drop));
+        self.stream.borrow_mut().get_mut().silent = true;
         self.held() == 0
     }
 

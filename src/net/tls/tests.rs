@@ -85,6 +85,18 @@ impl Pair {
         assert!(sent < bytes.len());
         sent
     }
+
+    /// Reads so many bytes.
+    fn hear(&mut self, count: usize) -> Vec<u8> {
+        let (mut heard, mut buffer) = (Vec::new(), [0; 100]);
+        while heard.len() < count {
+            turn(&mut self.reactor);
+            if let Some(count) = self.ours.recv(&mut self.reactor, &mut buffer).unwrap() {
+                heard.extend_from_slice(&buffer[..count]);
+            }
+        }
+        heard
+    }
 }
 
 fn turn(reactor: &mut Reactor) {
@@ -105,15 +117,7 @@ fn an_answer_that_a_read_calls_for_does_not_break_what_waits() {
     for word in [b"one", b"two"] {
         assert!(key_update(&mut pair.theirs));
         pair.theirs.write_all(word).unwrap();
-        let mut heard = Vec::new();
-        while heard.len() < word.len() {
-            turn(&mut pair.reactor);
-            let mut buffer = [0; 100];
-            if let Some(count) = pair.ours.recv(&mut pair.reactor, &mut buffer).unwrap() {
-                heard.extend_from_slice(&buffer[..count]);
-            }
-        }
-        assert_eq!(heard, word);
+        assert_eq!(pair.hear(word.len()), word);
     }
     assert!(pair.ours.unsent() > kernels, "the answers wait too");
     assert_eq!(pair.ours.send(&mut pair.reactor, &bytes[sent..]).unwrap(), 0);
@@ -198,4 +202,19 @@ fn the_end_is_announced_behind_what_waits_unless_that_was_cut_short() {
         // The last record had been begun.
         assert!(received.len() >= sent && bytes.starts_with(&received));
     }
+}
+
+#[test]
+fn no_answer_is_tried_behind_our_end() {
+    let mut pair = Pair::new();
+    turn(&mut pair.reactor);
+    assert!(pair.ours.shutdown_write(&mut pair.reactor));
+    for word in [b"one", b"two", b"six"] {
+        assert!(key_update(&mut pair.theirs));
+        pair.theirs.write_all(word).unwrap();
+        assert_eq!(pair.hear(word.len()), word);
+    }
+    pair.theirs.shutdown().unwrap();
+    turn(&mut pair.reactor);
+    assert_eq!(pair.ours.recv(&mut pair.reactor, &mut [0; 100]).unwrap(), Some(0));
 }

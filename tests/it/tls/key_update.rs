@@ -19,8 +19,7 @@ fn valve(to: SocketAddr, open: Arc<AtomicBool>) -> Backend {
         let (mut from, mut into) = (client.try_clone().unwrap(), server.try_clone().unwrap());
         let there = thread::spawn(move || std::io::copy(&mut from, &mut into));
         let (mut from, mut into, mut buffer) = (server, client, [0; 4096]);
-        loop {
-            let Ok(count @ 1..) = from.read(&mut buffer) else { break };
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
             wait_for("the valve to open", || open.load(Ordering::Relaxed));
             into.write_all(&buffer[..count]).unwrap();
         }
