@@ -4,6 +4,7 @@ use super::level::Level;
 use super::types::Types;
 use super::{LingeringClose, ModifiedSince, listen, settings as set};
 use crate::conf::{Arity, Contexts, Directive, Row};
+use crate::log::directive;
 
 pub use set::http_block;
 
@@ -210,6 +211,22 @@ pub static TABLE: &[Directive<Level>] = &[
             ),
         )),
         set: set::access_log,
+    },
+    Directive {
+        row: repeated(with(
+            Arity::AtLeast(1),
+            row(
+                "error_log",
+                HSL,
+                "path | stderr | syslog:server=address[,parameter=value] [level]",
+                "that of the main context",
+                "As in the main context, for the lines about requests, and about connections on their way to one; several may be given. Those of the innermost level that says one count.",
+            ),
+        )),
+        set: |level, call| {
+            level.error_logs.get_or_insert_default().push(directive::error_log(call)?);
+            Ok(())
+        },
     },
     Directive {
         row: with(

@@ -23,6 +23,7 @@ pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) ->
     for _ in 0..=REDIRECTS_MAX {
         request.location = request.server.locations.find(&request.path).unwrap_or(&request.server.own).clone();
         let location = Rc::clone(&request.location);
+        client.debug(request, format_args!("http uri: \"{}\"", request.path.escape_ascii()));
         if location.max_body > 0 && request.length > location.max_body {
             let message = format_args!("client intended to send too large body: {} bytes", request.length);
             client.log(Level::Error, None, "", Some(request), message);

@@ -23,7 +23,7 @@ use super::{Logged, failed, listeners, pidfile};
 
 /// What one reading of the configuration brought about; a reload makes another one.
 pub struct Cycle {
-    /// The configuration; its access logs have moved to `access_logs`.
+    /// The configuration; its access logs have moved to `access_logs`, its error logs to what names them.
     pub config: Rc<Config>,
     /// One socket for each of `config.listens`.
     pub listeners: Vec<Listener>,
@@ -94,12 +94,12 @@ impl Cycle {
     }
 }
 
-/// The error log, opened but not in use yet, and the access logs, taken out of `config`.
+/// The error log of the process, opened but not in use yet, with those of the parts of `config`; and the access logs, taken out of `config`.
 pub fn open_logs(config: &mut Config) -> Result<(Opened, AccessLogs), Logged> {
     let fault = |(path, error): (PathBuf, io::Error)| {
         failed(Level::Emerg, &error, format_args!("open() \"{}\" failed", path.display()))
     };
-    let error_log = error::open(&config.main.error_logs).map_err(fault)?;
+    let error_log = error::open(&config.main.error_logs, mem::take(&mut config.error_logs)).map_err(fault)?;
     let mut access_logs = mem::take(&mut config.access_logs);
     access_logs.open().map_err(fault)?;
     Ok((error_log, access_logs))

@@ -301,6 +301,20 @@ pub static TABLE: &[Directive<Level>] = &[
         set: |level, call| directive::add(&mut level.access_logs, call, Variable::named),
     },
     Directive {
+        row: repeated(row(
+            "error_log",
+            MS,
+            Arity::AtLeast(1),
+            "path | stderr | syslog:server=address[,parameter=value] [level]",
+            "that of the main context",
+            "As in the main context, for the lines about sessions; several may be given. Those of the innermost level that says one count.",
+        )),
+        set: |level, call| {
+            level.error_logs.get_or_insert_default().push(directive::error_log(call)?);
+            Ok(())
+        },
+    },
+    Directive {
         row: row(
             "proxy_pass",
             MS,

@@ -11,6 +11,7 @@ use super::{Config, Content, Server};
 use crate::conf::{Error, Place, Result};
 use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
+use crate::log::error::{ErrorLogs, Sink};
 use crate::net::access::{Match, Rule};
 use crate::net::address;
 use crate::net::proxy_protocol::Version;
@@ -45,6 +46,7 @@ pub struct Level {
     /// `Some(None)`: off.
     pub(super) proxy_protocol: Option<Option<Version>>,
     pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
+    pub(super) error_logs: Option<Vec<Sink>>,
     pub(super) proxy_pass: Option<Pass>,
     pub(super) ssl: tls::Settings,
     /// Of a `server {}` only.
@@ -79,12 +81,18 @@ pub struct Built {
 
 impl Builder {
     /// Settles inheritance, resolves names, and puts the listening sockets of all blocks together. Access log files are
-    /// named to `logs`; servers that name none write to `default_log`. What TLS sessions share is named to `tls`.
+    /// named to `logs`; servers that name none write to `default_log`. Error logs are named to `error_logs`. What TLS sessions share is named to `tls`.
     ///
     /// # Errors
     /// What can be seen only in the whole: unknown hosts, conflicting `listen` directives, servers without one.
-    pub fn build(self, default_log: PathBuf, logs: &mut AccessLogs, tls: &mut tls::Shared) -> Result<Built> {
-        let mut assembly = Assembly { groups: Vec::new(), logs, default_log, tls, idle: Vec::new() };
+    pub fn build(
+        self,
+        default_log: PathBuf,
+        logs: &mut AccessLogs,
+        error_logs: &mut ErrorLogs,
+        tls: &mut tls::Shared,
+    ) -> Result<Built> {
+        let mut assembly = Assembly { groups: Vec::new(), logs, error_logs, default_log, tls, idle: Vec::new() };
         let mut servers = Vec::new();
         for mut block in self.blocks {
             let first = assembly.groups.len();
@@ -128,6 +136,7 @@ impl Builder {
 struct Assembly<'a> {
     groups: Vec<Rc<Group>>,
     logs: &'a mut AccessLogs,
+    error_logs: &'a mut ErrorLogs,
     default_log: PathBuf,
     tls: &'a mut tls::Shared,
     idle: Vec<Place>,
@@ -173,6 +182,7 @@ impl Assembly<'_> {
             real_ip_from: own.real_ip_from.or_else(|| main.real_ip_from.clone()).unwrap_or_default(),
             proxy_protocol: own.proxy_protocol.or(main.proxy_protocol).flatten(),
             access_logs,
+            error_log: own.error_logs.or_else(|| main.error_logs.clone()).map(|said| self.error_logs.add(&said)),
             tls: tls::Server::build(&ssl, tls_listen, self.tls)?,
             ssl: ssl.is_on(),
             content,

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::log::directive::Entry;
+use crate::log::error::ErrorLog;
 use crate::net::access::{Match, Rule};
 use crate::net::proxy_protocol::Version;
 use crate::relay::Timeouts;
@@ -55,6 +56,8 @@ pub struct Server {
     /// `ssl on`
     ssl: bool,
     access_logs: Vec<Entry<Variable>>,
+    /// `None`: the log of the process.
+    error_log: Option<ErrorLog>,
     content: Content,
 }
 
