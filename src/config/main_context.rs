@@ -49,6 +49,13 @@ pub struct Main {
     pub env: Vec<(String, Option<String>)>,
 }
 
+impl Main {
+    /// The number of processes that serve: without a master it is one, whatever `worker_processes` says.
+    pub fn workers(&self) -> usize {
+        if self.master_process { self.worker_processes } else { 1 }
+    }
+}
+
 /// The account workers run under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {

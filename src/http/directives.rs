@@ -67,9 +67,9 @@ pub static TABLE: &[Directive<Level>] = &[
             row(
                 "listen",
                 S,
-                "port | address[:port] | [ipv6]:port | unix:path [default_server] [bind] [backlog=number] [ipv6only=on|off]",
+                "port | address[:port] | [ipv6]:port | unix:path [default_server] [bind] [reuseport] [backlog=number] [ipv6only=on|off]",
                 "*:80",
-                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes.",
+                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait.",
             ),
         )),
         set: |level, call| {
@@ -281,7 +281,7 @@ pub static TABLE: &[Directive<Level>] = &[
             HSL,
             "size",
             "1m",
-            "Requests that announce a larger body are answered with 413; 0: any size.",
+            "Requests that announce a larger body are answered with 413; 0: any size. A body in chunks that turns out to be larger after its request has been answered ends the connection.",
         ),
         set: |level, call| {
             level.max_body = Some(call.size()? as u64);

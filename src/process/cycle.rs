@@ -25,7 +25,7 @@ use super::{Logged, failed, listeners, pidfile};
 pub struct Cycle {
     /// The configuration; its access logs have moved to `access_logs`, its error logs to what names them.
     pub config: Rc<Config>,
-    /// One socket for each of `config.listens`.
+    /// The sockets of `config.listens`, of each one or one a worker.
     pub listeners: Vec<Listener>,
     /// The access logs, opened.
     pub access_logs: AccessLogs,
@@ -47,7 +47,7 @@ impl Cycle {
             .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of shared counters failed")))?;
         let zones = config.tls.open(resumable);
         zones.map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of session caches failed")))?;
-        let listeners = listeners::open(&config.listens, kept)?;
+        let listeners = listeners::open(&config.listens, config.main.workers(), kept)?;
         Ok(Cycle { config: Rc::new(config), listeners, access_logs, roster: Rc::new(roster) })
     }
 
@@ -90,6 +90,7 @@ impl Cycle {
     /// What worker number `slot` is made from, whose row in the roster's records is `row`.
     pub fn into_setup(self, slot: usize, row: usize, connections: Rc<Shared<AtomicU64>>) -> Setup {
         let Cycle { config, listeners, access_logs, roster } = self;
+        let listeners = listeners::of_worker(listeners, &config.listens, config.main.workers(), slot);
         Setup { config, listeners, access_logs, roster, slot, row, connections }
     }
 }

@@ -93,9 +93,9 @@ pub static TABLE: &[Directive<Level>] = &[
             "listen",
             S,
             Arity::AtLeast(1),
-            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ssl] [ipv6only=on|off] [proxy_protocol]",
+            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ssl] [reuseport] [backlog=number] [ipv6only=on|off] [proxy_protocol]",
             "-",
-            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first. `ssl`: clients speak TLS here. `proxy_protocol`: clients begin with a header of the PROXY protocol, version 1 or 2; without it they are closed.",
+            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first. `ssl`: clients speak TLS here. `proxy_protocol`: clients begin with a header of the PROXY protocol, version 1 or 2; without it they are closed. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait, 511 when nothing is said.",
         )),
         set: |level, call| {
             let directive = listen::Directive::parse(call)?;
