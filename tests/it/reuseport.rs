@@ -16,16 +16,19 @@ fn tells(port: &Port, words: &str) -> Setup {
     Setup::tcp(format!("server {{ listen {} {words}; return \"$pid\"; }}", port.v4())).level("notice")
 }
 
-/// How many sockets listen on the port.
-fn sockets(port: &Port) -> usize {
+/// Waits until so many sockets listen on the port. The kernel's table is not read in one piece, so one look at it can be wrong.
+#[track_caller]
+fn wait_sockets(port: &Port, count: usize) {
     let local = format!(":{:04X}", port.number);
-    let table = fs::read_to_string("/proc/net/tcp").unwrap();
     // `sl local_address rem_address st ...`; state 0A is LISTEN.
     let listens = |line: &&str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         words[1].ends_with(&local) && words[3] == "0A"
     };
-    table.lines().skip(1).filter(listens).count()
+    wait_for(&format!("{count} listening sockets"), || {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        table.lines().skip(1).filter(listens).count() == count
+    });
 }
 
 /// Asks until each of these workers has answered a few times; nobody else may.
@@ -47,7 +50,7 @@ fn ask_tcp(port: &Port) -> i32 {
 fn clients_spread_over_the_workers() {
     let port = Port::reserve();
     let weir = tells(&port, "reuseport").workers(3).start();
-    assert_eq!(sockets(&port), 3);
+    wait_sockets(&port, 3);
     all_serve(&weir.workers(), || ask_tcp(&port));
 }
 
@@ -59,7 +62,7 @@ fn and_those_of_http() {
     prefix.write("nginx.conf", text.replace("worker_processes 1", "worker_processes 2"));
     let weir = Weir::launch(prefix, &[]);
     let workers = weir.wait_workers(2);
-    assert_eq!(sockets(&port), 2);
+    wait_sockets(&port, 2);
     all_serve(&workers, || get(&port, "/").text().parse().unwrap());
 }
 
@@ -71,15 +74,15 @@ fn reloads_with_other_numbers_of_workers_lose_nobody() {
         for workers in [1, 4, 2, 5, 1, 3] {
             weir.reload(&tells(&port, "reuseport").workers(workers));
             load.wait_for_more(50);
-            wait_for("the sockets of former workers to be closed", || sockets(&port) == workers);
+            wait_sockets(&port, workers);
         }
         all_serve(&weir.workers(), || ask_tcp(&port));
         // To one socket for all, and back.
         weir.reload(&tells(&port, "").workers(3));
         load.wait_for_more(50);
-        wait_for("one socket", || sockets(&port) == 1);
+        wait_sockets(&port, 1);
         weir.reload(&tells(&port, "reuseport").workers(3));
-        assert_eq!(sockets(&port), 3);
+        wait_sockets(&port, 3);
         load.wait_for_more(50);
         assert!(weir.prefix.run(&["-t"]).status.success());
         load.wait_for_more(50);
@@ -99,10 +102,11 @@ fn a_reload_that_fails_leaves_no_client_with_a_socket_that_goes() {
     weir.prefix.write("nginx.conf", setup.text());
     Load::around(&port.v4(), |load| {
         weir.signal(Signal::SIGHUP);
-        wait_for("the sockets of more workers", || sockets(&port) == 6);
+        // By then the sockets of six workers are open, and are going to be closed again.
+        weir.wait_error("try again to bind()");
         load.wait_for_more(50);
         weir.wait_error("still could not bind()");
-        wait_for("them to be closed", || sockets(&port) == 2);
+        wait_sockets(&port, 2);
         load.wait_for_more(50);
     });
     assert_eq!(weir.workers(), workers);
@@ -127,7 +131,7 @@ fn a_binary_upgrade_hands_all_sockets_over() {
             send(old, Signal::SIGQUIT);
             wait_for("the old master to leave", || !proc::alive(old));
             load.wait_for_more(50);
-            assert_eq!(sockets(&port), workers);
+            wait_sockets(&port, workers);
             all_serve(&workers_of(new), || ask_tcp(&port));
         }
         // Forward to fewer workers and back again.
@@ -159,7 +163,7 @@ fn the_successor_of_a_killed_worker_serves_those_who_wait() {
     let workers = weir.wait_workers(2);
     let successor = *workers.iter().find(|pid| **pid != other).unwrap();
     assert!(answers.contains(&successor) && answers.contains(&other) && !answers.contains(&killed), "{answers:?}");
-    assert_eq!(sockets(&port), 2);
+    wait_sockets(&port, 2);
     all_serve(&workers, || ask_tcp(&port));
 }
 
@@ -171,7 +175,7 @@ fn one_process_has_one_socket() {
     prefix.write("nginx.conf", setup.text());
     let weir = Weir::launch(prefix, &[]);
     assert_eq!(ask_tcp(&port), weir.master());
-    assert_eq!(sockets(&port), 1);
+    wait_sockets(&port, 1);
     weir.prefix.write("nginx.conf", setup.text().replace("return \"$pid\"", "return again"));
     weir.signal(Signal::SIGHUP);
     wait_for("the new text", || fetch(port.v4()) == "again");
