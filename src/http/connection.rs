@@ -76,6 +76,8 @@ pub(super) struct Session {
     pub(super) request: Option<Box<Request>>,
     /// `TCP_NODELAY` as it stands.
     nodelay: bool,
+    /// Whether packets are held back until they are full.
+    corked: bool,
     /// The present request is the last one.
     pub(super) last: bool,
     /// The worker is to finish: no connection is kept for another request.
@@ -95,7 +97,19 @@ impl Session {
         let patience = if leaving { GRACE } else { route.names.default.header_timeout };
         cx.reactor.set_timer(timer, cx.reactor.now() + patience);
         let (phase, scan) = (Phase::Head, Scan::default());
-        Session { client, route, timer, phase, input: None, scan, request: None, nodelay, last: false, leaving }
+        Session {
+            client,
+            route,
+            timer,
+            phase,
+            input: None,
+            scan,
+            request: None,
+            nodelay,
+            corked: false,
+            last: false,
+            leaving,
+        }
     }
 
     /// The connection has something to read or takes something.
@@ -140,10 +154,18 @@ impl Session {
                     Step::Wait
                 };
             }
+            let begun = self.input.is_some();
             match self.receive(cx) {
                 Ok(None) => {}
                 Ok(Some(0)) => return self.client_left(cx),
-                Ok(Some(_)) => self.skip_blank_lines(cx),
+                Ok(Some(_)) => {
+                    self.skip_blank_lines(cx);
+                    // The time for a first head has run since the client came.
+                    if !begun && self.input.is_some() && self.client.requests > 0 {
+                        let patience = self.route.names.default.header_timeout;
+                        cx.reactor.set_timer(self.timer, cx.reactor.now() + patience);
+                    }
+                }
                 Err(error) => {
                     let message = format_args!("recv() failed");
                     self.client.log(Level::Info, Some(&error), "waiting for request", None, message);
@@ -153,20 +175,14 @@ impl Session {
         }
     }
 
-    /// Reads what has come behind the input that is kept. The first bytes of a request start the time for its head.
+    /// Reads what has come behind the input that is kept.
     pub(super) fn receive(&mut self, cx: &mut Context) -> io::Result<Option<usize>> {
         let scratch = cx.buffers.scratch(READ);
         let received = self.client.connection.recv(&mut cx.reactor, scratch)?;
         if let Some(count @ 1..) = received {
             match &mut self.input {
                 Some(input) => input.extend_from_slice(&scratch[..count]),
-                None => {
-                    self.input = Some(cx.buffers.keep(0..count));
-                    if self.client.requests > 0 {
-                        let patience = self.route.names.default.header_timeout;
-                        cx.reactor.set_timer(self.timer, cx.reactor.now() + patience);
-                    }
-                }
+                None => self.input = Some(cx.buffers.keep(0..count)),
             }
         }
         Ok(received)
@@ -293,14 +309,14 @@ impl Session {
             self.nodelay = location.nodelay;
             let _ = self.client.connection.set_nodelay(location.nodelay);
         }
-        if self.corks(location) {
+        // `tcp_nopush`: full packets of head and file together.
+        if location.nopush
+            && location.sendfile
+            && self.request.as_ref().is_some_and(|request| request.output.has_file())
+        {
             let _ = self.client.connection.set_cork(true);
+            self.corked = true;
         }
-    }
-
-    /// `tcp_nopush`: full packets of head and file together.
-    fn corks(&self, location: &Location) -> bool {
-        location.nopush && location.sendfile && self.request.as_ref().is_some_and(|request| request.output.has_file())
     }
 
     fn send_answer(&mut self, cx: &mut Context) -> Step {
@@ -308,7 +324,6 @@ impl Session {
         let location = request.location.clone();
         let before = request.output.sent();
         let connection = &self.client.connection;
-        let corked = location.nopush && request.output.has_file();
         let sent = request.output.send(connection, &mut cx.reactor, &mut cx.buffers, location.sendfile);
         if request.output.sent() > before {
             cx.reactor.set_timer(self.timer, cx.reactor.now() + location.send_timeout);
@@ -320,7 +335,7 @@ impl Session {
                 Step::Wait
             }
             Ok(Progress::Done) => {
-                if corked && location.sendfile && self.client.address.port().is_some() {
+                if std::mem::take(&mut self.corked) {
                     let _ = connection.set_cork(false);
                 }
                 self.client.answered = true;

@@ -54,6 +54,11 @@ pub(super) struct Lookup {
 /// A or AAAA.
 struct Question {
     kind: Kind,
+    /// The name of the lookup, or the alias that answers have led to so far.
+    name: Name,
+    /// How many aliases that were, and their shortest time to live.
+    aliases: usize,
+    ttl: u32,
     /// Of the query that is under way.
     id: u16,
     state: State,
@@ -70,6 +75,17 @@ enum State {
 }
 
 impl Question {
+    fn new(kind: Kind, name: &Name) -> Self {
+        Question { kind, name: name.clone(), aliases: 0, ttl: u32::MAX, id: 0, state: State::Waiting }
+    }
+
+    /// Asks by a datagram, with a new id.
+    fn send(&mut self, socket: &UdpSocket) -> Result<(), (&'static str, io::Error)> {
+        self.id = random().map_err(|error| ("getrandom()", error))?;
+        let query = message::query(self.id, &self.name, self.kind);
+        socket.send(&query).map(drop).map_err(|error| ("send()", error))
+    }
+
     fn is_open(&self) -> bool {
         !matches!(self.state, State::Answered(_))
     }
@@ -96,7 +112,7 @@ impl Lookup {
         let kinds = [(Kind::A, settings.ipv4), (Kind::Aaaa, settings.ipv6)];
         let wanted = kinds.into_iter().filter(|(_, wanted)| *wanted);
         Lookup {
-            questions: wanted.map(|(kind, _)| Question { kind, id: 0, state: State::Waiting }).collect(),
+            questions: wanted.map(|(kind, _)| Question::new(kind, &name)).collect(),
             name,
             askers: vec![asker],
             owner,
@@ -174,7 +190,6 @@ impl Lookup {
     }
 
     fn send(&mut self, reactor: &mut Reactor) -> Result<(), (&'static str, io::Error)> {
-        let at = |call| move |error| (call, error);
         // In this state already if opening the socket fails.
         for question in self.questions.iter_mut().filter(|question| question.is_open()) {
             question.state = State::Waiting;
@@ -182,9 +197,7 @@ impl Lookup {
         let opened = Datagrams::open(self.server(), reactor, Owner { part: UDP, ..self.owner })?;
         let Datagrams { socket, .. } = self.socket.insert(opened);
         for question in self.questions.iter_mut().filter(|question| question.is_open()) {
-            question.id = random().map_err(at("getrandom()"))?;
-            let query = message::query(question.id, &self.name, question.kind);
-            socket.send(&query).map_err(at("send()"))?;
+            question.send(socket)?;
         }
         Ok(())
     }
@@ -285,7 +298,7 @@ impl Lookup {
         let reply = Reply::parse(bytes);
         let number = reply.as_ref().and_then(|reply| {
             self.questions.iter().position(|question| {
-                matches!(question.state, State::Waiting) && reply.answers(question.id, &self.name, question.kind)
+                matches!(question.state, State::Waiting) && reply.answers(question.id, &question.name, question.kind)
             })
         });
         if number.is_none() {
@@ -301,17 +314,39 @@ impl Lookup {
         let state = if reply.truncated && !streamed {
             self.begin_stream(number, reactor)
         } else if code == Failure::NOT_FOUND {
-            State::Answered(Addresses { list: Vec::new(), ttl: 0 })
+            State::Answered(Addresses { list: Vec::new(), ttl: 0, alias: None })
         } else if reply.code != 0 {
             self.log(Level::Info, None, format_args!("{} was answered with ({code})", self.name));
             self.failure = Some(code);
             State::Refused
         } else if let Some(addresses) = reply.addresses() {
-            State::Answered(addresses)
+            self.follow(number, addresses)
         } else {
             self.malformed()
         };
         self.leave_stream(number, state, reactor);
+    }
+
+    /// Takes the addresses, or asks the server at hand for the alias that the reply has led to.
+    fn follow(&mut self, number: usize, addresses: Addresses) -> State {
+        let question = &mut self.questions[number];
+        question.ttl = question.ttl.min(addresses.ttl);
+        let Some(alias) = addresses.alias else {
+            return State::Answered(Addresses { ttl: question.ttl, ..addresses });
+        };
+        question.aliases += 1;
+        if question.aliases > message::ALIASES_MAX {
+            return self.malformed();
+        }
+        question.name = alias;
+        let Some(Datagrams { socket, .. }) = &self.socket else { return State::Refused };
+        match question.send(socket) {
+            Ok(()) => State::Waiting,
+            Err((call, error)) => {
+                self.log(Level::Error, Some(&error), format_args!("{call} failed"));
+                State::Refused
+            }
+        }
     }
 
     fn malformed(&mut self) -> State {
@@ -326,7 +361,7 @@ impl Lookup {
         let owner = Owner { part: number as u8, ..self.owner };
         match Connection::connect(&Address::Inet(self.server()), reactor, owner) {
             Ok(connection) => {
-                let query = message::query(question.id, &self.name, question.kind);
+                let query = message::query(question.id, &question.name, question.kind);
                 State::Streaming(Stream::new(connection, &query))
             }
             Err((call, error)) => {
@@ -337,13 +372,14 @@ impl Lookup {
     }
 
     fn stream_ready(&mut self, number: usize, reactor: &mut Reactor) {
-        let Some(Question { state: State::Streaming(stream), id, kind }) = self.questions.get_mut(number) else {
+        let Some(Question { state: State::Streaming(stream), id, kind, name, .. }) = self.questions.get_mut(number)
+        else {
             return;
         };
         match stream.ready(reactor) {
             Ok(None) => {}
             Ok(Some(bytes)) => {
-                let reply = Reply::parse(&bytes).filter(|reply| reply.answers(*id, &self.name, *kind));
+                let reply = Reply::parse(&bytes).filter(|reply| reply.answers(*id, name, *kind));
                 match reply {
                     Some(reply) => self.take(number, reply, reactor),
                     None => {

@@ -11,7 +11,7 @@ const LABEL_MAX: usize = 63;
 /// bounds the work that a hostile reply makes.
 const JUMPS_MAX: usize = 127;
 /// Aliases followed from the name asked for; common name servers stop at 8 to 16.
-const ALIASES_MAX: usize = 16;
+pub(super) const ALIASES_MAX: usize = 16;
 /// Addresses taken of one reply; more are left out, so that a reply cannot fill the memory.
 const ADDRESSES_MAX: usize = 256;
 /// The class of all we ask for: Internet.
@@ -103,6 +103,8 @@ pub struct Addresses {
     pub list: Vec<IpAddr>,
     /// The shortest time to live, in seconds, of the records that led to them; 0 when there are none.
     pub ttl: u32,
+    /// The name that the one asked for stands for, when the reply knows no address of it: whoever wants one asks for that.
+    pub alias: Option<Name>,
 }
 
 impl<'a> Reply<'a> {
@@ -159,6 +161,7 @@ impl<'a> Reply<'a> {
             }
         }
         let (name, mut ttl) = follow(&aliases, &self.name)?;
+        let alias = Some(name).filter(|name| **name != self.name).cloned();
         let mut list = Vec::new();
         for (owner, of_record, address) in &records {
             if owner == name && list.len() < ADDRESSES_MAX && !list.contains(address) {
@@ -166,10 +169,11 @@ impl<'a> Reply<'a> {
                 ttl = ttl.min(*of_record);
             }
         }
-        if list.is_empty() {
+        let alias = alias.filter(|_| list.is_empty());
+        if list.is_empty() && alias.is_none() {
             ttl = 0;
         }
-        Some(Addresses { list, ttl })
+        Some(Addresses { list, ttl, alias })
     }
 }
 

@@ -4,12 +4,14 @@ mod access_log;
 mod arrival;
 pub mod directives;
 mod engine;
+pub mod head;
 mod level;
 mod linger;
 mod listen;
 mod session;
 mod ssl_directives;
 mod variables;
+mod websocket;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use crate::log::directive::Entry;
 use crate::log::error::ErrorLog;
 use crate::net::access::{Match, Rule};
+use crate::net::names::Name;
 use crate::net::proxy_protocol::Version;
 use crate::relay::Timeouts;
 use crate::tls;
@@ -26,6 +29,7 @@ pub use engine::Engine;
 pub use level::Builder;
 pub use listen::Listen;
 use variables::{Text, Variable};
+use websocket::{Destinations, Protocol};
 
 /// All `tcp {}` blocks of a configuration, inheritance settled.
 #[derive(Default)]
@@ -41,6 +45,7 @@ pub struct Config {
 pub struct Server {
     timeouts: Timeouts,
     connect_timeout: Duration,
+    /// How much is read at once at first; a websocket's head may have eight times as many bytes.
     buffer: usize,
     nodelay: bool,
     keepalive: bool,
@@ -58,6 +63,9 @@ pub struct Server {
     access_logs: Vec<Entry<Variable>>,
     /// `None`: the log of the process.
     error_log: Option<ErrorLog>,
+    protocol: Protocol,
+    /// Of a websocket server: its names as written, and what they mean.
+    names: Vec<(String, Name)>,
     content: Content,
 }
 
@@ -66,6 +74,8 @@ pub struct Server {
 enum Content {
     /// `proxy_pass`: the group's place in [`Config::groups`].
     Proxy(usize),
+    /// `websocket_pass`
+    Websocket(Destinations),
     /// `return`
     Return(Text),
     /// Neither: the session is closed.

@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use super::shared::spares::{Spare, Spares};
 use super::shared::{Health, Record};
-use super::{Group, Method, Peer};
+use super::{Followed, Group, Method, Peer};
 use crate::net::Address;
 
 /// The peers a session has tried. Up to 64 peers it owns no memory.
@@ -195,8 +195,13 @@ impl Balancer {
 
     /// Adds an address that a followed line has come to have; false if there is no room.
     fn add(&mut self, line: usize, address: IpAddr) -> bool {
-        let peer = self.group.followed[line].peer(address);
-        let claimed = self.spares.as_ref().and_then(|spares| spares.claim(&(line, address), self.row));
+        let followed = &self.group.followed;
+        let peer = followed[line].peer(address);
+        // As for other peers what counts is name and address, and which of several equal lines it is: lines come and go.
+        let same = |other: &&Followed| other.host == followed[line].host && other.port == followed[line].port;
+        let nth = followed[..line].iter().filter(same).count();
+        let name = (followed[line].host.to_string(), &peer.name, nth);
+        let claimed = self.spares.as_ref().and_then(|spares| spares.claim(&name, self.row));
         let Some(spare) = claimed else { return false };
         let (state, record) = (State::new(&peer, &spare.record), spare.record.clone());
         match self.held.iter().position(Option::is_none) {

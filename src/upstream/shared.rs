@@ -98,6 +98,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether both are of the same peer.
+    pub fn is(&self, other: &Record) -> bool {
+        Rc::ptr_eq(&self.region, &other.region) && self.index == other.index
+    }
+
     fn cell(&self, cell: Cell) -> &AtomicU64 {
         &self.region.cells[self.index][cell as usize]
     }

@@ -34,3 +34,4 @@ mod tcp_log;
 mod timeouts;
 mod tls;
 mod upgrade;
+mod websocket;

@@ -69,7 +69,7 @@ fn compressed_names_and_the_shortest_time_to_live() {
     assert!(!read.answers(7, &name("a.de"), Kind::Aaaa));
     assert_eq!(
         read.addresses(),
-        Some(Addresses { list: vec!["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap()], ttl: 60 })
+        Some(Addresses { list: vec!["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap()], ttl: 60, alias: None })
     );
 }
 
@@ -94,7 +94,7 @@ fn only_what_the_name_leads_to_counts() {
     let v6 = reply(0x8180, ("a.de", 28), &[("a.de", 28, 1 << 31, vec![1; 16]), ("a.de", 1, 1, a(1))]);
     assert_eq!(list(&v6), ["101:101:101:101:101:101:101:101"]);
     assert_eq!(addresses(&v6).unwrap().ttl, 0, "a time to live with the highest bit set");
-    assert_eq!(addresses(&reply(0x8180, ("a.de", 1), &[])), Some(Addresses { list: Vec::new(), ttl: 0 }));
+    assert_eq!(addresses(&reply(0x8180, ("a.de", 1), &[])), Some(Addresses { list: Vec::new(), ttl: 0, alias: None }));
 }
 
 #[test]

@@ -65,6 +65,13 @@ struct Checked {
     record: Record,
 }
 
+impl Checked {
+    /// Whether it is the same peer, checked in the same way.
+    fn is_checked_as(&self, other: &Checked) -> bool {
+        self.record.is(&other.record) && self.address == other.address && self.check == other.check
+    }
+}
+
 /// All checked peers of a configuration, in its order. Servers marked `down` are not checked: they are never used.
 #[derive(Default)]
 pub struct Board {
