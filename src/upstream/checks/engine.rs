@@ -127,7 +127,7 @@ impl Engine {
             // come late, and not at all where nothing is known of the peer yet.
             Err(free) if record.health() == Health::Unknown => reactor.set_timer(timer, free.min(now + GRACE)),
             Err(free) => reactor.set_timer(timer, free.min(now + check.interval + GRACE)),
-            Ok(()) if due > now && record.health() != Health::Unknown => reactor.set_timer(timer, due),
+            Ok(()) if due > now => reactor.set_timer(timer, due),
             Ok(()) => self.probe(reactor, key),
         }
     }
