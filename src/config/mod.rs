@@ -9,7 +9,6 @@ pub mod main_table;
 
 use std::rc::Rc;
 
-use crate::conf::loader::Warning;
 use crate::conf::{self, Error, Loader, Row};
 use crate::http;
 use crate::log::access::AccessLogs;
@@ -71,10 +70,7 @@ impl Builder {
         let mut tls = tls::Shared::default();
         let tcp = std::mem::take(&mut self.tcp);
         let tcp = tcp.build(source.prefix.join(defaults::TCP_ACCESS_LOG_PATH), access_logs, &mut tls)?;
-        for place in tcp.idle {
-            let message = "no \"proxy_pass\" or \"return\" is defined for server".to_owned();
-            loader.warnings.push(Warning { message, place: Some(place) });
-        }
+        loader.warnings.extend(tcp.warnings);
         let taken: Vec<ListenOptions> = tcp.config.listens.iter().map(|listen| listen.options.clone()).collect();
         let http_log = source.prefix.join(defaults::HTTP_ACCESS_LOG_PATH);
         let http = std::mem::take(&mut self.http);

@@ -1,34 +1,22 @@
 //! `server_name`: which server of an address a request is for.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Server;
+use crate::net::names;
 
 /// One word of `server_name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Name {
     /// As written, for logs and `$server_name`; `.x` without its dot.
     pub text: String,
-    form: Form,
-}
-
-/// Names are kept in lower case, those with a star without it but with the dot beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Form {
-    Exact(Vec<u8>),
-    /// `*.x` as `.x`
-    Tail(Vec<u8>),
-    /// `.x`: `x` and all below it.
-    Domain(Vec<u8>),
-    /// `x.*` as `x.`
-    Head(Vec<u8>),
+    meaning: names::Name,
 }
 
 impl Name {
     /// The name of a server that has none: that of requests without a host.
     pub(super) fn nameless() -> Self {
-        Name { text: String::new(), form: Form::Exact(Vec::new()) }
+        Name { text: String::new(), meaning: names::Name::Exact(Vec::new()) }
     }
 
     /// Reads one word.
@@ -36,26 +24,13 @@ impl Name {
     /// # Errors
     /// The message for the operator.
     pub(super) fn parse(word: &str) -> Result<Self, String> {
-        if word.starts_with('~') {
-            return Err(format!("the regular expression \"{word}\" in \"server_name\" is not offered by weir yet"));
-        }
-        let lower = match word {
-            "$hostname" => crate::log::hostname().into_bytes(),
-            _ => word.to_ascii_lowercase().into_bytes(),
+        let text = if word == "$hostname" { crate::log::hostname() } else { word.to_owned() };
+        let meaning = names::Name::parse(&text)?;
+        let text = match meaning {
+            names::Name::Domain(_) => text[1..].to_owned(),
+            _ => text,
         };
-        let form = match lower.as_slice() {
-            [b'*', tail @ ..] if tail.len() > 1 && tail[0] == b'.' => Form::Tail(tail.to_vec()),
-            [head @ .., b'*'] if head.len() > 1 && head.ends_with(b".") => Form::Head(head.to_vec()),
-            [b'*', ..] | [.., b'*'] | [b'.'] => return Err(format!("server name \"{word}\" is invalid")),
-            [b'.', ..] => Form::Domain(lower),
-            _ => Form::Exact(lower),
-        };
-        let text = match form {
-            Form::Domain(_) => word[1..].to_owned(),
-            _ if word == "$hostname" => crate::log::hostname(),
-            _ => word.to_owned(),
-        };
-        Ok(Name { text, form })
+        Ok(Name { text, meaning })
     }
 }
 
@@ -64,11 +39,7 @@ impl Name {
 pub(super) struct Names {
     /// Gets the requests that no name takes.
     pub default: Rc<Server>,
-    exact: HashMap<Vec<u8>, Rc<Server>>,
-    /// By what the name ends with.
-    tails: HashMap<Vec<u8>, Rc<Server>>,
-    /// By what the name begins with.
-    heads: HashMap<Vec<u8>, Rc<Server>>,
+    others: names::Names<Rc<Server>>,
 }
 
 /// The name is another server's already.
@@ -77,7 +48,7 @@ pub(super) struct Conflict;
 
 impl Names {
     pub(super) fn new(default: Rc<Server>) -> Self {
-        Names { default, exact: HashMap::new(), tails: HashMap::new(), heads: HashMap::new() }
+        Names { default, others: names::Names::default() }
     }
 
     /// Adds a name of a server; the first server of a name keeps it.
@@ -85,42 +56,12 @@ impl Names {
     /// # Errors
     /// Another server has it.
     pub(super) fn add(&mut self, name: &Name, server: &Rc<Server>) -> Result<(), Conflict> {
-        let put = |map: &mut HashMap<Vec<u8>, Rc<Server>>, key: &[u8]| match map.get(key) {
-            Some(_) => Err(Conflict),
-            None => {
-                map.insert(key.to_vec(), server.clone());
-                Ok(())
-            }
-        };
-        match &name.form {
-            Form::Exact(exact) => put(&mut self.exact, exact),
-            Form::Tail(tail) => put(&mut self.tails, tail),
-            Form::Head(head) => put(&mut self.heads, head),
-            Form::Domain(domain) => {
-                let exact = put(&mut self.exact, &domain[1..]);
-                put(&mut self.tails, domain).and(exact)
-            }
-        }
+        if self.others.add(&name.meaning, server) { Ok(()) } else { Err(Conflict) }
     }
 
-    /// The server for a host in lower case, empty where the request names none: the exact name, else the longest `*.x`, else the
-    /// longest `x.*`, else the default.
+    /// The server for a host in lower case, empty where the request names none.
     pub(super) fn find(&self, host: &[u8]) -> &Rc<Server> {
-        if let Some(server) = self.exact.get(host) {
-            return server;
-        }
-        let dots = || (0..host.len()).filter(|at| host[*at] == b'.');
-        if !self.tails.is_empty()
-            && let Some(server) = dots().filter(|at| *at > 0).find_map(|at| self.tails.get(&host[at..]))
-        {
-            return server;
-        }
-        if !self.heads.is_empty()
-            && let Some(server) = dots().rev().find_map(|at| self.heads.get(&host[..=at]))
-        {
-            return server;
-        }
-        &self.default
+        self.others.find(host).unwrap_or(&self.default)
     }
 }
 

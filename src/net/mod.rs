@@ -6,6 +6,7 @@ pub mod access;
 pub mod address;
 pub mod connection;
 pub mod listener;
+pub mod names;
 pub mod proxy_protocol;
 mod tls;
 

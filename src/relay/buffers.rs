@@ -49,7 +49,27 @@ impl Buffers {
             && self.pool.len() < POOLED
         {
             buffer.clear();
-            self.pool.push(buffer);
+            // One that has held more than reads bring (a large head) would hold on to its memory.
+            if !buffer.try_reclaim(2 * Self::SCRATCH + 1) {
+                self.pool.push(buffer);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Buf;
+
+    #[test]
+    fn large_buffers_are_not_pooled() {
+        for (size, pooled) in [(10, 1), (Buffers::SCRATCH, 1), (4 * Buffers::SCRATCH, 0)] {
+            let mut buffers = Buffers::default();
+            let mut buffer = BytesMut::from(vec![0; size].as_slice());
+            buffer.advance(size);
+            buffers.put(Some(buffer));
+            assert_eq!(buffers.pool.len(), pooled, "{size}");
         }
     }
 }

@@ -189,9 +189,52 @@ impl Relay {
         }
     }
 
+    /// Reads at most `most` bytes from the client, to be looked at before it is known whom they are for; [`Relay::ahead`] has them all.
+    /// As a connection's `recv`.
+    ///
+    /// # Errors
+    /// What recv(2) says.
+    pub fn read_ahead(
+        &mut self,
+        client: &Connection,
+        most: usize,
+        reactor: &mut Reactor,
+        buffers: &mut Buffers,
+    ) -> io::Result<Option<usize>> {
+        let Some(count) = client.recv(reactor, buffers.scratch(most))? else { return Ok(None) };
+        let flow = &mut self.flows[Side::Client as usize];
+        match &mut flow.kept {
+            Some(kept) => kept.extend_from_slice(buffers.scratch(count)),
+            None if count > 0 => flow.kept = Some(buffers.keep(0..count)),
+            None => {}
+        }
+        flow.received += count as u64;
+        Ok(Some(count))
+    }
+
+    /// What has been read ahead. The upstream gets it first.
+    pub fn ahead(&self) -> &[u8] {
+        self.flows[Side::Client as usize].kept.as_deref().unwrap_or_default()
+    }
+
+    /// The upstream is there: times count from now on, reads begin with `buffer` bytes as in [`Relay::new`].
+    pub fn start(&mut self, buffer: usize, now: Instant) {
+        let Flow { kept, received, .. } = std::mem::take(&mut self.flows[Side::Client as usize]);
+        *self = Relay::new(buffer, now);
+        self.stalled = kept.is_some().then_some(now);
+        let flow = &mut self.flows[Side::Client as usize];
+        (flow.kept, flow.received) = (kept, received);
+    }
+
     /// What the upstream is to get before the client's first byte.
     pub fn precede(&mut self, bytes: &[u8], buffers: &mut Buffers, now: Instant) {
-        self.flows[Side::Client as usize].kept = Some(buffers.keep_copy(bytes));
+        let flow = &mut self.flows[Side::Client as usize];
+        let mut first = buffers.keep_copy(bytes);
+        if let Some(ahead) = flow.kept.take() {
+            first.extend_from_slice(&ahead);
+            buffers.put(Some(ahead));
+        }
+        flow.kept = Some(first);
         self.stalled = Some(now);
     }
 

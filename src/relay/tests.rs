@@ -45,3 +45,35 @@ fn what_precedes_the_client_comes_first_however_short_the_writes() {
     assert!(received.starts_with(&first) && received.ends_with(b"client"));
     assert_eq!((relay.received(Side::Client), relay.sent(Side::Upstream)), (6, count as u64));
 }
+
+#[test]
+fn what_was_read_ahead_comes_behind_what_precedes_it() {
+    let mut reactor = Reactor::new().unwrap();
+    let mut buffers = Buffers::default();
+    let (mut outer_client, client) = UnixStream::pair().unwrap();
+    let (mut outer_upstream, upstream) = UnixStream::pair().unwrap();
+    let client = watched(client, &mut reactor, Side::Client);
+    let upstream = watched(upstream, &mut reactor, Side::Upstream);
+    let mut relay = Relay::new(4096, reactor.now());
+    assert_eq!(relay.read_ahead(&client, 5, &mut reactor, &mut buffers).unwrap(), None);
+    outer_client.write_all(b"ahead, and the rest").unwrap();
+    for (most, ahead) in [(3, "ahe"), (2, "ahead")] {
+        assert_eq!(relay.read_ahead(&client, most, &mut reactor, &mut buffers).unwrap(), Some(most));
+        assert_eq!(relay.ahead(), ahead.as_bytes());
+    }
+    relay.start(4096, reactor.now());
+    relay.precede(b"first, ", &mut buffers, reactor.now());
+    let ends = Ends { client: &client, upstream: &upstream };
+    let mut received = [0; 26];
+    for _ in 0..2 {
+        reactor.wait(Some(Duration::ZERO)).unwrap();
+        while let Some(Event::Ready(_)) = reactor.next() {
+            relay.ready(Side::Client, ends, &mut reactor, &mut buffers, |fault| panic!("{fault:?}"));
+        }
+    }
+    outer_upstream.set_nonblocking(true).unwrap();
+    outer_upstream.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"first, ahead, and the rest");
+    assert_eq!((relay.received(Side::Client), relay.sent(Side::Upstream)), (19, 26));
+    assert!(!relay.waiting());
+}

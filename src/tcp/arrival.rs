@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use socket2::Socket;
 
+use super::listen::Route;
 use super::variables::{Attempts, Values};
 use super::{Server, access_log};
 use crate::context::{Context, Epoch};
@@ -36,18 +37,15 @@ pub(super) struct Arrival {
     /// Seconds since 1970.
     pub accepted: i64,
     pub began: Instant,
-    /// The listening address as configured.
-    pub listen: Rc<str>,
+    /// The listening address it has come to.
+    pub route: Rc<Route>,
+    /// The route's default server, until the client names another.
     pub server: Rc<Server>,
     /// The configuration it came under.
     pub epoch: Epoch,
     /// One of `debug_connection`'s clients.
     pub debug: bool,
-    /// It speaks TLS.
-    pub tls: bool,
-    /// It begins with a header of the PROXY protocol.
-    pub proxy_protocol: bool,
-    /// What that said.
+    /// What its header of the PROXY protocol said.
     pub announced: Option<Box<Endpoints>>,
 }
 
@@ -63,7 +61,7 @@ impl fmt::Display for While<'_> {
         if !self.action.is_empty() {
             write!(f, " while {}", self.action)?;
         }
-        write!(f, ", client: {}, server: {}", self.arrival.client.host(), self.arrival.listen)?;
+        write!(f, ", client: {}, server: {}", self.arrival.client.host(), self.arrival.route.name)?;
         match self.upstream {
             Some(upstream) => write!(f, ", upstream: \"{upstream}\""),
             None => Ok(()),
@@ -132,7 +130,13 @@ impl Arrival {
     /// The client is let in.
     pub(super) fn greeted(&self) {
         if self.debug || enabled(Level::Info) {
-            self.log(Level::Info, None, "", None, format_args!("client {} connected to {}", self.client, self.listen));
+            self.log(
+                Level::Info,
+                None,
+                "",
+                None,
+                format_args!("client {} connected to {}", self.client, self.route.name),
+            );
         }
     }
 
@@ -159,7 +163,7 @@ impl Arrival {
                 continue;
             }
             let line = match &entry.format {
-                None => access_log::line(values, &self.listen, self.accepted),
+                None => access_log::line(values, &self.route.name, self.accepted),
                 Some(format) => {
                     let mut line = values.fill(format);
                     line.push(b'\n');

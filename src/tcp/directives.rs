@@ -1,8 +1,9 @@
 //! The directives of `tcp {}` and of the `server {}` in it.
 
-use super::level::{Builder, Level, Pass};
+use super::level::{Builder, DEFAULT_PORT, Level, Pass, ServerName};
 use super::variables::{self, Variable};
-use super::{listen, ssl_directives};
+use super::websocket::Protocol;
+use super::{listen, ssl_directives, websocket};
 use crate::conf::loader::Warning;
 use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row};
 use crate::log::directive;
@@ -46,9 +47,9 @@ pub(super) const fn repeated(row: Row) -> Row {
 }
 
 /// All that may stand in `tcp {}` and `server {}`.
-static TABLES: &[&[Directive<Level>]] = &[TABLE, ssl_directives::TABLE];
+static TABLES: &[&[Directive<Level>]] = &[TABLE, websocket::TABLE, ssl_directives::TABLE];
 
-/// The table of `tcp {}` and `server {}`, without `ssl*`.
+/// The table of `tcp {}` and `server {}`, without `websocket_*` and `ssl*`.
 pub static TABLE: &[Directive<Level>] = &[
     Directive {
         row: block_row(
@@ -84,6 +85,7 @@ pub static TABLE: &[Directive<Level>] = &[
         set: |level, call| {
             let mut server = Level::default();
             call.apply_all(TABLES, &mut server)?;
+            websocket::check(&server)?;
             level.servers.push((server, call.node.end.clone()));
             Ok(())
         },
@@ -108,9 +110,9 @@ pub static TABLE: &[Directive<Level>] = &[
             "protocol",
             S,
             Arity::Exactly(1),
+            "tcp_generic | tcp_websocket",
             "tcp_generic",
-            "tcp_generic",
-            "What the sessions speak: `tcp_generic` passes bytes on as they come.",
+            "What the sessions speak. `tcp_generic` passes bytes on as they come. `tcp_websocket` first waits, for `timeout` at most, for the head of the HTTP request that a websocket begins with; its `Host` chooses among the servers of the address by `server_name`, its path among their `websocket_pass`. Then it is passed on as it came, like all that follows. A head that is faulty, or larger than eight times `websocket_buffer`, ends the session.",
         ),
         set: set_protocol,
     },
@@ -121,9 +123,12 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::Exactly(1),
             "name",
             "-",
-            "The server's name. Accepted; plain tcp sessions carry no name to choose by.",
+            "The server's name: the host of the requests that it gets, of those that come to an address where the server that would get them otherwise is one of `protocol tcp_websocket` too. `*.x`, `x.*` and `.x` (`x` and `*.x`) stand for many. The whole name counts most, then the longest `*.x`, then the longest `x.*`. Of no meaning with `protocol tcp_generic`, whose sessions carry no name.",
         ),
-        set: accept,
+        set: |level, call| {
+            level.name = Some(ServerName::of(call, 1)?);
+            Ok(())
+        },
     },
     Directive {
         row: repeated(row(
@@ -132,9 +137,14 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::AtLeast(1),
             "name ...",
             "-",
-            "More names of the server. Accepted as `server_name` is.",
+            "More names of the server, as `server_name`.",
         )),
-        set: accept,
+        set: |level, call| {
+            for i in 1..=call.count() {
+                level.more_names.push(ServerName::of(call, i)?);
+            }
+            Ok(())
+        },
     },
     Directive {
         row: block_row(
@@ -311,7 +321,7 @@ pub static TABLE: &[Directive<Level>] = &[
         ),
         set: |level, call| {
             let target = call.text(1)?.to_owned();
-            level.proxy_pass = Some(Pass { target, place: call.node.place.clone() });
+            level.proxy_pass = Some(Pass { target, port: DEFAULT_PORT, place: call.node.place.clone() });
             Ok(())
         },
     },
@@ -329,7 +339,7 @@ pub static TABLE: &[Directive<Level>] = &[
             if size == 0 {
                 return Err(call.invalid());
             }
-            level.buffer = Some(size);
+            level.proxy.buffer = Some(size);
             Ok(())
         },
     },
@@ -343,7 +353,7 @@ pub static TABLE: &[Directive<Level>] = &[
             "How long a server may take to accept a connection before the next one is tried.",
         ),
         set: |level, call| {
-            level.connect_timeout = Some(call.time()?);
+            level.proxy.connect_timeout = Some(call.time()?);
             Ok(())
         },
     },
@@ -357,7 +367,7 @@ pub static TABLE: &[Directive<Level>] = &[
             "Ends a session when no byte has moved to or from the server for so long.",
         ),
         set: |level, call| {
-            level.read_timeout = Some(call.time()?);
+            level.proxy.read_timeout = Some(call.time()?);
             Ok(())
         },
     },
@@ -371,7 +381,7 @@ pub static TABLE: &[Directive<Level>] = &[
             "Ends a session when bytes wait for the server and it has taken none for so long.",
         ),
         set: |level, call| {
-            level.send_timeout = Some(call.time()?);
+            level.proxy.send_timeout = Some(call.time()?);
             Ok(())
         },
     },
@@ -428,12 +438,13 @@ fn set_upstream(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     Ok(())
 }
 
-fn set_protocol(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    match call.text(1)? {
-        "tcp_generic" => Ok(()),
-        "tcp_websocket" => Err(call.error("the \"tcp_websocket\" protocol is not offered by weir yet")),
-        other => Err(call.error(format!("unknown protocol \"{other}\""))),
-    }
+fn set_protocol(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    level.protocol = match call.text(1)? {
+        "tcp_generic" => Protocol::Generic,
+        "tcp_websocket" => Protocol::Websocket,
+        other => return Err(call.error(format!("unknown protocol \"{other}\""))),
+    };
+    Ok(())
 }
 
 fn set_resolver(level: &mut Level, call: &mut Call<'_>) -> Result<()> {

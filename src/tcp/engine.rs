@@ -147,12 +147,10 @@ impl Engine {
             number: cx.connections.number(),
             accepted: clock::unix_seconds(),
             began: cx.reactor.now(),
-            listen: route.name.clone(),
+            route: route.clone(),
             server: server.clone(),
-            tls: route.tls,
             epoch,
             debug: cx.debugged.iter().any(|named| named.covers(&client)),
-            proxy_protocol: route.proxy_protocol,
             announced: None,
             client,
         };
@@ -238,9 +236,12 @@ impl Engine {
         step: impl FnOnce(&mut Session, &mut Context, Option<&mut Balancer>) -> Verdict,
     ) {
         let Some(Slot::Session(session)) = self.slots.get_mut(id as usize) else { return };
-        let balancer = balancer(&mut self.serving, session);
-        match step(session, cx, balancer) {
-            Verdict::GoesOn => {}
+        let mut verdict = step(session, cx, balancer(&mut self.serving, session));
+        if verdict == Verdict::Chosen {
+            verdict = session.serve(cx, balancer(&mut self.serving, session));
+        }
+        match verdict {
+            Verdict::GoesOn | Verdict::Chosen => {}
             Verdict::Over => self.end(cx, id, None),
             Verdict::Linger(side) => self.end(cx, id, Some(side)),
         }

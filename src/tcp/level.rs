@@ -7,20 +7,23 @@ use std::time::Duration;
 
 use super::listen;
 use super::variables::{Text, Variable};
+use super::websocket::{Destination, Destinations, Protocol, Secured, WebsocketPass};
 use super::{Config, Content, Server};
-use crate::conf::{Error, Place, Result};
+use crate::conf::loader::Warning;
+use crate::conf::{Call, Error, Place, Result};
 use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
 use crate::net::access::{Match, Rule};
-use crate::net::address;
+use crate::net::names::Name;
 use crate::net::proxy_protocol::Version;
+use crate::net::{address, reasons};
 use crate::relay::Timeouts;
 use crate::resolver;
 use crate::tls;
 use crate::upstream::{Group, Peer};
 
 /// The port of a server that names none.
-const DEFAULT_PORT: u16 = 80;
+pub(super) const DEFAULT_PORT: u16 = 80;
 /// What the timeouts are when nothing is said.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same for the header of the PROXY protocol, as in nginx's stream module.
@@ -30,13 +33,13 @@ const DEFAULT_PROXY_PROTOCOL_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct Level {
     pub(super) timeout: Option<Duration>,
-    pub(super) connect_timeout: Option<Duration>,
-    pub(super) read_timeout: Option<Duration>,
-    pub(super) send_timeout: Option<Duration>,
+    /// `proxy_*`
+    pub(super) proxy: Relaying,
+    /// `websocket_*`
+    pub(super) websocket: Relaying,
     /// `None` for `off` too.
     pub(super) resolver: Option<resolver::Settings>,
     pub(super) resolver_timeout: Option<Duration>,
-    pub(super) buffer: Option<usize>,
     pub(super) nodelay: Option<bool>,
     pub(super) keepalive: Option<bool>,
     pub(super) rules: Option<Vec<Rule>>,
@@ -46,8 +49,13 @@ pub struct Level {
     pub(super) proxy_protocol: Option<Option<Version>>,
     pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
     pub(super) proxy_pass: Option<Pass>,
+    /// Empty where the level says nothing.
+    pub(super) websocket_passes: Vec<WebsocketPass>,
+    pub(super) name: Option<ServerName>,
     pub(super) ssl: tls::Settings,
     /// Of a `server {}` only.
+    pub(super) protocol: Protocol,
+    pub(super) more_names: Vec<ServerName>,
     pub(super) returns: Option<Text>,
     pub(super) listens: Vec<listen::Directive>,
     /// Of `tcp {}` only, each with the place of its end.
@@ -56,10 +64,52 @@ pub struct Level {
     pub(super) formats: Formats<Variable>,
 }
 
-/// `proxy_pass`, not resolved yet: the group it may name can stand below it.
+/// How bytes are passed on, by `proxy_*` or by `websocket_*`.
+#[derive(Debug, Default)]
+pub(super) struct Relaying {
+    pub connect_timeout: Option<Duration>,
+    pub read_timeout: Option<Duration>,
+    pub send_timeout: Option<Duration>,
+    pub buffer: Option<usize>,
+}
+
+impl Relaying {
+    fn or(&self, main: &Relaying) -> Relaying {
+        Relaying {
+            connect_timeout: self.connect_timeout.or(main.connect_timeout),
+            read_timeout: self.read_timeout.or(main.read_timeout),
+            send_timeout: self.send_timeout.or(main.send_timeout),
+            buffer: self.buffer.or(main.buffer),
+        }
+    }
+}
+
+/// A word of `server_name`. What it means is asked only where it counts.
+#[derive(Clone, Debug)]
+pub(super) struct ServerName {
+    word: String,
+    place: Place,
+}
+
+impl ServerName {
+    /// Argument `i`, counted from 1.
+    pub(super) fn of(call: &Call<'_>, i: usize) -> Result<Self> {
+        Ok(ServerName { word: call.text(i)?.to_owned(), place: call.node.place.clone() })
+    }
+
+    /// The word and its meaning.
+    fn parse(&self) -> Result<(String, Name)> {
+        let name = Name::parse(&self.word).map_err(|message| Error::at(&self.place, message))?;
+        Ok((self.word.clone(), name))
+    }
+}
+
+/// `proxy_pass` or `websocket_pass`, not resolved yet: the group it may name can stand below it.
 #[derive(Clone, Debug)]
 pub(super) struct Pass {
     pub target: String,
+    /// The port of a host that names none.
+    pub port: u16,
     pub place: Place,
 }
 
@@ -73,8 +123,8 @@ pub struct Builder {
 pub struct Built {
     /// The blocks as the worker needs them.
     pub config: Rc<Config>,
-    /// The ends of servers that have neither `proxy_pass` nor `return`, for a warning.
-    pub idle: Vec<Place>,
+    /// What the operator should know.
+    pub warnings: Vec<Warning>,
 }
 
 impl Builder {
@@ -84,7 +134,8 @@ impl Builder {
     /// # Errors
     /// What can be seen only in the whole: unknown hosts, conflicting `listen` directives, servers without one.
     pub fn build(self, default_log: PathBuf, logs: &mut AccessLogs, tls: &mut tls::Shared) -> Result<Built> {
-        let mut assembly = Assembly { groups: Vec::new(), logs, default_log, tls, idle: Vec::new() };
+        let mut assembly =
+            Assembly { groups: Vec::new(), logs, default_log, tls, tls_client: None, warnings: Vec::new() };
         let mut servers = Vec::new();
         for mut block in self.blocks {
             let first = assembly.groups.len();
@@ -105,7 +156,8 @@ impl Builder {
             }
             let named = first..assembly.groups.len();
             // Faults show even where every server says something else.
-            if let Some(pass) = &block.proxy_pass {
+            let websocket_passes = block.websocket_passes.iter().map(|websocket| &websocket.pass);
+            for pass in block.proxy_pass.iter().chain(websocket_passes) {
                 assembly.group(pass, named.clone())?;
             }
             for log in block.access_logs.iter().flatten() {
@@ -119,8 +171,9 @@ impl Builder {
                 servers.push((Rc::new(assembly.server(&block, server, &listens, end, named.clone())?), listens));
             }
         }
-        let config = Config { listens: listen::build(&servers)?, groups: assembly.groups };
-        Ok(Built { config: Rc::new(config), idle: assembly.idle })
+        let listens = listen::build(&servers, &mut assembly.warnings)?;
+        let config = Config { listens, groups: assembly.groups };
+        Ok(Built { config: Rc::new(config), warnings: assembly.warnings })
     }
 }
 
@@ -130,7 +183,9 @@ struct Assembly<'a> {
     logs: &'a mut AccessLogs,
     default_log: PathBuf,
     tls: &'a mut tls::Shared,
-    idle: Vec<Place>,
+    /// What connections to `wss://` servers are made from, once there is one.
+    tls_client: Option<tls::Client>,
+    warnings: Vec<Warning>,
 }
 
 impl Assembly<'_> {
@@ -144,25 +199,35 @@ impl Assembly<'_> {
         named: Range<usize>,
     ) -> Result<Server> {
         let tls_listen = listens.iter().find(|listen| listen.ssl).map(|listen| &listen.place);
-        let time = |own: Option<Duration>, main: Option<Duration>| own.or(main).unwrap_or(DEFAULT_TIMEOUT);
         let access_logs = self.access_logs(main, &own)?;
         let ssl = own.ssl.or(&main.ssl);
-        let content = match (own.returns, own.proxy_pass.or_else(|| main.proxy_pass.clone())) {
-            (Some(text), _) => Content::Return(text),
-            (None, Some(pass)) => Content::Proxy(self.group(&pass, named)?),
-            (None, None) => {
-                self.idle.push(end);
-                Content::None
+        let protocol = own.protocol;
+        let (relaying, names) = match protocol {
+            Protocol::Generic => (own.proxy.or(&main.proxy), Vec::new()),
+            Protocol::Websocket => {
+                let names = own.name.as_ref().or(main.name.as_ref()).into_iter().chain(&own.more_names);
+                (own.websocket.or(&main.websocket), names.map(ServerName::parse).collect::<Result<_>>()?)
             }
+        };
+        let content = match (own.returns, protocol) {
+            (Some(text), _) => Content::Return(text),
+            (None, Protocol::Generic) => match own.proxy_pass.as_ref().or(main.proxy_pass.as_ref()) {
+                Some(pass) => Content::Proxy(self.group(pass, named)?),
+                None => self.idle("proxy_pass", end),
+            },
+            (None, Protocol::Websocket) => match (&own.websocket_passes[..], &main.websocket_passes[..]) {
+                ([], []) => self.idle("websocket_pass", end),
+                ([], passes) | (passes, _) => self.websocket(passes, named)?,
+            },
         };
         Ok(Server {
             timeouts: Timeouts {
-                client: time(own.timeout, main.timeout),
-                upstream_read: time(own.read_timeout, main.read_timeout),
-                upstream_send: time(own.send_timeout, main.send_timeout),
+                client: own.timeout.or(main.timeout).unwrap_or(DEFAULT_TIMEOUT),
+                upstream_read: relaying.read_timeout.unwrap_or(DEFAULT_TIMEOUT),
+                upstream_send: relaying.send_timeout.unwrap_or(DEFAULT_TIMEOUT),
             },
-            connect_timeout: time(own.connect_timeout, main.connect_timeout),
-            buffer: own.buffer.or(main.buffer).unwrap_or_else(page_size),
+            connect_timeout: relaying.connect_timeout.unwrap_or(DEFAULT_TIMEOUT),
+            buffer: relaying.buffer.unwrap_or_else(page_size),
             nodelay: own.nodelay.or(main.nodelay).unwrap_or(true),
             keepalive: own.keepalive.or(main.keepalive).unwrap_or(false),
             rules: own.rules.or_else(|| main.rules.clone()).unwrap_or_default(),
@@ -175,6 +240,8 @@ impl Assembly<'_> {
             access_logs,
             tls: tls::Server::build(&ssl, tls_listen, self.tls)?,
             ssl: ssl.is_on(),
+            protocol,
+            names,
             content,
         })
     }
@@ -188,9 +255,39 @@ impl Assembly<'_> {
         said.iter().map(|log| log.settle(&main.formats, self.logs)).collect()
     }
 
-    /// The group that a `proxy_pass` means: one of the `named`, or one made of the addresses of a host.
+    /// A server that has nothing to do for its clients.
+    fn idle(&mut self, pass: &str, end: Place) -> Content {
+        let message = format!("no \"{pass}\" or \"return\" is defined for server");
+        self.warnings.push(Warning { message, place: Some(end) });
+        Content::None
+    }
+
+    fn websocket(&mut self, passes: &[WebsocketPass], named: Range<usize>) -> Result<Content> {
+        let mut all = Vec::new();
+        for websocket in passes {
+            let group = self.group(&websocket.pass, named.clone())?;
+            let tls = if websocket.tls { Some(self.secured(websocket)?) } else { None };
+            all.push((websocket.path.clone(), Destination { group, tls }));
+        }
+        Ok(Content::Websocket(Destinations::new(all)))
+    }
+
+    /// TLS for a `wss://` server.
+    fn secured(&mut self, websocket: &WebsocketPass) -> Result<Secured> {
+        let failed = |call: &'static str| {
+            move |why| Error::at(&websocket.pass.place, format!("{call} failed (SSL: {})", reasons(&why)))
+        };
+        let client = match self.tls_client.take() {
+            Some(client) => client,
+            None => tls::Client::new().map_err(failed("SSL_CTX_new()"))?,
+        };
+        self.tls_client = Some(client.clone());
+        Secured::new(client, websocket.host()).map_err(failed("SSL_set_tlsext_host_name()"))
+    }
+
+    /// The group that a pass means: one of the `named`, or one made of the addresses of a host.
     fn group(&mut self, pass: &Pass, named: Range<usize>) -> Result<usize> {
-        let Pass { target, place } = pass;
+        let Pass { target, port, place } = pass;
         let fault = |message: String| Error::at(place, message);
         let host = target.split(':').next().unwrap_or_default();
         let by_name = |groups: &[Rc<Group>], name: &str| groups.iter().position(|group| group.name == name);
@@ -202,13 +299,19 @@ impl Assembly<'_> {
         {
             return Err(fault(format!("upstream \"{host}\" may not have port {port}")));
         }
-        if let Some(found) = by_name(&self.groups[named.end..], target) {
+        let without_port = address::explicit_port(target).is_none() && !target.starts_with("unix:");
+        let name = match *port {
+            // Beside one of the same host on the usual port.
+            port if port != DEFAULT_PORT && without_port => format!("{target}:{port}"),
+            _ => target.clone(),
+        };
+        if let Some(found) = by_name(&self.groups[named.end..], &name) {
             return Ok(named.end + found);
         }
         let addresses =
-            address::resolve(target, DEFAULT_PORT).map_err(|why| fault(format!("{why} in upstream \"{target}\"")))?;
+            address::resolve(target, *port).map_err(|why| fault(format!("{why} in upstream \"{target}\"")))?;
         let peers: Vec<Peer> = addresses.into_iter().map(Peer::new).collect();
-        self.groups.push(Rc::new(Group::new(target, peers)));
+        self.groups.push(Rc::new(Group::new(&name, peers)));
         Ok(self.groups.len() - 1)
     }
 }

@@ -3,7 +3,10 @@
 use std::rc::Rc;
 
 use super::Server;
+use super::websocket::Protocol;
+use crate::conf::loader::Warning;
 use crate::conf::{Call, Error, Place, Result};
+use crate::net::names::Names;
 use crate::net::{Address, ListenOptions, address};
 
 /// The length of the kernel's queue, nginx's default.
@@ -76,11 +79,11 @@ pub struct Listen {
     /// What the socket must be like.
     pub options: ListenOptions,
     /// By local address: exact ones first, the socket's own last.
-    routes: Vec<Route>,
+    routes: Vec<Rc<Route>>,
 }
 
-/// The server that gets the sessions of one address.
-#[derive(Clone, Debug)]
+/// One address, and the server that gets its sessions.
+#[derive(Debug)]
 pub(super) struct Route {
     address: Address,
     /// The address as logs print it.
@@ -89,6 +92,8 @@ pub(super) struct Route {
     /// Whether clients speak TLS here; the server has what it takes.
     pub(super) tls: bool,
     pub(super) proxy_protocol: bool,
+    /// The websocket servers of the address, where its own is one too.
+    pub(super) names: Names<Rc<Server>>,
 }
 
 impl Listen {
@@ -98,7 +103,7 @@ impl Listen {
     }
 
     /// The server for a session, by the address that the client connected to.
-    pub(super) fn route(&self, local: Option<&Address>) -> &Route {
+    pub(super) fn route(&self, local: Option<&Address>) -> &Rc<Route> {
         let (own, exact) = self.routes.split_last().expect("a socket has the route of its own address");
         exact.iter().find(|route| Some(&route.address) == local).unwrap_or(own)
     }
@@ -115,13 +120,17 @@ struct Entry {
     default_set: bool,
     last_server: usize,
     server: Rc<Server>,
+    /// All servers of the address.
+    servers: Vec<Rc<Server>>,
     /// The first `listen ... ssl` of the address.
     ssl: Option<Place>,
 }
 
 /// Puts the directives of all servers together. The first server of an address gets its sessions, or the one marked `default`.
 /// An address without `bind` shares the socket of its port's wildcard address, where there is one.
-pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)]) -> Result<Vec<Listen>> {
+///
+/// What an operator should know is added to `warnings`.
+pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)], warnings: &mut Vec<Warning>) -> Result<Vec<Listen>> {
     let mut entries: Vec<Entry> = Vec::new();
     for (number, (server, directives)) in servers.iter().enumerate() {
         for directive in directives {
@@ -140,18 +149,21 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)]) -> Result<Vec<List
     let own_socket = |entry: &Entry| {
         entry.bind || entry.address.is_wildcard() || !entries.iter().any(|other| covers(&other.address, &entry.address))
     };
-    let route = |entry: &Entry| Route {
-        address: entry.address.clone(),
-        name: entry.address.to_string().into(),
-        server: entry.server.clone(),
-        tls: entry.server.ssl || entry.ssl.is_some(),
-        proxy_protocol: entry.proxy_protocol,
+    let mut route = |entry: &Entry| {
+        Rc::new(Route {
+            address: entry.address.clone(),
+            name: entry.address.to_string().into(),
+            server: entry.server.clone(),
+            tls: entry.server.ssl || entry.ssl.is_some(),
+            proxy_protocol: entry.proxy_protocol,
+            names: names(entry, warnings),
+        })
     };
     let listen = |socket: &Entry| {
-        let mut routes: Vec<Route> = entries
+        let mut routes: Vec<Rc<Route>> = entries
             .iter()
             .filter(|entry| !own_socket(entry) && covers(&socket.address, &entry.address))
-            .map(route)
+            .map(&mut route)
             .collect();
         routes.push(route(socket));
         Listen {
@@ -166,6 +178,22 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)]) -> Result<Vec<List
         }
     };
     Ok(entries.iter().filter(|entry| own_socket(entry)).map(listen).collect())
+}
+
+/// The names by which clients of an address can choose its servers. Only those can whose request is read, and only servers that expect one.
+fn names(entry: &Entry, warnings: &mut Vec<Warning>) -> Names<Rc<Server>> {
+    let mut names = Names::default();
+    if entry.server.protocol == Protocol::Websocket {
+        for server in entry.servers.iter().filter(|server| server.protocol == Protocol::Websocket) {
+            for (word, name) in &server.names {
+                if !names.add(name, server) {
+                    let message = format!("conflicting server name \"{word}\" on {}, ignored", entry.address);
+                    warnings.push(Warning { message, place: None });
+                }
+            }
+        }
+    }
+    names
 }
 
 /// Whether `wildcard` is the wildcard address of `address`'s family and port.
@@ -195,6 +223,7 @@ fn add(
             default_set: directive.default,
             last_server: number,
             server: server.clone(),
+            servers: vec![server.clone()],
             ssl: directive.ssl.then(|| directive.place.clone()),
         });
         return Ok(());
@@ -203,6 +232,7 @@ fn add(
         return fault("a duplicate listen");
     }
     entry.last_server = number;
+    entry.servers.push(server.clone());
     if directive.ssl && entry.ssl.is_none() {
         entry.ssl = Some(directive.place.clone());
     }

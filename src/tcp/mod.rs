@@ -4,18 +4,21 @@ mod access_log;
 mod arrival;
 pub mod directives;
 mod engine;
+pub mod head;
 mod level;
 mod linger;
 mod listen;
 mod session;
 mod ssl_directives;
 mod variables;
+mod websocket;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::log::directive::Entry;
 use crate::net::access::{Match, Rule};
+use crate::net::names::Name;
 use crate::net::proxy_protocol::Version;
 use crate::relay::Timeouts;
 use crate::tls;
@@ -25,6 +28,7 @@ pub use engine::Engine;
 pub use level::Builder;
 pub use listen::Listen;
 use variables::{Text, Variable};
+use websocket::{Destinations, Protocol};
 
 /// All `tcp {}` blocks of a configuration, inheritance settled.
 #[derive(Default)]
@@ -40,6 +44,7 @@ pub struct Config {
 pub struct Server {
     timeouts: Timeouts,
     connect_timeout: Duration,
+    /// How much is read at once at first; a websocket's head may have eight times as many bytes.
     buffer: usize,
     nodelay: bool,
     keepalive: bool,
@@ -55,6 +60,9 @@ pub struct Server {
     /// `ssl on`
     ssl: bool,
     access_logs: Vec<Entry<Variable>>,
+    protocol: Protocol,
+    /// Of a websocket server: its names as written, and what they mean.
+    names: Vec<(String, Name)>,
     content: Content,
 }
 
@@ -63,6 +71,8 @@ pub struct Server {
 enum Content {
     /// `proxy_pass`: the group's place in [`Config::groups`].
     Proxy(usize),
+    /// `websocket_pass`
+    Websocket(Destinations),
     /// `return`
     Return(Text),
     /// Neither: the session is closed.

@@ -1,18 +1,23 @@
 //! One session: a client, and what is done for it.
 //!
 //! ```text
-//! accepted ─▶ (Handshaking) ─▶ Connecting ─▶ Relaying ─▶ over     proxy_pass
+//! accepted ─▶ (Handshaking) ─▶ Connecting ─▶ Relaying ─▶ over                           proxy_pass
 //!                                  │  ▲ next peer
 //!                                  └──┘
-//! accepted ─▶ (Handshaking) ─▶ Sending ─▶ over                    return
+//! accepted ─▶ (Handshaking) ─▶ Head ─▶ Connecting ─▶ (Securing) ─▶ Relaying ─▶ over     websocket_pass
+//!                                         ▲                │
+//!                                         └── next peer ───┘
+//! accepted ─▶ (Handshaking) ─▶ Sending ─▶ over                                          return
 //! ```
 //!
 //! A client of a `listen ... proxy_protocol` begins with the phase `Header`. The order of what decides about a client is: header,
-//! TLS handshake, rules, content. (Without header and TLS the rules are looked at before there is a session.)
+//! TLS handshake, rules, content; a websocket's request may then name another server, whose rules are asked as well. (Without header and TLS the rules are looked at before there is a session.)
 //!
 //! A connection that may still hold bytes for its peer outlives its session: see [`super::linger`].
 
+mod connecting;
 mod handshake;
+mod head;
 mod header;
 
 use std::fmt;
@@ -21,11 +26,13 @@ use std::time::{Duration, Instant};
 
 use super::Content;
 use super::arrival::{Arrival, status};
+use super::head::Scan;
 use super::variables::{Agreed, Attempt, Attempts, Values};
+use super::websocket::Destination;
 use crate::context::{Context, Epoch};
 use crate::event::{Owner, TimerId};
 use crate::log::Level;
-use crate::net::{Address, Connection, TlsError, access, proxy_protocol};
+use crate::net::{Connection, TlsError, access};
 use crate::relay::{Due, Ends, Expired, Fault, Relay, Side};
 use crate::upstream::{Balancer, Tried};
 
@@ -33,6 +40,8 @@ use crate::upstream::{Balancer, Tried};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     GoesOn,
+    /// It is known now where it goes: [`Session::serve`] comes next, with the balancer of its group.
+    Chosen,
     /// Over; both connections can be closed.
     Over,
     /// Over; this side's socket may still hold bytes that its peer has not received.
@@ -50,8 +59,12 @@ enum Phase {
     Header,
     /// TLS is being agreed on with the client.
     Handshaking,
+    /// A websocket's request is being read.
+    Head(Box<Scan>),
     /// A peer is being connected to.
     Connecting,
+    /// TLS is being agreed on with the peer.
+    Securing,
     /// Bytes are passed between client and upstream.
     Relaying,
     /// `return`: the text is being sent.
@@ -62,6 +75,8 @@ pub(super) struct Session {
     pub arrival: Arrival,
     client: Connection,
     upstream: Option<Upstream>,
+    /// Which of the server's `websocket_pass` it goes by, once that is known.
+    destination: Option<u32>,
     /// The number of the last peer tried, and the names of those before it, for the access log.
     last_peer: Option<usize>,
     failed_peers: Vec<String>,
@@ -90,11 +105,12 @@ impl Session {
         now: Instant,
     ) -> Self {
         let relay = Relay::new(arrival.server.buffer, now);
-        let phase = if arrival.proxy_protocol { Phase::Header } else { Phase::Connecting };
+        let phase = if arrival.route.proxy_protocol { Phase::Header } else { Phase::Connecting };
         Session {
             arrival,
             client,
             upstream: None,
+            destination: None,
             last_peer: None,
             failed_peers: Vec::new(),
             none_chosen: false,
@@ -109,10 +125,19 @@ impl Session {
         }
     }
 
+    /// Where a websocket goes, once that is known.
+    fn destination(&self) -> Option<&Destination> {
+        match &self.arrival.server.content {
+            Content::Websocket(destinations) => destinations.get(self.destination?),
+            _ => None,
+        }
+    }
+
     /// The group this session chooses its peers from.
     pub(super) fn group(&self) -> Option<usize> {
-        match self.arrival.server.content {
-            Content::Proxy(group) => Some(group),
+        match &self.arrival.server.content {
+            Content::Proxy(group) => Some(*group),
+            Content::Websocket(_) => Some(self.destination()?.group),
             _ => None,
         }
     }
@@ -121,7 +146,7 @@ impl Session {
     pub(super) fn start(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         match self.phase {
             Phase::Header => self.await_header(cx),
-            _ if self.arrival.tls => self.begin_handshake(cx, balancer),
+            _ if self.arrival.route.tls => self.begin_handshake(cx, balancer),
             _ => self.serve(cx, balancer),
         }
     }
@@ -137,10 +162,11 @@ impl Session {
     }
 
     /// Begins to do what the server is for.
-    fn serve(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
+    pub(super) fn serve(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         let server = self.arrival.server.clone();
         match (&server.content, balancer) {
-            (Content::Proxy(_), Some(balancer)) => self.connect(cx, balancer),
+            (Content::Proxy(_) | Content::Websocket(_), Some(balancer)) => self.connect(cx, balancer),
+            (Content::Websocket(_), None) if self.destination.is_none() => self.await_head(cx),
             (Content::Return(text), _) => {
                 let local = || self.client.local_address();
                 let text = Values { tls: self.agreed(), ..self.arrival.values(cx, &local) }.fill(text);
@@ -155,93 +181,10 @@ impl Session {
         }
     }
 
-    /// Begins to connect to the next peer; over when none is left.
-    fn connect(&mut self, cx: &mut Context, balancer: &mut Balancer) -> Verdict {
-        const ACTION: &str = "connecting to upstream";
-        let now = cx.reactor.now();
-        while let Some(peer) = balancer.pick(&mut self.tried, &self.arrival.client, now) {
-            if let Some(before) = self.last_peer.replace(peer) {
-                self.failed_peers.push(balancer.peer(before).name.clone());
-            }
-            self.connect_began = self.milliseconds(cx);
-            let config = balancer.peer(peer);
-            if !cx.connections.take() {
-                let limit = cx.connections.limit;
-                let message = format_args!("{limit} worker_connections are not enough");
-                self.arrival.log(Level::Alert, None, ACTION, Some(&config.name), message);
-                balancer.release(peer);
-                return self.fail(status::INTERNAL_ERROR);
-            }
-            self.arrival.debug(format_args!("connect to {}", config.name));
-            match Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner) {
-                Ok(connection) => {
-                    self.upstream = Some(Upstream { connection, peer });
-                    cx.reactor.set_timer(self.timer, now + self.arrival.server.connect_timeout);
-                    return Verdict::GoesOn;
-                }
-                Err((call, error)) => {
-                    cx.connections.give_back();
-                    let name = Some(config.name.as_str());
-                    if call != "connect()" {
-                        // Ours is the fault, not the peer's: out of descriptors or memory.
-                        self.arrival.log(Level::Alert, Some(&error), ACTION, name, format_args!("{call} failed"));
-                        balancer.release(peer);
-                        return self.fail(status::INTERNAL_ERROR);
-                    }
-                    self.arrival.log(connect_level(&error), Some(&error), ACTION, name, format_args!("{call} failed"));
-                    self.peer_failed(cx, balancer, peer);
-                }
-            }
-        }
-        // Each that was tried has its own line.
-        if self.tried.is_empty() || self.tried.len() < balancer.present().filter(|(_, peer, _)| !peer.down).count() {
-            self.none_chosen = true;
-            let group = balancer.group().name.as_str();
-            self.arrival.log(Level::Error, None, ACTION, Some(group), format_args!("no live upstreams"));
-        }
-        self.fail(status::BAD_GATEWAY)
-    }
-
     /// Over, for this reason.
     fn fail(&mut self, status: u16) -> Verdict {
         self.fault = Some(status);
         Verdict::Over
-    }
-
-    fn peer_failed(&self, cx: &Context, balancer: &mut Balancer, peer: usize) {
-        if balancer.failed(peer, cx.reactor.now()) {
-            let name = balancer.peer(peer).name.as_str();
-            let message = format_args!("upstream server temporarily disabled");
-            self.arrival.log(Level::Warn, None, "connecting to upstream", Some(name), message);
-        }
-        balancer.release(peer);
-    }
-
-    /// The peer that is being connected to does not do: the next one.
-    fn try_next(&mut self, cx: &mut Context, balancer: &mut Balancer, error: &io::Error) -> Verdict {
-        if let Some(Upstream { connection, peer }) = self.upstream.take() {
-            connection.close(&mut cx.reactor);
-            cx.connections.give_back();
-            let name = Some(balancer.peer(peer).name.as_str());
-            const ACTION: &str = "connecting to upstream";
-            match error.kind() {
-                io::ErrorKind::UnexpectedEof => {
-                    let message = format_args!("upstream closed the connection before it was used");
-                    self.arrival.log(Level::Error, None, ACTION, name, message);
-                }
-                io::ErrorKind::TimedOut if error.raw_os_error().is_none() => {
-                    let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
-                    let message = format_args!("upstream timed out");
-                    self.arrival.log(Level::Error, Some(&timed_out), ACTION, name, message);
-                }
-                _ => {
-                    let message = format_args!("connect() failed");
-                    self.arrival.log(connect_level(error), Some(error), ACTION, name, message);
-                }
-            }
-            self.peer_failed(cx, balancer, peer);
-        }
-        self.connect(cx, balancer)
     }
 
     /// A connection has something to read or takes something.
@@ -249,65 +192,11 @@ impl Session {
         match (&mut self.phase, balancer) {
             (Phase::Header, balancer) => self.read_header(cx, balancer),
             (Phase::Handshaking, balancer) => self.handshake(cx, balancer),
-            (Phase::Connecting, Some(balancer)) => match (&self.upstream, side) {
-                (Some(upstream), Side::Upstream) if cx.reactor.writable(upstream.connection.source()) => {
-                    match upstream.connection.probe(&mut cx.reactor) {
-                        Ok(()) => self.connected(cx, balancer),
-                        Err(error) => self.try_next(cx, balancer, &error),
-                    }
-                }
-                (_, Side::Client) => self.client_left(cx),
-                _ => Verdict::GoesOn,
-            },
+            (Phase::Head(_), _) => self.read_head(cx),
+            (Phase::Connecting | Phase::Securing, Some(balancer)) => self.reach(side, cx, balancer),
             (Phase::Relaying, balancer) => self.relay(side, cx, balancer),
             (Phase::Sending { .. }, _) => self.send_text(cx),
-            (Phase::Connecting, None) => Verdict::Over,
-        }
-    }
-
-    /// Something came from the client while a peer is being connected to. What it sends waits in its socket; a client that
-    /// is gone without having sent anything needs no peer.
-    fn client_left(&self, cx: &mut Context) -> Verdict {
-        if !cx.reactor.closing(self.client.source()) {
-            return Verdict::GoesOn;
-        }
-        match self.client.probe(&mut cx.reactor) {
-            Ok(()) => Verdict::GoesOn,
-            Err(error) => {
-                let reset = Some(&error).filter(|error| error.raw_os_error().is_some());
-                let message = format_args!("client prematurely closed connection");
-                self.log(Level::Info, reset, "connecting to upstream", message);
-                Verdict::Over
-            }
-        }
-    }
-
-    fn connected(&mut self, cx: &mut Context, balancer: &mut Balancer) -> Verdict {
-        let Some(upstream) = &self.upstream else { return Verdict::Over };
-        balancer.succeeded(upstream.peer);
-        self.connected = Some(self.milliseconds(cx));
-        let server = &self.arrival.server;
-        if server.nodelay && balancer.peer(upstream.peer).address.port().is_some() {
-            // A peer that has reset the connection meanwhile is found out by the relay.
-            let _ = upstream.connection.set_nodelay(true);
-        }
-        let now = cx.reactor.now();
-        self.relay = Relay::new(server.buffer, now);
-        if let Some(version) = server.proxy_protocol {
-            let header = proxy_protocol::header(version, &self.arrival.client, &self.destination());
-            self.relay.precede(&header, &mut cx.buffers, now);
-        }
-        self.phase = Phase::Relaying;
-        cx.reactor.set_timer(self.timer, self.relay.wake(&server.timeouts, now));
-        self.relay(Side::Upstream, cx, Some(balancer))
-    }
-
-    /// Where the client connected to. Behind a Unix socket only the sender of a header knows.
-    fn destination(&self) -> Address {
-        match (self.client.local_address(), &self.arrival.announced) {
-            (Ok(local @ Address::Inet(_)), _) => local,
-            (_, Some(announced)) => Address::Inet(announced.destination),
-            _ => Address::Unix(Default::default()),
+            (Phase::Connecting | Phase::Securing, None) => Verdict::Over,
         }
     }
 
@@ -356,7 +245,9 @@ impl Session {
     /// The session's timer has run out: something is overdue, or only the timer is.
     pub(super) fn timer(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         match (&self.phase, balancer) {
-            (Phase::Connecting, Some(balancer)) => self.try_next(cx, balancer, &io::ErrorKind::TimedOut.into()),
+            (Phase::Connecting | Phase::Securing, Some(balancer)) => {
+                self.try_next(cx, balancer, &io::ErrorKind::TimedOut.into())
+            }
             (Phase::Relaying, balancer) => {
                 let Some(upstream) = &self.upstream else { return Verdict::Over };
                 let ends = Ends { client: &self.client, upstream: &upstream.connection };
@@ -379,12 +270,13 @@ impl Session {
             }
             (Phase::Header, _) => self.header_timed_out(),
             (Phase::Handshaking, _) => self.handshake_timed_out(),
+            (Phase::Head(_), _) => self.head_timed_out(),
             (Phase::Sending { .. }, _) => {
                 let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
                 self.log(Level::Info, Some(&error), "sending to client", format_args!("client timed out"));
                 Verdict::Over
             }
-            (Phase::Connecting, None) => Verdict::Over,
+            (Phase::Connecting | Phase::Securing, None) => Verdict::Over,
         }
     }
 
@@ -483,24 +375,6 @@ fn close_or_keep(connection: Connection, keep: bool, cx: &mut Context, kept: &mu
     } else {
         connection.close(&mut cx.reactor);
         cx.connections.give_back();
-    }
-}
-
-/// nginx's level for a connect that failed: what a peer or the network can do is an error, anything else is for the operator.
-fn connect_level(error: &io::Error) -> Level {
-    match error.raw_os_error() {
-        Some(
-            libc::ECONNREFUSED
-            | libc::ECONNRESET
-            | libc::ENETDOWN
-            | libc::ENETUNREACH
-            | libc::EHOSTDOWN
-            | libc::EHOSTUNREACH
-            | libc::ETIMEDOUT
-            | libc::EAGAIN
-            | libc::ENOENT,
-        ) => Level::Error,
-        _ => Level::Crit,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The server's side: an OpenSSL context made from what a configuration says.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(300);
 pub struct Server {
     context: SslContext,
     verify: Verify,
+    /// What clients' certificates are held against: the authorities, the CRL, the depth.
+    against: (Option<PathBuf>, Option<PathBuf>, Option<u32>),
 }
 
 impl fmt::Debug for Server {
@@ -82,7 +85,9 @@ impl Server {
         set_sessions(&mut builder, settings, shared)?;
         let id = session_context(&own, &authorities).map_err(failed("session id context"))?;
         builder.set_session_id_context(&id).map_err(failed("SSL_CTX_set_session_id_context()"))?;
-        Ok(Some(Server { context: builder.build(), verify }))
+        let path = |file: &Option<File>| file.as_ref().map(|file| file.path.clone());
+        let against = (path(&settings.client_certificate), path(&settings.crl), settings.verify_depth);
+        Ok(Some(Server { context: builder.build(), verify, against }))
     }
 
     /// A session that waits for a client's hello.
@@ -93,6 +98,11 @@ impl Server {
         let mut ssl = Ssl::new(&self.context)?;
         ssl.set_accept_state();
         Ok(ssl)
+    }
+
+    /// Whether a client that this server has let in by its certificate would be let in by `other` too.
+    pub fn judges_for(&self, other: &Server) -> bool {
+        other.verify == Verify::Off || (self.verify == other.verify && self.against == other.against)
     }
 
     /// Judges the client by its certificate, after the handshake.

@@ -85,7 +85,11 @@ fn every_directive_is_refused_where_it_does_not_belong() {
 
 #[test]
 fn every_directive_has_an_accepted_example() {
-    let examples = concat!(include_str!("config_accept.rs"), include_str!("tls/faults.rs"));
+    let examples = concat!(
+        include_str!("config_accept.rs"),
+        include_str!("tls/faults.rs"),
+        include_str!("websocket/configuration.rs")
+    );
     let missing: Vec<&str> = weir::config::rows()
         .into_iter()
         .map(|row| row.name)

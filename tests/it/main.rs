@@ -32,3 +32,4 @@ mod tcp_log;
 mod timeouts;
 mod tls;
 mod upgrade;
+mod websocket;

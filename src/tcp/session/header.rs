@@ -48,7 +48,7 @@ impl Session {
             return self.header_unreadable(error);
         }
         self.arrival.believe(cx);
-        if self.arrival.tls { self.begin_handshake(cx, balancer) } else { self.admit(cx, balancer) }
+        if self.arrival.route.tls { self.begin_handshake(cx, balancer) } else { self.admit(cx, balancer) }
     }
 
     pub(super) fn header_timed_out(&self) -> Verdict {

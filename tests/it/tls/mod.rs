@@ -1,6 +1,6 @@
 //! TLS, spoken with `openssl s_client`, curl, and clients of the test's own.
 
-mod certs;
+pub mod certs;
 mod client_certs;
 mod faults;
 mod resumption;
