@@ -276,7 +276,7 @@ impl Worker {
     /// Checks the peers that there are now.
     fn check_peers(&mut self) {
         self.cx.board = Rc::new(self.tcp.board());
-        self.checks.adopt(&mut self.cx.reactor, self.cx.board.clone(), self.slot, self.config.main.worker_processes);
+        self.checks.adopt(&mut self.cx.reactor, self.cx.board.clone(), self.slot, self.config.main.workers());
     }
 
     fn abandon(&mut self, event: Event) {
@@ -359,9 +359,10 @@ impl Worker {
         }
         self.draining = true;
         self.checks.stop(&mut self.cx.reactor);
-        // The queue of a listener that no other worker has dies with it.
+        // The queue of a listener that no other worker has dies with it; the kernel keeps one client more than it is told.
         for id in 0..self.listeners.len() {
-            self.accept_up_to(id, ACCEPT_TURN);
+            let backlog = self.config.listens[id].backlog as usize;
+            self.accept_up_to(id, ACCEPT_TURN.max(backlog + 1));
         }
         self.close_listeners();
         self.http.drain(&mut self.cx);

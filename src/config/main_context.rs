@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::unistd::{Group, Uid};
@@ -10,7 +10,8 @@ use nix::unistd::{Group, Uid};
 use crate::conf::loader::Warning;
 use crate::conf::value::number;
 use crate::conf::{Call, Error, Loader, Result};
-use crate::log::error::{Sink, Target, parse_sink};
+use crate::log::directive;
+use crate::log::error::Sink;
 
 use super::{Builder, Source, affinity, defaults};
 
@@ -46,6 +47,13 @@ pub struct Main {
     pub error_logs: Vec<Sink>,
     /// `env`: names kept (value `None`) or set; `TZ` is always kept.
     pub env: Vec<(String, Option<String>)>,
+}
+
+impl Main {
+    /// The number of processes that serve: without a master it is one, whatever `worker_processes` says.
+    pub fn workers(&self) -> usize {
+        if self.master_process { self.worker_processes } else { 1 }
+    }
 }
 
 /// The account workers run under.
@@ -117,29 +125,6 @@ impl Settings {
     }
 }
 
-/// The sink of an `error_log`, its file taken against the prefix. nginx's debug masks (`debug_event`, ...) mean `debug`.
-pub(super) fn sink(words: &[&str], prefix: &Path) -> std::result::Result<Sink, String> {
-    // `debug_tcp` comes from the tcp module's patch.
-    const MASKS: [&str; 8] = [
-        "debug_core",
-        "debug_alloc",
-        "debug_mutex",
-        "debug_event",
-        "debug_http",
-        "debug_mail",
-        "debug_stream",
-        "debug_tcp",
-    ];
-    let mut words: Vec<&str> =
-        words.iter().enumerate().map(|(i, word)| if i > 0 && MASKS.contains(word) { "debug" } else { word }).collect();
-    words.dedup_by(|next, word| *next == "debug" && *word == "debug");
-    let mut sink = parse_sink(&words)?;
-    if let Target::File(path) = &mut sink.target {
-        *path = prefix.join(&path);
-    }
-    Ok(sink)
-}
-
 pub(super) fn worker_processes(builder: &mut Builder, call: &mut Call) -> Result<()> {
     builder.main.worker_processes = Some(match call.text(1)? {
         // The CPUs this process may use: fewer than the machine has inside a container.
@@ -199,8 +184,7 @@ fn account(name: &str, group: Option<&str>) -> std::result::Result<User, String>
 }
 
 pub(super) fn error_log(builder: &mut Builder, call: &mut Call) -> Result<()> {
-    let sink = sink(&call.texts()?, &call.loader.prefix).map_err(|message| call.error(message))?;
-    builder.main.error_logs.push(sink);
+    builder.main.error_logs.push(directive::error_log(call)?);
     Ok(())
 }
 
@@ -237,20 +221,6 @@ pub(super) fn debug_points(_: &mut Builder, call: &mut Call) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Level;
-
-    #[test]
-    fn error_logs_under_the_prefix_with_masks() {
-        let sink = |words: &[&str]| sink(words, Path::new("/p"));
-        let file = |path: &str, level| Ok(Sink { target: Target::File(path.into()), level });
-        assert_eq!(sink(&["logs/x"]), file("/p/logs/x", Level::Error));
-        assert_eq!(sink(&["/x", "info"]), file("/x", Level::Info));
-        assert_eq!(sink(&["/x", "debug_core", "debug_tcp"]), file("/x", Level::Debug));
-        assert_eq!(sink(&["debug_core"]), file("/p/debug_core", Level::Error));
-        assert_eq!(sink(&["stderr", "warn"]), Ok(Sink { target: Target::Stderr, level: Level::Warn }));
-        assert_eq!(sink(&["x", "debug_core", "info"]), Err("duplicate log level \"info\"".to_owned()));
-        assert_eq!(sink(&["x", "Info"]), Err("invalid log level \"Info\"".to_owned()));
-    }
 
     #[test]
     fn unknown_accounts_are_named() {

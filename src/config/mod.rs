@@ -12,7 +12,7 @@ use std::rc::Rc;
 use crate::conf::{self, Error, Loader, Row};
 use crate::http;
 use crate::log::access::AccessLogs;
-use crate::log::error::{Level, Sink, Target};
+use crate::log::error::{ErrorLogs, Level, Sink, Target};
 use crate::net::ListenOptions;
 use crate::tcp;
 use crate::tls;
@@ -33,6 +33,8 @@ pub struct Config {
     pub http: Rc<http::Config>,
     /// The access log files of all blocks, not opened yet.
     pub access_logs: AccessLogs,
+    /// The error logs that blocks have of their own, not opened yet.
+    pub error_logs: ErrorLogs,
     /// What TLS sessions of all workers share, without its memory yet.
     pub tls: tls::Shared,
     /// The sockets to listen on, those of `tcp {}` first; the worker hands them to the engines by their place in this list.
@@ -54,6 +56,7 @@ struct Blocks {
     tcp: Rc<tcp::Config>,
     tls: tls::Shared,
     http: Rc<http::Config>,
+    error_logs: ErrorLogs,
 }
 
 impl Blocks {
@@ -67,15 +70,16 @@ impl Blocks {
 impl Builder {
     /// Puts the blocks together; nginx does this, and reports its faults, while it parses.
     fn blocks(&mut self, source: &Source, loader: &mut Loader, access_logs: &mut AccessLogs) -> conf::Result<Blocks> {
-        let mut tls = tls::Shared::default();
+        let (mut tls, mut error_logs) = (tls::Shared::default(), ErrorLogs::default());
         let tcp = std::mem::take(&mut self.tcp);
-        let tcp = tcp.build(source.prefix.join(defaults::TCP_ACCESS_LOG_PATH), access_logs, &mut tls)?;
+        let tcp_log = source.prefix.join(defaults::TCP_ACCESS_LOG_PATH);
+        let tcp = tcp.build(tcp_log, access_logs, &mut error_logs, &mut tls)?;
         loader.warnings.extend(tcp.warnings);
         let taken: Vec<ListenOptions> = tcp.config.listens.iter().map(|listen| listen.options.clone()).collect();
         let http_log = source.prefix.join(defaults::HTTP_ACCESS_LOG_PATH);
         let http = std::mem::take(&mut self.http);
-        let http = http.build(&source.prefix, http_log, access_logs, &taken, &mut loader.warnings)?;
-        Ok(Blocks { tcp: tcp.config, http: Rc::new(http), tls })
+        let http = http.build(&source.prefix, http_log, access_logs, &mut error_logs, &taken, &mut loader.warnings)?;
+        Ok(Blocks { tcp: tcp.config, http: Rc::new(http), tls, error_logs })
     }
 
     /// Settles defaults and checks what only shows when everything has been read.
@@ -105,6 +109,7 @@ impl Builder {
             tcp: blocks.tcp,
             http: blocks.http,
             access_logs,
+            error_logs: blocks.error_logs,
             tls: blocks.tls,
             listens,
         })

@@ -101,6 +101,10 @@ pub(super) struct Chunks {
     state: State,
     /// The size read so far, then what is left of the chunk.
     left: u64,
+    /// The sizes of all chunks so far, that of the last one among them.
+    pub announced: u64,
+    /// The size of the last chunk that is not the empty one at the end.
+    pub last: u64,
     /// Bytes of the line or of the trailer so far.
     line: usize,
 }
@@ -141,6 +145,10 @@ impl Chunks {
                 (State::Extension, b'\t' | b' '..=b'~' | 0x80..) if self.line < LINE_MAX => self.line += 1,
                 (State::SizeEnd, b'\n') => {
                     self.line = 0;
+                    if self.left > 0 {
+                        self.announced = self.announced.saturating_add(self.left);
+                        self.last = self.left;
+                    }
                     self.state = if self.left > 0 { State::Content } else { State::TrailerStart };
                 }
                 (State::Content, _) => {

@@ -6,7 +6,8 @@ use std::io;
 
 use super::request::Request;
 use crate::context::Epoch;
-use crate::log::{Level, Record, emit};
+use crate::log::error::ErrorLog;
+use crate::log::{Level, Record, emit, enabled};
 use crate::net::{Address, Connection};
 
 /// Who is at the other end.
@@ -23,6 +24,8 @@ pub(super) struct Client {
     /// The configuration it came under.
     pub epoch: Epoch,
     pub connection: Connection,
+    /// For what is not about a request: that of the default server of its address.
+    pub error_log: Option<ErrorLog>,
     /// Where it connected to, once known.
     pub local: OnceCell<Address>,
 }
@@ -49,6 +52,18 @@ impl Client {
         self.local.get_or_init(|| self.connection.local_address().unwrap_or_else(|_| unknown()))
     }
 
+    /// Where lines go: that of the location of a request, else of the default server.
+    fn error_log<'a>(&'a self, request: Option<&'a Request>) -> Option<&'a ErrorLog> {
+        request.map_or(&self.error_log, |request| &request.location.error_log).as_ref()
+    }
+
+    /// A line for those who follow a request's steps.
+    pub(super) fn debug(&self, request: &Request, message: fmt::Arguments<'_>) {
+        if self.debug || enabled(Level::Debug, self.error_log(Some(request))) {
+            self.log(Level::Debug, None, "", Some(request), message);
+        }
+    }
+
     /// A line for the error log.
     pub(super) fn log(
         &self,
@@ -65,6 +80,7 @@ impl Client {
             error,
             context: Some(&context),
             debug_connection: self.debug,
+            log: self.error_log(request),
         };
         emit(&record, message);
     }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 
+use super::body::Body;
 use super::client::{Client, origin};
 use super::handlers;
 use super::head::{Head, Refusal, Scan};
@@ -78,7 +79,7 @@ pub(super) struct Session {
     /// Whether packets are held back until they are full.
     corked: bool,
     /// The present request is the last one.
-    last: bool,
+    pub(super) last: bool,
     /// The worker is to finish: no connection is kept for another request.
     pub(super) leaving: bool,
 }
@@ -471,6 +472,10 @@ impl Session {
 pub(super) fn take_body(request: &mut Request, input: &mut BytesMut) -> Result<(), Refusal> {
     while !input.is_empty() && !request.body.is_complete() {
         let piece = request.body.take(input)?;
+        if let Body::Chunked(chunks) = &request.body {
+            request.length = chunks.announced;
+            request.chunk = Some(chunks.last);
+        }
         request.received += piece.consumed as u64;
         input.advance(piece.consumed);
     }

@@ -4,6 +4,7 @@ use super::level::Level;
 use super::types::Types;
 use super::{LingeringClose, ModifiedSince, listen, settings as set};
 use crate::conf::{Arity, Contexts, Directive, Row};
+use crate::log::directive;
 
 pub use set::http_block;
 
@@ -66,9 +67,9 @@ pub static TABLE: &[Directive<Level>] = &[
             row(
                 "listen",
                 S,
-                "port | address[:port] | [ipv6]:port | unix:path [default_server] [bind] [backlog=number] [ipv6only=on|off]",
+                "port | address[:port] | [ipv6]:port | unix:path [default_server] [bind] [reuseport] [backlog=number] [ipv6only=on|off]",
                 "*:80",
-                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes.",
+                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait.",
             ),
         )),
         set: |level, call| {
@@ -212,6 +213,22 @@ pub static TABLE: &[Directive<Level>] = &[
         set: set::access_log,
     },
     Directive {
+        row: repeated(with(
+            Arity::AtLeast(1),
+            row(
+                "error_log",
+                HSL,
+                "path | stderr | syslog:server=address[,parameter=value] [level]",
+                "that of the main context",
+                "As in the main context, for the lines about requests, and about connections on their way to one; several may be given. Those of the innermost level that says one count.",
+            ),
+        )),
+        set: |level, call| {
+            level.error_logs.get_or_insert_default().push(directive::error_log(call)?);
+            Ok(())
+        },
+    },
+    Directive {
         row: with(
             Arity::Between(1, 2),
             row(
@@ -264,7 +281,7 @@ pub static TABLE: &[Directive<Level>] = &[
             HSL,
             "size",
             "1m",
-            "Requests that announce a larger body are answered with 413; 0: any size.",
+            "Requests that announce a larger body are answered with 413; 0: any size. A body in chunks that turns out to be larger after its request has been answered ends the connection.",
         ),
         set: |level, call| {
             level.max_body = Some(call.size()? as u64);

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::connection::{GRACE, Phase, READ, Session, Step, Verdict, take_body};
+use super::handlers::is_too_large;
 use crate::context::Context;
 use crate::log::Level;
 use crate::relay::Buffers;
@@ -26,6 +27,8 @@ impl Session {
         let patience = request.location.body_timeout.min(request.location.lingering.timeout);
         cx.reactor.set_timer(self.timer, until.min(now + patience));
         let complete = request.body.is_complete();
+        // A length that the head told has been judged before the answer.
+        let too_large = request.chunk.is_some() && is_too_large(&self.client, request);
         self.input = Some(input);
         self.settle_input(cx);
         match taken {
@@ -33,6 +36,11 @@ impl Session {
                 let message = format_args!("{}", refusal.message);
                 self.client.log(Level::Info, None, "reading client request body", self.request.as_deref(), message);
                 self.abort(cx)
+            }
+            Ok(()) if too_large => {
+                // The answer is on its way; all that is left is to take no more of the body.
+                self.last = true;
+                self.finish(cx)
             }
             Ok(()) if complete => self.finish(cx),
             Ok(()) if now >= until => self.abort(cx),

@@ -86,13 +86,15 @@ impl Engine {
                     requests: 0,
                     answered: false,
                     epoch,
+                    error_log: route.names.default.own.error_log.clone(),
                     connection,
                     local: local.map_or_else(OnceCell::new, OnceCell::from),
                 };
                 self.sessions.insert(Session::new(client, route, nodelay, self.leaving, timer, cx));
             }
             Err(error) => {
-                let record = Record { error: Some(&error), connection: Some(number), ..Record::new(Level::Alert) };
+                let log = route.names.default.own.error_log.as_ref();
+                let record = Record { error: Some(&error), connection: Some(number), log, ..Record::new(Level::Alert) };
                 emit(&record, format_args!("epoll_ctl() failed"));
                 cx.connections.give_back();
             }

@@ -1,5 +1,6 @@
 //! From a request to its answer: the location is chosen, then what it says makes the answer.
 
+use std::fmt;
 use std::rc::Rc;
 
 use super::client::Client;
@@ -14,6 +15,23 @@ use crate::log::Level;
 /// How often an index may lead to another location, nginx's bound.
 const REDIRECTS_MAX: usize = 10;
 
+/// Whether the body is larger than its location allows, as far as its length is known; that is logged.
+pub(super) fn is_too_large(client: &Client, request: &Request) -> bool {
+    let (length, limit) = (request.length, request.location.max_body);
+    if limit == 0 || length <= limit {
+        return false;
+    }
+    let log = |message: fmt::Arguments| client.log(Level::Error, None, "", Some(request), message);
+    match request.chunk {
+        None => log(format_args!("client intended to send too large body: {length} bytes")),
+        Some(chunk) => {
+            let before = length - chunk;
+            log(format_args!("client intended to send too large chunked body: {before}+{chunk} bytes"));
+        }
+    }
+    true
+}
+
 /// Answers a request whose head is understood.
 pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) -> Answer {
     let now = cx.reactor.now();
@@ -23,9 +41,8 @@ pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) ->
     for _ in 0..=REDIRECTS_MAX {
         request.location = request.server.locations.find(&request.path).unwrap_or(&request.server.own).clone();
         let location = Rc::clone(&request.location);
-        if location.max_body > 0 && request.length > location.max_body {
-            let message = format_args!("client intended to send too large body: {} bytes", request.length);
-            client.log(Level::Error, None, "", Some(request), message);
+        client.debug(request, format_args!("http uri: \"{}\"", request.path.escape_ascii()));
+        if is_too_large(client, request) {
             return Answer::Respond(Response::page(413, location.server_tokens));
         }
         if let Some(returns) = &location.returns {

@@ -15,6 +15,7 @@ use crate::conf::loader::Warning;
 use crate::conf::{Error, Result};
 use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
+use crate::log::error::{ErrorLogs, Sink};
 use crate::net::ListenOptions;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -27,6 +28,7 @@ pub struct Level {
     pub(super) types: Option<Rc<Types>>,
     pub(super) default_type: Option<Vec<u8>>,
     pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
+    pub(super) error_logs: Option<Vec<Sink>>,
     pub(super) server_tokens: Option<Tokens>,
     pub(super) etag: Option<bool>,
     pub(super) if_modified_since: Option<ModifiedSince>,
@@ -67,7 +69,7 @@ pub struct Builder {
 
 impl Builder {
     /// Settles inheritance and puts the listening sockets together; none may be among `taken`, those of the other blocks. Access log
-    /// files are named to `logs`; servers that name none write to `default_log`.
+    /// files are named to `logs`; servers that name none write to `default_log`. Error logs are named to `error_logs`.
     ///
     /// # Errors
     /// What can be seen only in the whole: conflicting `listen` directives, unknown log formats.
@@ -76,6 +78,7 @@ impl Builder {
         prefix: &std::path::Path,
         default_log: PathBuf,
         logs: &mut AccessLogs,
+        error_logs: &mut ErrorLogs,
         taken: &[ListenOptions],
         warnings: &mut Vec<Warning>,
     ) -> Result<Config> {
@@ -87,7 +90,13 @@ impl Builder {
             for log in block.access_logs.iter().flatten() {
                 log.settle(&formats, &mut AccessLogs::default())?;
             }
-            let mut assembly = Assembly { prefix, default_log: &default_log, logs: &mut *logs, formats: &formats };
+            let mut assembly = Assembly {
+                prefix,
+                default_log: &default_log,
+                logs: &mut *logs,
+                error_logs: &mut *error_logs,
+                formats: &formats,
+            };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
                 if listens.is_empty() {
@@ -110,6 +119,7 @@ struct Assembly<'a> {
     prefix: &'a std::path::Path,
     default_log: &'a PathBuf,
     logs: &'a mut AccessLogs,
+    error_logs: &'a mut ErrorLogs,
     formats: &'a Formats<Variable>,
 }
 
@@ -148,6 +158,7 @@ impl Assembly<'_> {
             types: level.types.clone().unwrap_or_default(),
             default_type: level.default_type.clone().unwrap_or_else(|| b"text/plain".to_vec()),
             access_logs: self.access_logs(level.access_logs.as_ref())?,
+            error_log: level.error_logs.as_ref().map(|said| self.error_logs.add(said)),
             server_tokens: level.server_tokens.unwrap_or(Tokens::On),
             etag: level.etag.unwrap_or(true),
             if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
@@ -198,6 +209,7 @@ impl Level {
         from(&mut self.types, &above.types);
         from(&mut self.default_type, &above.default_type);
         from(&mut self.access_logs, &above.access_logs);
+        from(&mut self.error_logs, &above.error_logs);
         from(&mut self.server_tokens, &above.server_tokens);
         from(&mut self.etag, &above.etag);
         from(&mut self.if_modified_since, &above.if_modified_since);
@@ -224,18 +236,24 @@ impl Level {
 #[cfg(test)]
 pub(super) fn location_of(level: &Level) -> Location {
     let level = Level { access_logs: Some(Vec::new()), ..level.clone() };
-    let (mut logs, formats, log) = (AccessLogs::default(), Formats::default(), PathBuf::new());
-    let prefix = std::path::Path::new("/prefix");
-    Assembly { prefix, default_log: &log, logs: &mut logs, formats: &formats }.location(&level).unwrap()
+    with_assembly(|assembly| assembly.location(&level)).unwrap()
 }
 
 /// A server with nothing but a name.
 #[cfg(test)]
 pub(super) fn server_of(name: &str) -> Server {
     let level = Level { access_logs: Some(Vec::new()), ..Level::default() };
-    let (mut logs, formats, log) = (AccessLogs::default(), Formats::default(), PathBuf::new());
-    let prefix = std::path::Path::new("/prefix");
-    let mut assembly = Assembly { prefix, default_log: &log, logs: &mut logs, formats: &formats };
     let names = [Name::parse(name).unwrap_or_else(|_| Name::nameless())];
-    assembly.server(&Level::default(), level, &names).unwrap()
+    with_assembly(|assembly| assembly.server(&Level::default(), level, &names)).unwrap()
+}
+
+#[cfg(test)]
+fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
+    build(&mut Assembly {
+        prefix: std::path::Path::new("/prefix"),
+        default_log: &PathBuf::new(),
+        logs: &mut AccessLogs::default(),
+        error_logs: &mut ErrorLogs::default(),
+        formats: &Formats::default(),
+    })
 }

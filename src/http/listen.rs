@@ -5,22 +5,15 @@ use std::rc::Rc;
 use super::Server;
 use super::names::{Name, Names};
 use crate::conf::loader::Warning;
-use crate::conf::value::number;
 use crate::conf::{Call, Error, Place, Result};
-use crate::net::{Address, ListenOptions, address};
-
-/// The length of the kernel's queue, nginx's default.
-const BACKLOG: i32 = 511;
+use crate::net::{Address, ListenOptions, SocketOptions, address};
 
 /// One `listen` directive.
 #[derive(Clone, Debug)]
 pub(super) struct Directive {
     addresses: Vec<Address>,
     default: bool,
-    /// A socket of its own was asked for, even where a wildcard one would do: `bind`, or an option that implies it.
-    bind: bool,
-    ipv6only: Option<bool>,
-    backlog: Option<i32>,
+    socket: SocketOptions,
     /// `None` for the address of a server that names none.
     place: Option<Place>,
 }
@@ -32,9 +25,7 @@ impl Directive {
         Directive {
             addresses: address::resolve_listen(port).unwrap_or_default(),
             default: false,
-            bind: false,
-            ipv6only: None,
-            backlog: None,
+            socket: SocketOptions::default(),
             place: None,
         }
     }
@@ -45,7 +36,7 @@ impl Directive {
         let addresses = address::resolve_listen(text)
             .map_err(|why| call.error(format!("{why} in \"{text}\" of the \"listen\" directive")))?;
         let place = Some(call.node.place.clone());
-        let mut directive = Directive { addresses, default: false, bind: false, ipv6only: None, backlog: None, place };
+        let mut directive = Directive { addresses, default: false, socket: SocketOptions::default(), place };
         for &word in &words[1..] {
             directive.set(word).map_err(|message| call.error(message))?;
         }
@@ -53,25 +44,19 @@ impl Directive {
     }
 
     fn set(&mut self, word: &str) -> std::result::Result<(), String> {
+        if self.socket.take(word, &self.addresses)? {
+            return Ok(());
+        }
         match word.split_once('=') {
-            None if word == "bind" => self.bind = true,
             None if word == "default_server" || word == "default" => self.default = true,
             None if word == "ssl" => return Err("the \"ssl\" parameter is not offered by weir in http {} yet".into()),
-            None if word == "reuseport" => {
-                return Err("the \"reuseport\" parameter is not offered by weir yet: workers share one socket".into());
-            }
-            Some(("backlog", length)) => {
-                let length = number(length).and_then(|length| i32::try_from(length).ok()).filter(|length| *length > 0);
-                self.backlog = Some(length.ok_or_else(|| format!("invalid backlog \"{word}\""))?);
-                self.bind = true;
-            }
             Some(("ipv6only", flag)) => {
-                self.ipv6only = Some(match flag {
+                self.socket.ipv6only = Some(match flag {
                     "on" => true,
                     "off" => false,
                     _ => return Err(format!("invalid parameter \"{word}\"")),
                 });
-                self.bind = true;
+                self.socket.bind = true;
             }
             _ => return Err(format!("invalid parameter \"{word}\"")),
         }
@@ -125,9 +110,7 @@ impl Listen {
 /// One address, with what all `listen` directives say of it.
 struct Entry<'a> {
     address: &'a Address,
-    bind: bool,
-    ipv6only: Option<bool>,
-    backlog: Option<i32>,
+    socket: SocketOptions,
     default_set: bool,
     last_server: usize,
     names: Names,
@@ -165,20 +148,20 @@ pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut 
         .map(|entry| (Rc::new(Route { address: entry.address.clone(), names: entry.names.clone() }), entry))
         .collect();
     let own_socket = |entry: &Entry| {
-        entry.bind || entry.address.is_wildcard() || !entries.iter().any(|other| covers(other.address, entry.address))
+        entry.socket.bind
+            || entry.address.is_wildcard()
+            || !entries.iter().any(|other| covers(other.address, entry.address))
     };
     let listen = |(route, entry): &(Rc<Route>, &Entry)| {
         let shared = routes.iter().filter(|(_, other)| !own_socket(other) && covers(entry.address, other.address));
         let mut behind: Vec<Rc<Route>> = shared.map(|(route, _)| route.clone()).collect();
         behind.push(route.clone());
         Listen {
-            options: ListenOptions {
-                address: entry.address.clone(),
-                backlog: entry.backlog.unwrap_or(BACKLOG),
-                ipv6only: entry.ipv6only.unwrap_or(true),
-                nodelay: behind.iter().all(|route| route.names.default.own.nodelay),
-                keepalive: false,
-            },
+            options: entry.socket.listen(
+                entry.address.clone(),
+                behind.iter().all(|route| route.names.default.own.nodelay),
+                false,
+            ),
             routes: behind,
         }
     };
@@ -204,9 +187,7 @@ fn add<'a>(
     let Some(entry) = entries.iter_mut().find(|entry| entry.address == address) else {
         entries.push(Entry {
             address,
-            bind: directive.bind,
-            ipv6only: directive.ipv6only,
-            backlog: directive.backlog,
+            socket: directive.socket,
             default_set: directive.default,
             last_server: number,
             names: Names::new(served.server.clone()),
@@ -217,13 +198,11 @@ fn add<'a>(
         return fault("a duplicate listen");
     }
     entry.last_server = number;
-    if directive.bind {
-        if entry.bind {
+    if directive.socket.bind {
+        if entry.socket.bind {
             return fault("duplicate listen options for");
         }
-        entry.bind = true;
-        entry.ipv6only = directive.ipv6only;
-        entry.backlog = directive.backlog;
+        entry.socket = directive.socket;
     }
     if directive.default {
         if entry.default_set {

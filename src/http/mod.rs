@@ -34,6 +34,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::log::directive::Entry;
+use crate::log::error::ErrorLog;
 
 pub use engine::Engine;
 pub use level::Builder;
@@ -69,6 +70,8 @@ struct Location {
     types: Rc<types::Types>,
     default_type: Vec<u8>,
     access_logs: Vec<Entry<variables::Variable>>,
+    /// `None`: the log of the process.
+    error_log: Option<ErrorLog>,
     server_tokens: Tokens,
     etag: bool,
     if_modified_since: ModifiedSince,

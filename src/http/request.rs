@@ -22,8 +22,10 @@ pub(super) struct Request {
     pub args: Option<Vec<u8>>,
     /// In lower case and without port; empty when the client named none.
     pub host: Vec<u8>,
-    /// The length of the body, where the head tells it.
+    /// The length of the body, as far as the head or the chunks so far tell it.
     pub length: u64,
+    /// Of a body in chunks: how much of that the last one makes up.
+    pub chunk: Option<u64>,
     /// What of the body is still to come.
     pub body: Body,
     /// Bytes of the body so far, with their framing.
@@ -56,6 +58,7 @@ impl Request {
             args: None,
             host: Vec::new(),
             length: 0,
+            chunk: None,
             body: Body::Complete,
             received: 0,
             keepalive: false,

@@ -1,17 +1,49 @@
-//! `log_format` and `access_log`, for every block that has them: `V` is the kind of the block's variables.
+//! `error_log`, `log_format` and `access_log`, for every block that has them: `V` is the kind of the block's variables.
 //!
 //! A block keeps one [`Formats`], and on each level an `Option<Vec<AccessLog<V>>>` where [`add`] puts what is said (`None`: nothing,
 //! the level above counts; empty: `off`). When inheritance is settled, [`AccessLog::settle`] makes an [`Entry`] of each. To log,
 //! ask [`Entry::wanted`], fill in [`Entry::format`], and hand the line to [`crate::context::Logs::write`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::access::{AccessLogs, Buffering, Conflict, LogId};
+use super::error::{Sink, Target, parse_sink};
 use super::format::{Escape, Format};
 use super::syslog;
 use crate::conf::table::FOREVER;
 use crate::conf::{Call, Error, Place, Result, value};
+
+/// Reads `error_log path|stderr|syslog:server=... [level]`, its file taken against the prefix.
+///
+/// # Errors
+/// An unknown or doubled level, a malformed syslog server.
+pub fn error_log(call: &Call<'_>) -> Result<Sink> {
+    sink(&call.texts()?, &call.loader.prefix).map_err(|message| call.error(message))
+}
+
+/// nginx's debug masks (`debug_event`, ...) mean `debug`.
+fn sink(words: &[&str], prefix: &Path) -> std::result::Result<Sink, String> {
+    // `debug_tcp` comes from the tcp module's patch.
+    const MASKS: [&str; 8] = [
+        "debug_core",
+        "debug_alloc",
+        "debug_mutex",
+        "debug_event",
+        "debug_http",
+        "debug_mail",
+        "debug_stream",
+        "debug_tcp",
+    ];
+    let mut words: Vec<&str> =
+        words.iter().enumerate().map(|(i, word)| if i > 0 && MASKS.contains(word) { "debug" } else { word }).collect();
+    words.dedup_by(|next, word| *next == "debug" && *word == "debug");
+    let mut sink = parse_sink(&words)?;
+    if let Target::File(path) = &mut sink.target {
+        *path = prefix.join(&path);
+    }
+    Ok(sink)
+}
 
 /// The formats that `log_format` names.
 #[derive(Clone, Debug)]
@@ -193,6 +225,20 @@ impl<V> Entry<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Level;
+
+    #[test]
+    fn error_logs_under_the_prefix_with_masks() {
+        let sink = |words: &[&str]| sink(words, Path::new("/p"));
+        let file = |path: &str, level| Ok(Sink { target: Target::File(path.into()), level });
+        assert_eq!(sink(&["logs/x"]), file("/p/logs/x", Level::Error));
+        assert_eq!(sink(&["/x", "info"]), file("/x", Level::Info));
+        assert_eq!(sink(&["/x", "debug_core", "debug_tcp"]), file("/x", Level::Debug));
+        assert_eq!(sink(&["debug_core"]), file("/p/debug_core", Level::Error));
+        assert_eq!(sink(&["stderr", "warn"]), Ok(Sink { target: Target::Stderr, level: Level::Warn }));
+        assert_eq!(sink(&["x", "debug_core", "info"]), Err("duplicate log level \"info\"".to_owned()));
+        assert_eq!(sink(&["x", "Info"]), Err("invalid log level \"Info\"".to_owned()));
+    }
 
     #[test]
     fn a_condition_is_met_by_anything_but_nothing_and_0() {

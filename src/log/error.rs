@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::debug;
 use super::file::{self, Failure};
@@ -91,6 +91,55 @@ pub fn parse_sink(words: &[&str]) -> Result<Sink, String> {
     Ok(Sink { target, level: chosen.unwrap_or(Level::Error) })
 }
 
+/// The sinks of a part of the configuration that has its own, such as a `location {}`: they belong to a configuration, are opened with it
+/// ([`open`]) and closed when nothing refers to it any more. Copies are the same log.
+#[derive(Clone, Debug)]
+pub struct ErrorLog(Arc<Part>);
+
+#[derive(Debug)]
+struct Part {
+    said: Vec<Sink>,
+    /// The least grave level that is written, as a number.
+    threshold: u8,
+    /// Empty until the log is opened.
+    sinks: Mutex<Vec<OpenSink>>,
+}
+
+impl ErrorLog {
+    fn sinks(&self) -> MutexGuard<'_, Vec<OpenSink>> {
+        self.0.sinks()
+    }
+}
+
+impl Part {
+    /// As with the process's log: one thread, the lock is always free.
+    fn sinks(&self) -> MutexGuard<'_, Vec<OpenSink>> {
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The logs of a configuration's parts, named while it is read and not opened yet.
+#[derive(Debug, Default)]
+pub struct ErrorLogs {
+    logs: Vec<ErrorLog>,
+}
+
+impl ErrorLogs {
+    /// The log with these sinks; the same sinks give the same log.
+    pub fn add(&mut self, sinks: &[Sink]) -> ErrorLog {
+        if let Some(known) = self.logs.iter().find(|log| log.0.said == sinks) {
+            return known.clone();
+        }
+        let log = ErrorLog(Arc::new(Part {
+            said: sinks.to_vec(),
+            threshold: threshold(sinks.iter().map(|sink| sink.level)),
+            sinks: Mutex::default(),
+        }));
+        self.logs.push(log.clone());
+        log
+    }
+}
+
 /// What belongs to a line beside its message.
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
@@ -105,30 +154,37 @@ pub struct Record<'a> {
     pub context: Option<&'a dyn fmt::Display>,
     /// Written whatever the sinks' levels: the session of a client that `debug_connection` names.
     pub debug_connection: bool,
+    /// Where it goes; `None`: to the log of the process.
+    pub log: Option<&'a ErrorLog>,
 }
 
 impl Record<'_> {
     /// A line with nothing but a level.
     pub const fn new(level: Level) -> Self {
-        Record { level, connection: None, error: None, context: None, debug_connection: false }
+        Record { level, connection: None, error: None, context: None, debug_connection: false, log: None }
     }
 }
 
-/// Whether a line of this level would be written anywhere; ask before work that only a log line needs.
-pub fn enabled(level: Level) -> bool {
-    level as u8 <= THRESHOLD.load(Ordering::Relaxed)
+/// Whether a line of this level would be written anywhere in `log`, or that of the process; ask before work that only a log line needs.
+pub fn enabled(level: Level, log: Option<&ErrorLog>) -> bool {
+    level as u8 <= log.map_or_else(|| THRESHOLD.load(Ordering::Relaxed), |log| log.0.threshold)
 }
 
-/// Writes a line to every sink whose level allows it, by one `write(2)` each. A line that cannot be written (full disk, closed pipe, no syslog server) is
+/// Writes a line to every sink of its log whose level allows it, by one `write(2)` each. A line that cannot be written (full disk, closed pipe, no syslog server) is
 /// lost, never an error. Lines are cut at 2048 bytes, as nginx's are; control characters appear as `\x0A`.
 /// Before any [`install`], lines go to stderr at level `notice` in nginx's short form `weir: [emerg] message`, as nginx
 /// does while it reads its configuration; after it, lines of level `warn` and graver are copied to stderr in that form while
 /// [`copy_to_stderr`] is on.
 pub fn emit(record: &Record, message: fmt::Arguments) {
-    if record.debug_connection || enabled(record.level) {
+    if record.debug_connection || enabled(record.level, record.log) {
         // Made before the lock is taken: what is printed may have something to log itself.
         let line = Line::new(record, message);
-        log().write(&line, &mut io::stderr());
+        match record.log {
+            None => log().write(&line, &mut io::stderr()),
+            Some(log) => {
+                write(&mut log.sinks(), &line, &mut io::stderr());
+            }
+        }
     }
 }
 
@@ -142,9 +198,18 @@ pub fn copy_to_stderr(on: bool) {
     log().change(|log| log.copy = on);
 }
 
-/// Opens (append, created with mode 0644, `O_CLOEXEC`) the files of `sinks`; [`install`] makes them the process's error log.
-/// The error names the path.
-pub fn open(sinks: &[Sink]) -> Result<Opened, (PathBuf, io::Error)> {
+/// Opens (append, created with mode 0644, `O_CLOEXEC`) the files of `sinks`, which [`install`] makes the process's error log, and those of
+/// `parts`, which are in use as soon as their configuration is. The error names the path.
+pub fn open(sinks: &[Sink], parts: ErrorLogs) -> Result<Opened, (PathBuf, io::Error)> {
+    let opened = Opened { sinks: open_all(sinks)? };
+    for ErrorLog(part) in parts.logs {
+        *part.sinks() = open_all(&part.said)?;
+        log().parts.push(Arc::downgrade(&part));
+    }
+    Ok(opened)
+}
+
+fn open_all(sinks: &[Sink]) -> Result<Vec<OpenSink>, (PathBuf, io::Error)> {
     let open = |sink: &Sink| {
         let output = match &sink.target {
             Target::Stderr => Output::Stderr,
@@ -156,7 +221,7 @@ pub fn open(sinks: &[Sink]) -> Result<Opened, (PathBuf, io::Error)> {
         };
         Ok(OpenSink { output, level: sink.level })
     };
-    Ok(Opened { sinks: sinks.iter().map(open).collect::<Result<_, _>>()? })
+    sinks.iter().map(open).collect()
 }
 
 /// Sinks that are open but not in use yet, so that a reload that fails later changes nothing.
@@ -167,7 +232,7 @@ pub struct Opened {
 /// Makes `opened` the error log of this process, in place of what was.
 pub fn install(opened: Opened) {
     log().change(|log| log.sinks = Some(opened.sinks));
-    debug::switch(enabled(Level::Debug));
+    debug::switch(enabled(Level::Debug, None));
 }
 
 /// Opens every file anew by its path (USR1) and goes on with the old one, with an `[emerg]` line in it, where that fails.
@@ -185,11 +250,13 @@ pub fn first_file() -> Option<File> {
     })
 }
 
+#[derive(Debug)]
 struct OpenSink {
     output: Output,
     level: Level,
 }
 
+#[derive(Debug)]
 enum Output {
     Stderr,
     File(PathBuf, File),
@@ -201,6 +268,8 @@ struct Log {
     /// `None`: no configuration has been read yet.
     sinks: Option<Vec<OpenSink>>,
     copy: bool,
+    /// The logs of parts of configurations in use.
+    parts: Vec<Weak<Part>>,
 }
 
 /// The least grave level of lines while there are no sinks.
@@ -208,7 +277,7 @@ const EARLY: Level = Level::Notice;
 /// The least grave level of lines copied to stderr.
 const COPIED: Level = Level::Warn;
 
-static LOG: Mutex<Log> = Mutex::new(Log { sinks: None, copy: true });
+static LOG: Mutex<Log> = Mutex::new(Log { sinks: None, copy: true, parts: Vec::new() });
 /// [`Log::threshold`] of `LOG`, to be read without the lock.
 static THRESHOLD: AtomicU8 = AtomicU8::new(EARLY as u8);
 
@@ -217,10 +286,44 @@ fn log() -> MutexGuard<'static, Log> {
     LOG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The least grave of these levels as a number; 0 when there are none.
+fn threshold(levels: impl Iterator<Item = Level>) -> u8 {
+    levels.map(|level| level as u8).max().unwrap_or(0)
+}
+
+/// Writes a line to the sinks that want it; whether one of them was stderr.
+fn write(sinks: &mut [OpenSink], line: &Line, stderr: &mut impl Write) -> bool {
+    let mut on_stderr = false;
+    for sink in sinks.iter_mut().filter(|sink| line.forced || line.level <= sink.level) {
+        let _ = match &mut sink.output {
+            Output::Stderr => {
+                on_stderr = true;
+                stderr.write(line.full()).map(drop)
+            }
+            Output::File(_, file) => file.write(line.full()).map(drop),
+            Output::Syslog(sender) => sender.send_error(line.level, line.full().trim_ascii_end()),
+        };
+    }
+    on_stderr
+}
+
+fn reopen_files(sinks: &mut [OpenSink], owner: Option<u32>, failures: &mut Vec<Failure>) {
+    for sink in sinks {
+        if let Output::File(path, file) = &mut sink.output {
+            match file::reopen(path, owner) {
+                Ok(new) => *file = new,
+                Err(failure) => failures.push(failure),
+            }
+        }
+    }
+}
+
 impl Log {
     /// Changes the process's log, and what [`enabled`] goes by.
     fn change(&mut self, change: impl FnOnce(&mut Log)) {
         change(self);
+        // A new configuration is in place of an old one.
+        self.parts.retain(|part| part.strong_count() > 0);
         THRESHOLD.store(self.threshold(), Ordering::Relaxed);
     }
 
@@ -228,7 +331,7 @@ impl Log {
     fn threshold(&self) -> u8 {
         let Some(sinks) = &self.sinks else { return EARLY as u8 };
         let copied = if self.copy { COPIED as u8 } else { 0 };
-        sinks.iter().map(|sink| sink.level as u8).fold(copied, u8::max)
+        threshold(sinks.iter().map(|sink| sink.level)).max(copied)
     }
 
     fn write(&mut self, line: &Line, stderr: &mut impl Write) {
@@ -238,17 +341,7 @@ impl Log {
             }
             return;
         };
-        let mut on_stderr = false;
-        for sink in sinks.iter_mut().filter(|sink| line.forced || line.level <= sink.level) {
-            let _ = match &mut sink.output {
-                Output::Stderr => {
-                    on_stderr = true;
-                    stderr.write(line.full()).map(drop)
-                }
-                Output::File(_, file) => file.write(line.full()).map(drop),
-                Output::Syslog(sender) => sender.send_error(line.level, line.full().trim_ascii_end()),
-            };
-        }
+        let on_stderr = write(sinks, line, stderr);
         if self.copy && line.level <= COPIED && !on_stderr {
             let _ = stderr.write(&line.short());
         }
@@ -256,13 +349,9 @@ impl Log {
 
     fn reopen(&mut self, owner: Option<u32>) -> Vec<Failure> {
         let mut failures = Vec::new();
-        for sink in self.sinks.iter_mut().flatten() {
-            if let Output::File(path, file) = &mut sink.output {
-                match file::reopen(path, owner) {
-                    Ok(new) => *file = new,
-                    Err(failure) => failures.push(failure),
-                }
-            }
+        reopen_files(self.sinks.as_deref_mut().unwrap_or_default(), owner, &mut failures);
+        for part in self.parts.iter().filter_map(Weak::upgrade) {
+            reopen_files(&mut part.sinks(), owner, &mut failures);
         }
         failures
     }

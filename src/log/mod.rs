@@ -1,7 +1,7 @@
 //! The error log and the access logs, both in nginx's form.
 //!
-//! The error log is the process's own and is written from everywhere, so it is one for the process ([`emit`]); access logs
-//! belong to servers and are written through [`access::AccessLogs`], which the worker owns.
+//! The error log is the process's own and is written from everywhere, so it is one for the process ([`emit`]); parts of a configuration
+//! can have others ([`error::ErrorLog`]), which [`Record`] names. Access logs belong to servers and are written through [`access::AccessLogs`], which the worker owns.
 //!
 //! The `log` crate's `debug!` and `trace!` serve for following the program's steps. While some `error_log` has level `debug` they
 //! appear there as `[debug]` lines that begin with the room they come from (`weir::relay: ...`). The environment variable

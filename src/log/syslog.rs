@@ -113,6 +113,7 @@ fn once<T>(name: &str, slot: &mut Option<T>, value: Option<T>) -> Result<(), Str
 }
 
 /// A process's way to a syslog server.
+#[derive(Debug)]
 pub(super) struct Sender {
     target: Target,
     hostname: String,

@@ -22,6 +22,15 @@ pub struct ListenOptions {
     pub nodelay: bool,
     /// `SO_KEEPALIVE`, inherited likewise.
     pub keepalive: bool,
+    /// A socket for each worker (`SO_REUSEPORT`), among which the kernel spreads the clients, in place of one that all share.
+    pub reuseport: bool,
+}
+
+impl ListenOptions {
+    /// How many sockets it takes for so many workers.
+    pub fn sockets(&self, workers: usize) -> usize {
+        if self.reuseport { workers } else { 1 }
+    }
 }
 
 /// A listening socket, made by the master and shared by its workers.
@@ -43,6 +52,9 @@ impl Listener {
         let address = options.address.to_sockaddr().map_err(at("bind()"))?;
         if let Address::Inet(inet) = &options.address {
             socket.set_reuse_address(true).map_err(at("setsockopt(SO_REUSEADDR)"))?;
+            if options.reuseport {
+                socket.set_reuse_port(true).map_err(at("setsockopt(SO_REUSEPORT)"))?;
+            }
             if inet.is_ipv6() {
                 socket.set_only_v6(options.ipv6only).map_err(at("setsockopt(IPV6_V6ONLY)"))?;
             }
@@ -98,6 +110,42 @@ impl Listener {
             self.socket.set_keepalive(options.keepalive)?;
         }
         self.socket.listen(options.backlog)
+    }
+
+    /// Lets other sockets of this user listen on the same address beside this one.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    pub fn share_address(&self) -> io::Result<()> {
+        self.socket.set_reuse_port(true)
+    }
+
+    /// From now on new clients of all sockets that share this one's address come to the first `count` of them, by chance. The kernel
+    /// numbers the sockets in the order in which they began to listen, and moves the last one to the place of one that is closed. Without
+    /// this a socket that is about to be closed would get clients to its end, who would be cut off with it.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says, such as EINVAL for a socket that never shared its address.
+    pub fn steer(&self, count: usize) -> io::Result<()> {
+        let op = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+        let random = (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32;
+        let mut program = [
+            op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, random),
+            op(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, count.max(1) as u32),
+            op(libc::BPF_RET | libc::BPF_A, 0),
+        ];
+        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        // SAFETY: the kernel copies the program, of which `filter` tells the true length, before the call returns; its size is that of the struct.
+        let done = unsafe {
+            libc::setsockopt(
+                self.fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_REUSEPORT_CBPF,
+                (&raw const filter).cast(),
+                size_of_val(&filter) as libc::socklen_t,
+            )
+        };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// Where it listens.

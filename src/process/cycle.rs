@@ -23,9 +23,9 @@ use super::{Logged, failed, listeners, pidfile};
 
 /// What one reading of the configuration brought about; a reload makes another one.
 pub struct Cycle {
-    /// The configuration; its access logs have moved to `access_logs`.
+    /// The configuration; its access logs have moved to `access_logs`, its error logs to what names them.
     pub config: Rc<Config>,
-    /// One socket for each of `config.listens`.
+    /// The sockets of `config.listens`, of each one or one a worker.
     pub listeners: Vec<Listener>,
     /// The access logs, opened.
     pub access_logs: AccessLogs,
@@ -47,7 +47,7 @@ impl Cycle {
             .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of shared counters failed")))?;
         let zones = config.tls.open(resumable);
         zones.map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of session caches failed")))?;
-        let listeners = listeners::open(&config.listens, kept)?;
+        let listeners = listeners::open(&config.listens, config.main.workers(), kept)?;
         Ok(Cycle { config: Rc::new(config), listeners, access_logs, roster: Rc::new(roster) })
     }
 
@@ -90,16 +90,17 @@ impl Cycle {
     /// What worker number `slot` is made from, whose row in the roster's records is `row`.
     pub fn into_setup(self, slot: usize, row: usize, connections: Rc<Shared<AtomicU64>>) -> Setup {
         let Cycle { config, listeners, access_logs, roster } = self;
+        let listeners = listeners::of_worker(listeners, &config.listens, config.main.workers(), slot);
         Setup { config, listeners, access_logs, roster, slot, row, connections }
     }
 }
 
-/// The error log, opened but not in use yet, and the access logs, taken out of `config`.
+/// The error log of the process, opened but not in use yet, with those of the parts of `config`; and the access logs, taken out of `config`.
 pub fn open_logs(config: &mut Config) -> Result<(Opened, AccessLogs), Logged> {
     let fault = |(path, error): (PathBuf, io::Error)| {
         failed(Level::Emerg, &error, format_args!("open() \"{}\" failed", path.display()))
     };
-    let error_log = error::open(&config.main.error_logs).map_err(fault)?;
+    let error_log = error::open(&config.main.error_logs, mem::take(&mut config.error_logs)).map_err(fault)?;
     let mut access_logs = mem::take(&mut config.access_logs);
     access_logs.open().map_err(fault)?;
     Ok((error_log, access_logs))

@@ -350,6 +350,9 @@ impl Master {
     /// Starts workers for a cycle whose former workers may still be finishing.
     fn restart_workers(&mut self) {
         if self.retired {
+            // The new binary may have other numbers of them.
+            let config = &self.cycle.config;
+            listeners::steer(&self.cycle.listeners, &config.listens, config.main.workers());
             self.start_workers();
         }
     }

@@ -167,13 +167,14 @@ fn build() -> String {
     let debug = if cfg!(debug_assertions) { ", debug" } else { "" };
     let group = defaults::GROUP.map(|group| format!(" --group={group}")).unwrap_or_default();
     format!(
-        "built for {} {}{debug}\nconfigure arguments: --prefix={} --conf-path={} --error-log-path={} --pid-path={} --user={}{group}\n",
+        "built for {} {}{debug}\nconfigure arguments: --prefix={} --conf-path={} --error-log-path={} --pid-path={} --http-log-path={} --user={}{group}\n",
         std::env::consts::OS,
         std::env::consts::ARCH,
         defaults::PREFIX,
         defaults::CONF_PATH,
         defaults::ERROR_LOG_PATH,
         defaults::PID_PATH,
+        defaults::HTTP_ACCESS_LOG_PATH,
         defaults::USER,
     )
 }

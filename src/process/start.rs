@@ -11,7 +11,8 @@ use nix::unistd::{Pid, getppid};
 
 use crate::config::{self, Config, Loaded, Source};
 use crate::event::signals::Signals;
-use crate::log::{Level, error, message};
+use crate::log::error::{self, ErrorLogs};
+use crate::log::{Level, message};
 use crate::net::Listener;
 use crate::shm::Shared;
 
@@ -130,7 +131,7 @@ pub fn signal(source: &Source, signal: Signal) -> Result<(), Logged> {
 /// log too, where that can be opened.
 pub fn report(loaded: Loaded, source: &Source, parsed: impl FnOnce()) -> Result<Config, Logged> {
     if (loaded.config.is_err() || !loaded.warnings.is_empty())
-        && let Ok(opened) = error::open(&[source.error_log()])
+        && let Ok(opened) = error::open(&[source.error_log()], ErrorLogs::default())
     {
         error::install(opened);
     }

@@ -85,13 +85,19 @@ impl Arrival {
             error,
             context: Some(&context),
             debug_connection: self.debug,
+            log: self.server.error_log.as_ref(),
         };
         emit(&record, message);
     }
 
+    /// Whether a line of this level would be written anywhere.
+    fn wants(&self, level: Level) -> bool {
+        self.debug || enabled(level, self.server.error_log.as_ref())
+    }
+
     /// A line for those who follow the program's steps.
     pub(super) fn debug(&self, message: fmt::Arguments<'_>) {
-        if self.debug || enabled(Level::Debug) {
+        if self.wants(Level::Debug) {
             self.log(Level::Debug, None, "", None, message);
         }
     }
@@ -129,7 +135,7 @@ impl Arrival {
 
     /// The client is let in.
     pub(super) fn greeted(&self) {
-        if self.debug || enabled(Level::Info) {
+        if self.wants(Level::Info) {
             self.log(
                 Level::Info,
                 None,

@@ -95,9 +95,9 @@ pub static TABLE: &[Directive<Level>] = &[
             "listen",
             S,
             Arity::AtLeast(1),
-            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ssl] [ipv6only=on|off] [proxy_protocol]",
+            "port | address[:port] | [ipv6]:port | unix:path [default] [bind] [ssl] [reuseport] [backlog=number] [ipv6only=on|off] [proxy_protocol]",
             "-",
-            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first. `ssl`: clients speak TLS here. `proxy_protocol`: clients begin with a header of the PROXY protocol, version 1 or 2; without it they are closed.",
+            "Where to accept clients. Of several servers on one address the one marked `default` gets the sessions, else the first. `ssl`: clients speak TLS here. `proxy_protocol`: clients begin with a header of the PROXY protocol, version 1 or 2; without it they are closed. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait, 511 when nothing is said.",
         )),
         set: |level, call| {
             let directive = listen::Directive::parse(call)?;
@@ -309,6 +309,20 @@ pub static TABLE: &[Directive<Level>] = &[
             "A line for each session when it ends, in the form of a `log_format` or in the module's own. `buffer` and `flush`: how much and how long lines are held back. `if`: no line where this is empty or `0`. Syslog servers get datagrams by UDP (port 514) or at `unix:path`; facility `local7`, severity `info`, tag `nginx` when nothing is said.",
         )),
         set: |level, call| directive::add(&mut level.access_logs, call, Variable::named),
+    },
+    Directive {
+        row: repeated(row(
+            "error_log",
+            MS,
+            Arity::AtLeast(1),
+            "path | stderr | syslog:server=address[,parameter=value] [level]",
+            "that of the main context",
+            "As in the main context, for the lines about sessions; several may be given. Those of the innermost level that says one count.",
+        )),
+        set: |level, call| {
+            level.error_logs.get_or_insert_default().push(directive::error_log(call)?);
+            Ok(())
+        },
     },
     Directive {
         row: row(

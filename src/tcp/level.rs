@@ -13,6 +13,7 @@ use crate::conf::loader::Warning;
 use crate::conf::{Call, Error, Place, Result};
 use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
+use crate::log::error::{ErrorLogs, Sink};
 use crate::net::access::{Match, Rule};
 use crate::net::names::Name;
 use crate::net::proxy_protocol::Version;
@@ -48,6 +49,7 @@ pub struct Level {
     /// `Some(None)`: off.
     pub(super) proxy_protocol: Option<Option<Version>>,
     pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
+    pub(super) error_logs: Option<Vec<Sink>>,
     pub(super) proxy_pass: Option<Pass>,
     /// Empty where the level says nothing.
     pub(super) websocket_passes: Vec<WebsocketPass>,
@@ -129,13 +131,19 @@ pub struct Built {
 
 impl Builder {
     /// Settles inheritance, resolves names, and puts the listening sockets of all blocks together. Access log files are
-    /// named to `logs`; servers that name none write to `default_log`. What TLS sessions share is named to `tls`.
+    /// named to `logs`; servers that name none write to `default_log`. Error logs are named to `error_logs`. What TLS sessions share is named to `tls`.
     ///
     /// # Errors
     /// What can be seen only in the whole: unknown hosts, conflicting `listen` directives, servers without one.
-    pub fn build(self, default_log: PathBuf, logs: &mut AccessLogs, tls: &mut tls::Shared) -> Result<Built> {
+    pub fn build(
+        self,
+        default_log: PathBuf,
+        logs: &mut AccessLogs,
+        error_logs: &mut ErrorLogs,
+        tls: &mut tls::Shared,
+    ) -> Result<Built> {
         let mut assembly =
-            Assembly { groups: Vec::new(), logs, default_log, tls, tls_client: None, warnings: Vec::new() };
+            Assembly { groups: Vec::new(), logs, error_logs, default_log, tls, tls_client: None, warnings: Vec::new() };
         let mut servers = Vec::new();
         for mut block in self.blocks {
             let first = assembly.groups.len();
@@ -181,6 +189,7 @@ impl Builder {
 struct Assembly<'a> {
     groups: Vec<Rc<Group>>,
     logs: &'a mut AccessLogs,
+    error_logs: &'a mut ErrorLogs,
     default_log: PathBuf,
     tls: &'a mut tls::Shared,
     /// What connections to `wss://` servers are made from, once there is one.
@@ -238,6 +247,7 @@ impl Assembly<'_> {
             real_ip_from: own.real_ip_from.or_else(|| main.real_ip_from.clone()).unwrap_or_default(),
             proxy_protocol: own.proxy_protocol.or(main.proxy_protocol).flatten(),
             access_logs,
+            error_log: own.error_logs.or_else(|| main.error_logs.clone()).map(|said| self.error_logs.add(&said)),
             tls: tls::Server::build(&ssl, tls_listen, self.tls)?,
             ssl: ssl.is_on(),
             protocol,

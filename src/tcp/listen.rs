@@ -7,19 +7,14 @@ use super::websocket::Protocol;
 use crate::conf::loader::Warning;
 use crate::conf::{Call, Error, Place, Result};
 use crate::net::names::Names;
-use crate::net::{Address, ListenOptions, address};
-
-/// The length of the kernel's queue, nginx's default.
-const BACKLOG: i32 = 511;
+use crate::net::{Address, ListenOptions, SocketOptions, address};
 
 /// One `listen` directive.
 #[derive(Clone, Debug)]
 pub(super) struct Directive {
     addresses: Vec<Address>,
     default: bool,
-    /// A socket of its own was asked for, even where a wildcard one would do: `bind`, or an option that implies it.
-    bind: bool,
-    ipv6only: Option<bool>,
+    socket: SocketOptions,
     /// Clients speak TLS.
     pub(super) ssl: bool,
     /// Clients begin with a header of the PROXY protocol.
@@ -36,15 +31,14 @@ impl Directive {
         let mut directive = Directive {
             addresses,
             default: false,
-            bind: false,
-            ipv6only: None,
+            socket: SocketOptions::default(),
             ssl: false,
             proxy_protocol: false,
             place: call.node.place.clone(),
         };
         for &word in &words[1..] {
             match word {
-                "bind" => directive.bind = true,
+                _ if directive.socket.take(word, &directive.addresses).map_err(|message| call.error(message))? => {}
                 "default" => directive.default = true,
                 "ssl" => directive.ssl = true,
                 "proxy_protocol" => directive.proxy_protocol = true,
@@ -58,8 +52,8 @@ impl Directive {
                         if !directive.addresses.iter().any(is_ipv6) {
                             return Err(call.error(format!("ipv6only is not supported on addr \"{text}\"")));
                         }
-                        directive.ipv6only = Some(on);
-                        directive.bind = true;
+                        directive.socket.ipv6only = Some(on);
+                        directive.socket.bind = true;
                     }
                     None => return Err(call.error(format!("the invalid \"{word}\" parameter"))),
                 },
@@ -112,11 +106,9 @@ impl Listen {
 /// One address, with what all `listen` directives say of it.
 struct Entry {
     address: Address,
-    bind: bool,
-    ipv6only: Option<bool>,
+    socket: SocketOptions,
     /// As soon as one server's directive says so: what clients send first cannot depend on the server that gets them.
     proxy_protocol: bool,
-    options_set: bool,
     default_set: bool,
     last_server: usize,
     server: Rc<Server>,
@@ -147,7 +139,9 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)], warnings: &mut Vec
         }
     }
     let own_socket = |entry: &Entry| {
-        entry.bind || entry.address.is_wildcard() || !entries.iter().any(|other| covers(&other.address, &entry.address))
+        entry.socket.bind
+            || entry.address.is_wildcard()
+            || !entries.iter().any(|other| covers(&other.address, &entry.address))
     };
     let mut route = |entry: &Entry| {
         Rc::new(Route {
@@ -159,21 +153,19 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)], warnings: &mut Vec
             names: names(entry, warnings),
         })
     };
-    let listen = |socket: &Entry| {
+    let listen = |own: &Entry| {
         let mut routes: Vec<Rc<Route>> = entries
             .iter()
-            .filter(|entry| !own_socket(entry) && covers(&socket.address, &entry.address))
+            .filter(|entry| !own_socket(entry) && covers(&own.address, &entry.address))
             .map(&mut route)
             .collect();
-        routes.push(route(socket));
+        routes.push(route(own));
         Listen {
-            options: ListenOptions {
-                address: socket.address.clone(),
-                backlog: BACKLOG,
-                ipv6only: socket.ipv6only.unwrap_or(true),
-                nodelay: routes.iter().all(|route| route.server.nodelay),
-                keepalive: routes.iter().all(|route| route.server.keepalive),
-            },
+            options: own.socket.listen(
+                own.address.clone(),
+                routes.iter().all(|route| route.server.nodelay),
+                routes.iter().all(|route| route.server.keepalive),
+            ),
             routes,
         }
     };
@@ -212,14 +204,11 @@ fn add(
     address: &Address,
 ) -> Result<()> {
     let fault = |what: &str| Err(Error::at(&directive.place, format!("{what} {address}")));
-    let options_set = directive.bind;
     let Some(entry) = entries.iter_mut().find(|entry| entry.address == *address) else {
         entries.push(Entry {
             address: address.clone(),
-            bind: directive.bind,
-            ipv6only: directive.ipv6only,
+            socket: directive.socket,
             proxy_protocol: directive.proxy_protocol,
-            options_set,
             default_set: directive.default,
             last_server: number,
             server: server.clone(),
@@ -237,13 +226,11 @@ fn add(
         entry.ssl = Some(directive.place.clone());
     }
     entry.proxy_protocol |= directive.proxy_protocol;
-    if options_set {
-        if entry.options_set {
+    if directive.socket.bind {
+        if entry.socket.bind {
             return fault("duplicate listen options for");
         }
-        entry.options_set = true;
-        entry.bind = directive.bind;
-        entry.ipv6only = directive.ipv6only;
+        entry.socket = directive.socket;
     }
     if directive.default {
         if entry.default_set {

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::log::directive::Entry;
+use crate::log::error::ErrorLog;
 use crate::net::access::{Match, Rule};
 use crate::net::names::Name;
 use crate::net::proxy_protocol::Version;
@@ -60,6 +61,8 @@ pub struct Server {
     /// `ssl on`
     ssl: bool,
     access_logs: Vec<Entry<Variable>>,
+    /// `None`: the log of the process.
+    error_log: Option<ErrorLog>,
     protocol: Protocol,
     /// Of a websocket server: its names as written, and what they mean.
     names: Vec<(String, Name)>,

@@ -209,6 +209,38 @@ fn a_body_that_is_too_large_is_refused_before_it_is_read() {
 }
 
 #[test]
+fn a_body_in_chunks_counts_as_it_comes() {
+    let (weir, port) = server("client_max_body_size 10; location / { return 200 ok; }");
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let (six, end) = ("6\r\nabcdef\r\n", "0\r\n\r\n");
+    assert_eq!(ask_http(&port, &format!("{head}{six}4\r\nabcd\r\n{end}")).status, 200);
+    assert_eq!(ask_http(&port, &format!("{head}{six}{six}{end}")).status, 413);
+    weir.wait_error("client intended to send too large chunked body: 6+6 bytes, client: 127.0.0.1");
+    // The size of a chunk is enough.
+    assert_eq!(ask_http(&port, &format!("{head}ffff\r\n")).status, 413);
+    weir.wait_error("client intended to send too large chunked body: 0+65535 bytes, client: 127.0.0.1");
+    // After the answer there is no other, but the connection ends.
+    let mut stream = connect(port.v4());
+    stream.write_all(format!("{head}{six}").as_bytes()).unwrap();
+    assert_eq!(read_reply(&mut stream, false).status, 200);
+    stream.write_all(b"5\r\nabcde\r\n").unwrap();
+    assert!(is_closed(&stream));
+    weir.wait_error("client intended to send too large chunked body: 6+5 bytes, client: 127.0.0.1");
+    assert_eq!(weir.prefix.read("access.log").matches("\" 413 ").count(), 2);
+}
+
+#[test]
+fn a_body_that_does_not_come_ends_the_connection_after_its_answer() {
+    let (weir, port) = server("client_body_timeout 100ms; lingering_timeout 10s; location / { return 200 ok; }");
+    let mut stream = connect(port.v4());
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab").unwrap();
+    assert_eq!(read_reply(&mut stream, false).status, 200);
+    assert!(is_closed(&stream));
+    weir.wait_error("client timed out (110: Connection timed out) while reading client request body");
+    assert_eq!(weir.wait_access(1).len(), 1);
+}
+
+#[test]
 fn times_of_patience() {
     let (_weir, port) = server("client_header_timeout 200ms; keepalive_timeout 300ms 7s; return 200 ok;");
     let mut slow = connect(port.v4());

@@ -12,7 +12,7 @@ fn to_stderr(level: Level) -> Sink {
 }
 
 fn log_of(sinks: &[Sink], copy: bool) -> Log {
-    Log { sinks: Some(open(sinks).unwrap().sinks), copy }
+    Log { sinks: Some(open_all(sinks).unwrap()), copy, parts: Vec::new() }
 }
 
 /// Sends one line through `log`; what stderr got.
@@ -41,7 +41,7 @@ fn arguments_of_error_log() {
 
 #[test]
 fn before_a_log_is_installed_lines_go_to_stderr_in_short_form() {
-    let mut log = Log { sinks: None, copy: true };
+    let mut log = Log { sinks: None, copy: true, parts: Vec::new() };
     assert_eq!(send(&mut log, Level::Emerg, "no"), "weir: [emerg] no\n");
     assert_eq!(send(&mut log, Level::Notice, "well"), "weir: [notice] well\n");
     assert_eq!(send(&mut log, Level::Info, "hm"), "");
@@ -95,7 +95,7 @@ fn a_sink_that_cannot_be_written_keeps_no_other_from_its_line() {
 
 #[test]
 fn opening_names_the_file_that_fails() {
-    let (path, error) = open(&[sink(Path::new("/nonexistent/log"), Level::Error)]).err().unwrap();
+    let (path, error) = open(&[sink(Path::new("/nonexistent/log"), Level::Error)], ErrorLogs::default()).err().unwrap();
     assert_eq!((path.as_path(), error.kind()), (Path::new("/nonexistent/log"), io::ErrorKind::NotFound));
 }
 
@@ -141,12 +141,23 @@ fn the_log_crate_reaches_sinks_of_level_debug_only() {
     let dir = tempfile::tempdir().unwrap();
     let (quiet, loud) = (dir.path().join("quiet"), dir.path().join("loud"));
     copy_to_stderr(false);
-    install(open(&[sink(&quiet, Level::Info)]).unwrap());
-    assert!(enabled(Level::Info) && !enabled(Level::Debug));
+    install(open(&[sink(&quiet, Level::Info)], ErrorLogs::default()).unwrap());
+    assert!(enabled(Level::Info, None) && !enabled(Level::Debug, None));
     assert_eq!(::log::max_level(), ::log::LevelFilter::Off);
     ::log::debug!("unseen");
 
-    install(open(&[sink(&quiet, Level::Info), sink(&loud, Level::Debug)]).unwrap());
+    let part = dir.path().join("part");
+    let mut parts = ErrorLogs::default();
+    let own = parts.add(&[sink(&part, Level::Crit)]);
+    assert!(Arc::ptr_eq(&own.0, &parts.add(&[sink(&part, Level::Crit)]).0));
+    let unused = Arc::downgrade(&parts.add(&[sink(&part, Level::Alert)]).0);
+    install(open(&[sink(&quiet, Level::Info), sink(&loud, Level::Debug)], parts).unwrap());
+    assert!(unused.upgrade().is_none());
+    assert!(enabled(Level::Crit, Some(&own)) && !enabled(Level::Error, Some(&own)));
+    let to_part = |record: Record, text: &str| emit(&Record { log: Some(&own), ..record }, format_args!("{text}"));
+    to_part(Record::new(Level::Error), "unseen");
+    to_part(Record::new(Level::Crit), "grave");
+    to_part(Record { debug_connection: true, ..Record::new(Level::Debug) }, "followed");
     ::log::debug!("step {}", 1);
     ::log::trace!("detail");
     ::log::debug!(target: "elsewhere", "not ours");
@@ -158,15 +169,22 @@ fn the_log_crate_reaches_sinks_of_level_debug_only() {
     assert!(lines.contains(&format!(" [notice] {pid}#{pid}: exiting\n")));
     assert!(!fs::read_to_string(&quiet).unwrap().contains("[debug]"));
 
+    let of_part = fs::read_to_string(&part).unwrap();
+    assert!(of_part.contains(": grave\n") && of_part.contains("[debug]") && !of_part.contains("unseen"), "{of_part}");
+    assert!(!lines.contains("grave") && !of_part.contains("exiting"));
+
     let mut file = first_file().unwrap();
     file.write_all(b"from stderr\n").unwrap();
     assert!(fs::read_to_string(&quiet).unwrap().contains("from stderr\n"));
 
     fs::rename(&quiet, dir.path().join("quiet.1")).unwrap();
+    fs::rename(&part, dir.path().join("part.1")).unwrap();
     reopen(None);
+    to_part(Record::new(Level::Crit), "also again");
+    assert!(fs::read_to_string(&part).unwrap().ends_with(": also again\n"));
     message(Level::Notice, format_args!("again"));
     assert!(fs::read_to_string(&quiet).unwrap().contains(": again\n"));
-    install(open(&[]).unwrap());
-    assert!(!enabled(Level::Emerg));
+    install(open(&[], ErrorLogs::default()).unwrap());
+    assert!(!enabled(Level::Emerg, None));
     assert_eq!(::log::max_level(), ::log::LevelFilter::Off);
 }
