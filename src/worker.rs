@@ -150,7 +150,7 @@ impl Worker {
         self.cx.connections.limit = config.events.worker_connections;
         self.cx.debugged = config.events.debug_connections.clone();
         self.cx.logs.add(access_logs);
-        for epoch in self.tcp.adopt(&mut self.cx, config.tcp.clone(), &roster, row) {
+        for epoch in self.tcp.adopt(&mut self.cx, config.tcp.clone(), roster, row) {
             self.cx.logs.remove(epoch);
         }
         for epoch in self.http.adopt(&mut self.cx, config.http.clone()) {
@@ -163,6 +163,11 @@ impl Worker {
         self.cx.connections.open += listeners.len();
         self.listeners.extend(listeners.into_iter().map(|listener| Accepting { listener, source: None }));
         self.resume_accepting()
+    }
+
+    /// The rosters of the configurations that live sessions are served by.
+    pub fn rosters(&self) -> Vec<&Roster> {
+        self.tcp.rosters().collect()
     }
 
     fn resume_accepting(&mut self) -> io::Result<()> {

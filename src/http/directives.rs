@@ -270,7 +270,7 @@ pub static TABLE: &[Directive<Level>] = &[
             HSL,
             "time",
             "60s",
-            "How long a client may take nothing of an answer before it is cut off."
+            "How long a client may take nothing of an answer before it is cut off. As in nginx that is seen by what the socket takes, which may be nothing for a while when a client is slow and much waits in the kernel."
         ),
         send_timeout,
         time
@@ -306,7 +306,7 @@ pub static TABLE: &[Directive<Level>] = &[
                 HS,
                 "number size",
                 "4 8k",
-                "How large a head may be: a request line longer than the size is answered with 414; a longer header field, and a head longer than all buffers together, with 431.",
+                "How large a head may be: a request line longer than the size is answered with 414; a longer header field, a head longer than all buffers together, and one with more than 256 fields, with 431.",
             ),
         ),
         set: set::large_buffers,

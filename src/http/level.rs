@@ -86,6 +86,10 @@ impl Builder {
         for mut block in self.blocks {
             let mut formats = std::mem::take(&mut block.formats);
             formats.insert("combined", variables::combined());
+            // Faults show even where every server says something else.
+            for log in block.access_logs.iter().flatten() {
+                log.settle(&formats, &mut AccessLogs::default())?;
+            }
             let mut assembly = Assembly {
                 prefix,
                 default_log: &default_log,

@@ -1,5 +1,6 @@
 //! `tcp_check_status`: a page of all checked peers, for people and for scripts.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::request::Request;
@@ -118,29 +119,42 @@ fn prometheus(rows: &[Row<'_>]) -> String {
         ("fall", "gauge", "Probes in a row that failed.", |row| row.falls),
         ("access_total", "counter", "Sessions there ever were.", |row| row.accesses),
     ];
+    let labels = labels(rows);
     let mut text = String::new();
     for (metric, kind, help, value) in metrics {
         let _ =
             writeln!(text, "# HELP weir_upstream_server_{metric} {help}\n# TYPE weir_upstream_server_{metric} {kind}");
-        for row in rows {
-            let (upstream, name) = (escape_json(row.group), escape_json(row.name));
-            let _ = writeln!(
-                text,
-                "weir_upstream_server_{metric}{{index=\"{}\",upstream=\"{upstream}\",name=\"{name}\",type=\"{}\"}} {}",
-                row.index,
-                row.kind,
-                value(row)
-            );
+        for (row, labels) in rows.iter().zip(&labels) {
+            let _ = writeln!(text, "weir_upstream_server_{metric}{{{labels}}} {}", value(row));
         }
     }
     text
+}
+
+/// The labels of each row. The index is not among them: it moves when other servers come and go. Servers that are equal in all else, as lines
+/// that are said twice, are told apart by `nth`, as no two series may have the same labels.
+fn labels<'a>(rows: &'a [Row<'a>]) -> Vec<String> {
+    let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
+    let labels = |row: &'a Row<'a>| {
+        let nth = seen.entry((row.group, row.name)).or_default();
+        *nth += 1;
+        let (upstream, name) = (escape_label(row.group), escape_label(row.name));
+        let twin = if *nth > 1 { format!(",nth=\"{nth}\"") } else { String::new() };
+        format!("upstream=\"{upstream}\",name=\"{name}\",type=\"{}\"{twin}", row.kind)
+    };
+    rows.iter().map(labels).collect()
 }
 
 fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// For strings of JSON; the escapes of Prometheus' labels are among them.
+/// For labels of Prometheus' text format, which has no escapes but these.
+fn escape_label(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// For strings of JSON (RFC 8259 7).
 fn escape_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -235,9 +249,24 @@ mod tests {
         );
         let (_, content_type, text) = get("GET", "format=prometheus&status=up");
         assert!(content_type.starts_with("text/plain; version=0.0.4"));
-        let line = "weir_upstream_server_up{index=\"0\",upstream=\"game\",name=\"10.0.0.1:80\",type=\"tcp\"} 1\n";
+        let line = "weir_upstream_server_up{upstream=\"game\",name=\"10.0.0.1:80\",type=\"tcp\"} 1\n";
         assert!(text.contains(line), "{text}");
         assert!(!text.contains("chat"));
+    }
+
+    #[test]
+    fn no_two_series_have_the_same_labels() {
+        let twins = [ROWS[0], ROWS[1], ROWS[0]];
+        let first = "upstream=\"game\",name=\"10.0.0.1:80\",type=\"tcp\"";
+        let expected = [first, "upstream=\"chat, \\\"old\\\"\",name=\"unix:/a<b>&c\",type=\"http\""];
+        assert_eq!(labels(&twins), [expected[0], expected[1], &format!("{first},nth=\"2\"")]);
+    }
+
+    #[test]
+    fn names_are_escaped_as_each_form_demands() {
+        let text = "a\t\"b\\\n";
+        assert_eq!(escape_label(text), "a\t\\\"b\\\\\\n");
+        assert_eq!(escape_json(text), "a\\u0009\\\"b\\\\\\n");
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn reload(
     worker: &mut Worker,
 ) -> Result<(), Logged> {
     message(Level::Notice, format_args!("reconfiguring"));
-    let mut new = cycle.reload(&start.source, &[])?;
+    let mut new = cycle.reload(&start.source, &worker.rosters())?;
     let adopted = share(&mut new, connections).and_then(|setup| worker.adopt(setup));
     if let Err(error) = adopted {
         failed(Level::Emerg, &error, format_args!("reconfiguring failed"));

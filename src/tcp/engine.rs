@@ -39,6 +39,8 @@ struct Following {
 /// A configuration that sessions are served by.
 struct Serving {
     config: Rc<Config>,
+    /// Where the records of the balancers' peers are from.
+    roster: Rc<Roster>,
     /// By the group's number.
     balancers: Vec<Balancer>,
     /// Sessions that began under it and still go on.
@@ -64,15 +66,20 @@ impl Engine {
 
     /// From now on new sessions are served by `config`, whose groups' peers have their records in `roster`; `row` is this worker's in them.
     /// Returns the epochs that no session uses any more.
-    pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, roster: &Roster, row: usize) -> Vec<Epoch> {
+    pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, roster: Rc<Roster>, row: usize) -> Vec<Epoch> {
         let groups = config.groups.iter().enumerate();
         let new = |(number, group): (usize, &Rc<Group>)| {
             Balancer::new(group.clone(), roster.records(number), roster.spares(number), row)
         };
         let balancers = groups.map(new).collect();
         self.follow_names(cx, &config);
-        self.serving.push(Some(Serving { config, balancers, sessions: 0 }));
+        self.serving.push(Some(Serving { config, roster, balancers, sessions: 0 }));
         (0..self.serving.len() - 1).filter(|&epoch| self.retire(cx, epoch)).collect()
+    }
+
+    /// The rosters of the configurations that sessions are served by.
+    pub fn rosters(&self) -> impl Iterator<Item = &Roster> {
+        self.serving.iter().flatten().map(|serving| serving.roster.as_ref())
     }
 
     /// Forgets an epoch if it is an old one without sessions.

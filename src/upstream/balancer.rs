@@ -2,6 +2,7 @@
 
 mod ip_hash;
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -56,14 +57,14 @@ impl Tried {
 }
 
 /// What one worker knows at run time about the peers of one group. Sessions and others name a peer by a number that stays
-/// the same as long as a session holds the peer; that of a peer of the configuration as long as the balancer lives.
+/// the same as long as a session holds the peer; that of a peer with a fixed address as long as the balancer lives.
 pub struct Balancer {
     group: Rc<Group>,
-    /// Those of the configuration, and behind them addresses that names have come to have since.
+    /// Those with a fixed address, and behind them the addresses of names.
     peers: Vec<Peer>,
     /// What is shared with the other workers, by peer.
     records: Vec<Record>,
-    /// The records of addresses that have come since, each in its place; `None` where a place is vacant.
+    /// The records of names' addresses, each in its place; `None` where a place is vacant.
     held: Vec<Option<Spare>>,
     spares: Option<Spares>,
     /// This worker's row in the records.
@@ -71,8 +72,7 @@ pub struct Balancer {
     states: Vec<State>,
     /// One peer alone is not `down`: it is never marked failed, there being no other to go to.
     alone: bool,
-    /// The order in which `ip_hash` counts: primaries as configured, behind them the addresses of names, sorted so that all workers have one
-    /// order, and those marked `down` last.
+    /// The order in which `ip_hash` counts: that of [`Balancer::ordered`], primaries only, and those marked `down` last.
     hashed: Vec<usize>,
     random: Random,
 }
@@ -121,36 +121,47 @@ impl State {
 }
 
 impl Balancer {
-    /// A balancer with no failures known. `records` are those of the group's peers, `spares` those for peers to come, `row` is this
-    /// worker's in them.
+    /// A balancer with no failures known. `records` are those of the group's peers with a fixed address, `spares` those for the addresses of
+    /// names, `row` is this worker's in them. Followed lines have the addresses of the start.
     pub fn new(group: Rc<Group>, records: &[Record], spares: Option<&Spares>, row: usize) -> Self {
         records.iter().for_each(|record| record.open_row(row));
+        let (peers, named): (Vec<Peer>, Vec<Peer>) = group.peers.iter().cloned().partition(|peer| peer.line.is_none());
         let mut balancer = Balancer {
-            peers: group.peers.clone(),
+            states: peers.iter().zip(records).map(|(peer, record)| State::new(peer, record)).collect(),
+            peers,
             records: records.to_vec(),
             held: Vec::new(),
             spares: spares.cloned(),
             row,
-            states: group.peers.iter().zip(records).map(|(peer, record)| State::new(peer, record)).collect(),
             alone: false,
             hashed: Vec::new(),
             random: Random::new(),
             group,
         };
+        for line in 0..balancer.group.followed.len() {
+            let addresses: Vec<IpAddr> =
+                named.iter().filter(|peer| peer.line == Some(line)).filter_map(Peer::ip).collect();
+            balancer.follow(line, &addresses);
+        }
         balancer.count();
         balancer
     }
 
     /// Finds out what depends on which peers there are.
     fn count(&mut self) {
-        let mut present: Vec<usize> = (0..self.peers.len()).filter(|&index| !self.states[index].gone).collect();
+        let mut present = self.ordered();
         self.alone = present.iter().filter(|&&index| !self.peers[index].down).count() == 1;
         present.retain(|&index| !self.peers[index].backup);
-        present.sort_by_key(|&index| {
-            let peer = &self.peers[index];
-            (peer.down, peer.line.map(|line| (line, peer.ip())))
-        });
+        present.sort_by_key(|&index| self.peers[index].down);
         self.hashed = present;
+    }
+
+    /// The peers there are now, in an order that is the same in all workers: those with a fixed address as configured, behind them the addresses of
+    /// names by line and address.
+    fn ordered(&self) -> Vec<usize> {
+        let mut present: Vec<usize> = (0..self.peers.len()).filter(|&index| !self.states[index].gone).collect();
+        present.sort_by_key(|&index| self.peers[index].line.map(|line| (line, self.peers[index].ip())));
+        present
     }
 
     /// The group it chooses from.
@@ -163,13 +174,12 @@ impl Balancer {
         &self.peers[peer]
     }
 
-    /// The peers there are now, each with its group and what is shared about it.
+    /// The peers there are now, each with its group and what is shared about it, in the same order in all workers.
     pub fn present(&self) -> impl Iterator<Item = (&Rc<Group>, &Peer, &Record)> {
-        let peers = self.peers.iter().zip(&self.records).zip(&self.states);
-        peers.filter(|(_, state)| !state.gone).map(|((peer, record), _)| (&self.group, peer, record))
+        self.ordered().into_iter().map(|index| (&self.group, &self.peers[index], &self.records[index]))
     }
 
-    /// The addresses that a followed line has now.
+    /// The addresses that a followed line has now, in order.
     pub fn addresses(&self, line: usize) -> impl Iterator<Item = IpAddr> {
         self.present().filter(move |(_, peer, _)| peer.line == Some(line)).filter_map(|(_, peer, _)| peer.ip())
     }
@@ -184,8 +194,9 @@ impl Balancer {
             state.gone = gone;
         }
         (0..self.peers.len()).for_each(|index| self.vacate(index));
+        let mut known: HashSet<IpAddr> = self.addresses(line).collect();
         for &address in addresses {
-            if !self.addresses(line).any(|known| known == address) {
+            if known.insert(address) {
                 changed |= self.add(line, address);
             }
         }
@@ -206,7 +217,7 @@ impl Balancer {
         let (state, record) = (State::new(&peer, &spare.record), spare.record.clone());
         match self.held.iter().position(Option::is_none) {
             Some(place) => {
-                let index = self.group.peers.len() + place;
+                let index = self.fixed() + place;
                 (self.peers[index], self.states[index], self.records[index]) = (peer, state, record);
                 self.held[place] = Some(spare);
             }
@@ -220,11 +231,16 @@ impl Balancer {
         true
     }
 
-    /// Makes room where an address was that had come at run time, is gone, and has no session of this worker left.
+    /// How many peers have a fixed address.
+    fn fixed(&self) -> usize {
+        self.peers.len() - self.held.len()
+    }
+
+    /// Makes room where an address of a name was that is gone, and has no session of this worker left.
     fn vacate(&mut self, index: usize) {
-        let configured = self.group.peers.len();
-        if index >= configured && self.states[index].gone && self.records[index].sessions_of(self.row) == 0 {
-            self.held[index - configured] = None;
+        let fixed = self.fixed();
+        if index >= fixed && self.states[index].gone && self.records[index].sessions_of(self.row) == 0 {
+            self.held[index - fixed] = None;
             // It does not come back: others may have its record soon.
             self.peers[index].line = None;
         }

@@ -76,8 +76,7 @@ impl Follower {
         let changed = balancer.follow(self.line, &addresses);
         if changed {
             let host = &self.followed(balancer).host;
-            let mut taken: Vec<_> = balancer.addresses(self.line).collect();
-            taken.sort();
+            let taken: Vec<_> = balancer.addresses(self.line).collect();
             let list: Vec<String> = taken.iter().map(ToString::to_string).collect();
             let list = if list.is_empty() { "no address".to_owned() } else { list.join(", ") };
             self.log(balancer, Level::Notice, format_args!("{host} has now {list}"));

@@ -7,7 +7,7 @@
 //! Open sessions are counted in one row a worker. Rows are unique among the living workers, finishing ones included, so
 //! the row of a worker that died can be wiped, and its sessions count no longer.
 //!
-//! Addresses that names come to have at run time are given records as well: see [`spares`].
+//! The addresses of names that are followed come and go at run time; their records are [`spares`].
 
 pub mod spares;
 
@@ -268,7 +268,7 @@ struct Key {
 
 /// The records of all peers of a configuration. The master makes one before it forks.
 pub struct Roster {
-    /// By group, then by peer.
+    /// By group, then by peer with a fixed address.
     groups: Vec<Vec<Record>>,
     /// By group; `None` for one that follows no names.
     pools: Vec<Option<Pool>>,
@@ -283,7 +283,8 @@ struct Known {
 }
 
 impl Roster {
-    /// Gives each peer of `groups` the record it has in one of `older`, the present one first, or a new one.
+    /// Gives each peer of `groups` with a fixed address the record it has in one of `older`, the present one first, or a new one; and
+    /// each group that follows names the spare records it has there, or new ones.
     ///
     /// # Errors
     /// No memory for the new ones.
@@ -325,7 +326,7 @@ impl Roster {
         Ok(roster)
     }
 
-    /// The records of the peers of the group with this number.
+    /// The records of those peers of the group with this number that have a fixed address.
     pub fn records(&self, group: usize) -> &[Record] {
         &self.groups[group]
     }
@@ -347,13 +348,13 @@ impl Roster {
     }
 }
 
-/// The keys of all peers, by group.
+/// The keys of all peers with a fixed address, by group.
 fn keys(groups: &[&Group]) -> Vec<Vec<Key>> {
     let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
     let mut all = Vec::with_capacity(groups.len());
     for group in groups {
         let mut keys = Vec::with_capacity(group.peers.len());
-        for peer in &group.peers {
+        for peer in group.peers.iter().filter(|peer| peer.line.is_none()) {
             let seen = seen.entry((&group.name, &peer.name)).or_default();
             keys.push(Key { group: group.name.clone(), peer: peer.name.clone(), nth: *seen });
             *seen += 1;

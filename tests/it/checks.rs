@@ -1,5 +1,8 @@
 //! When peers are probed, by whom, and what follows from it.
 
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::common::clients::{fetch, is_quiet};
@@ -146,6 +149,66 @@ fn state_is_kept_over_a_reload() {
     }
     assert_eq!((late_server.accepted(), serving.accepted()), (0, 1 + 4), "nobody was probed again");
     assert_eq!(weir.error_log().matches("is down").count(), 1);
+}
+
+#[test]
+fn a_first_probe_that_a_reload_cuts_is_made_again_soon() {
+    let port = Port::reserve();
+    let release = Arc::new(AtomicBool::new(false));
+    let backend = Backend::start({
+        let release = release.clone();
+        move |mut stream| {
+            if release.load(Ordering::SeqCst) {
+                let _ = stream.write_all(b"* OK\r\n");
+            } else {
+                backends::silent(stream);
+            }
+        }
+    });
+    let lines = format!("server {};\ncheck interval=3600000 timeout=3600000 type=imap;", backend.address);
+    let setup = group(&port, &lines);
+    let weir = setup.start();
+    for reloads in 1..=4 {
+        wait_for("the first probe", || backend.accepted() == reloads);
+        weir.reload(&setup);
+    }
+    release.store(true, Ordering::SeqCst);
+    // Either the probe of the last reload or the one after it is answered.
+    weir.reload(&setup);
+    weir.wait_error("is up");
+}
+
+#[test]
+fn a_peer_that_comes_back_is_the_same_in_one_process() {
+    let port = Port::reserve();
+    let [a, b] = ["a", "b"].map(|name| Backend::start(backends::greeting(name)));
+    let with = |server: String| group(&port, &server).main("master_process off;").text();
+    let [limited, other] = [format!("server {} max_busy=1;", a.address), format!("server {};", b.address)];
+    // Who greets a new session; nobody if it is refused.
+    let greeting = || {
+        let mut client = connect(port.v4());
+        let mut text = [0];
+        (std::io::Read::read(&mut client, &mut text).unwrap_or(0) == 1).then_some((text[0], client))
+    };
+    let prefix = Prefix::new();
+    prefix.write("nginx.conf", with(limited.clone()));
+    let weir = Weir::launch(prefix, &[]);
+    let (name, live) = greeting().unwrap();
+    assert_eq!(name, b'a');
+    weir.prefix.write("nginx.conf", with(other));
+    weir.signal(Signal::SIGHUP);
+    wait_for("the other server", || greeting().is_some_and(|(name, _)| name == b'b'));
+    weir.prefix.write("nginx.conf", with(limited));
+    weir.signal(Signal::SIGHUP);
+    wait_for("the first server, which is busy", || match greeting() {
+        Some((name, _)) => {
+            assert_eq!(name, b'b');
+            false
+        }
+        None => true,
+    });
+    drop(live);
+    wait_for("room for another", || greeting().is_some_and(|(name, _)| name == b'a'));
 }
 
 #[test]

@@ -255,6 +255,27 @@ fn times_of_patience() {
 }
 
 #[test]
+fn line_ends_do_not_keep_a_connection() {
+    let (_weir, port) = server("client_header_timeout 200ms; keepalive_timeout 300ms; return 200 ok;");
+    for requests in [0, 1] {
+        let mut stream = connect(port.v4());
+        for _ in 0..requests {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            assert_eq!(read_reply(&mut stream, false).status, 200);
+        }
+        wait_for("the connection to end", || stream.write_all(b"\r\n").is_err() || !is_quiet(&stream));
+        assert!(is_closed(&stream));
+    }
+    // The time for a head begins anew behind them.
+    let (_weir, port) = server("client_header_timeout 400ms; keepalive_timeout 1h; return 200 ok;");
+    let mut stream = connect(port.v4());
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(read_reply(&mut stream, false).status, 200);
+    stream.write_all(b"\r\nGE").unwrap();
+    assert_eq!(read_reply(&mut stream, false).status, 408);
+}
+
+#[test]
 fn a_client_that_takes_nothing_is_cut_off() {
     let prefix = Prefix::new();
     prefix.write("html/big", vec![b'x'; 32 << 20]);

@@ -59,6 +59,8 @@ fn faults() {
         ("log_format a escape=foo x;", "unknown log format escaping \"foo\""),
         ("log_format a $nope;", "unknown \"nope\" variable"),
         ("server { access_log a b; }", "unknown log format \"b\""),
+        ("access_log a nope; server { access_log off; }", "unknown log format \"nope\""),
+        ("access_log a nope;", "unknown log format \"nope\""),
         ("access_log a combined buffer=x;", "invalid buffer size \"x\""),
         ("access_log off a;", "invalid parameter \"a\""),
         ("access_log a combined foo=1;", "invalid parameter \"foo=1\""),

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
-use super::http::{ask_http, get, serve_in};
+use super::http::{ask_http, get, read_reply, serve_in};
 use crate::common::*;
 
 fn files() -> Prefix {
@@ -42,6 +42,43 @@ fn files_directories_and_ways_out() {
         weir.prefix.text_path("html/none")
     );
     weir.wait_error(&wanted);
+}
+
+#[test]
+fn no_packet_is_held_back_after_a_file() {
+    let prefix = Prefix::new();
+    prefix.write("html/big", vec![b'x'; 300_000]);
+    let (_weir, port) = serve_in(prefix, |port| {
+        format!(
+            "sendfile on; tcp_nopush on; server {{ listen {}; root html; location /word {{ return 200 word; }} }}",
+            port.v4()
+        )
+    });
+    let parts = |last: usize| format!("GET /big HTTP/1.1\r\nHost: a\r\nRange: bytes=0-9,10-{last}\r\n\r\n");
+    // The file's part ends with a turn of sending, 256 KiB: nothing but the last boundary is left for the next.
+    let mut last = 260_000;
+    let mut stream = connect(port.v4());
+    stream.write_all(parts(last).as_bytes()).unwrap();
+    let reply = read_reply(&mut stream, false);
+    let boundary = reply.body.len() - reply.body.iter().rposition(|&byte| byte == b'x').unwrap() - 1;
+    let head: usize = 17 + reply.fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
+    assert_eq!(
+        (reply.status, reply.field("content-type").map(|kind| &kind[..20])),
+        (206, Some("multipart/byteranges"))
+    );
+    last += (256 << 10) - (head + "Partial Content".len() + reply.body.len() - boundary);
+    for last in last - 2..last + 3 {
+        stream.write_all(parts(last).as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut stream, false).status, 206);
+        // A corked socket waits for 200 ms before it sends a packet that is not full.
+        let quickest = (0..5).map(|_| {
+            let start = std::time::Instant::now();
+            stream.write_all(b"GET /word HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            assert_eq!(read_reply(&mut stream, false).text(), "word");
+            start.elapsed()
+        });
+        assert!(quickest.min().unwrap() < std::time::Duration::from_millis(150), "{last}");
+    }
 }
 
 #[test]

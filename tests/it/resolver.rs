@@ -311,6 +311,39 @@ fn aliases_are_followed() {
 }
 
 #[test]
+fn an_alias_without_addresses_is_asked_for() {
+    let servers = Servers::start(&[("127.0.0.2", "two"), ("::1", "six"), ("127.0.0.3", "three")]);
+    let dns = Dns::start(|query| match query.name.as_str() {
+        "backend.test" => vec![query.alias("Middle.test")],
+        // The rest of the way comes over TCP.
+        "middle.test" if query.tcp => vec![query.alias("end.test")],
+        "middle.test" => vec![query.truncated(&[])],
+        "end.test" => vec![query.addresses(&["127.0.0.2", "::1"])],
+        _ => vec![query.code(3)],
+    });
+    let (weir, address) = start(&servers, &dns, "");
+    weir.wait_error("backend.test has now 127.0.0.2, ::1,");
+    wait_who(&address, &["two", "six"]);
+    // No end is found: the addresses at hand are kept.
+    dns.say(|query| vec![query.alias(if query.name == "a.test" { "b.test" } else { "a.test" })]);
+    weir.wait_error("unexpected DNS response for backend.test while resolving");
+    weir.wait_error("backend.test could not be resolved (2: Server failure)");
+    assert_eq!(who(&address, 4), BTreeSet::from(["two".into(), "six".into()]));
+    let before = dns.queries().len();
+    wait_for("another lookup", || dns.queries().len() > before + 40);
+    // One family has addresses behind the alias, the other has none.
+    dns.say(|query| match query.name.as_str() {
+        "backend.test" => vec![query.alias("end.test")],
+        _ => vec![query.addresses(&["127.0.0.3"])],
+    });
+    wait_who(&address, &["three"]);
+    // An alias of nothing.
+    dns.say(|query| if query.name == "backend.test" { vec![query.alias("x.test")] } else { vec![query.code(3)] });
+    weir.wait_error("backend.test could not be resolved (3: Host not found)");
+    weir.wait_error("backend.test has now no address,");
+}
+
+#[test]
 fn lines_of_one_name_share_their_queries() {
     let servers = Servers::start(&[("127.0.0.2", "two")]);
     let dns = Dns::with(&["127.0.0.2"]);
@@ -367,6 +400,73 @@ fn addresses_that_come_are_checked() {
     assert!(three.accepted() <= probes + 1, "who is gone is not checked any more");
     // Found by one of two workers, said once.
     assert_eq!(of(&format!("peer 127.0.0.4:{port} of upstream \"u\" is up")), 1);
+}
+
+#[test]
+fn probes_go_on_while_addresses_come_and_go() {
+    let servers = Servers::start(&[]);
+    let silent = Backend::start(super::common::backends::silent);
+    // Another address each time, sooner than a probe runs out of time.
+    let turn = std::sync::atomic::AtomicBool::new(false);
+    let dns = Dns::start(move |query| {
+        let other = turn.fetch_xor(true, std::sync::atomic::Ordering::Relaxed);
+        vec![query.addresses(if other { &["127.0.0.2"] } else { &["127.0.0.3"] })]
+    });
+    let listen = Port::reserve();
+    let weir = Setup::tcp(format!(
+        "upstream silent {{ server {}; check interval=1000 timeout=2500 type=imap fall=1; }}
+         upstream u {{ server backend.test:{} resolve; check interval=100 type=tcp; }}
+         resolver {} valid=1s ipv6=off; server {{ listen {}; proxy_pass u; }}",
+        silent.address,
+        servers.port.number,
+        dns.address,
+        listen.v4()
+    ))
+    .start();
+    weir.wait_error(&format!("peer {} of upstream \"silent\" is down", silent.address));
+    assert!(weir.error_log().matches("backend.test has now").count() > 1, "they came and went");
+}
+
+#[test]
+fn another_port_is_another_peer_after_a_reload() {
+    let servers = Servers::start(&[("127.0.0.2", "two")]);
+    let (dns, dead, listen) = (Dns::with(&["127.0.0.2"]), Port::reserve(), Port::reserve());
+    let setup = |port: &Port| {
+        let line = format!("server backend.test:{} resolve; check interval=3600000 fall=100;", port.number);
+        following(&listen, &format!("{} valid=1s", dns.address), &line)
+    };
+    let weir = setup(&servers.port).start();
+    weir.wait_error(&format!("peer 127.0.0.2:{} of upstream \"u\" is up", servers.port.number));
+    weir.reload(&setup(&dead));
+    // Its own first probe decides.
+    weir.wait_error(&format!("peer 127.0.0.2:{} of upstream \"u\" is down", dead.number));
+    weir.reload(&setup(&servers.port));
+    wait_who(&listen.v4(), &["two"]);
+}
+
+#[test]
+fn sessions_count_over_a_reload_whatever_the_order_of_lines() {
+    let servers = Servers::start(&[]);
+    let _two = servers.add("127.0.0.2", "two");
+    let dns = Dns::start(|query| match query.name.as_str() {
+        "backend.test" => vec![query.addresses(&["127.0.0.2"])],
+        _ => vec![query.code(3)],
+    });
+    let listen = Port::reserve();
+    let line = format!("server backend.test:{} resolve max_busy=2;", servers.port.number);
+    let setup = |line: &str| following(&listen, &format!("{} valid=1s", dns.address), line);
+    let weir = setup(&line).start();
+    weir.wait_error("backend.test has now 127.0.0.2");
+    let greeted = || {
+        let mut client = connect(listen.v4());
+        client.read_exact(&mut [0; 3]).map(|()| client)
+    };
+    let sessions = [greeted().unwrap(), greeted().unwrap()];
+    weir.reload(&setup(&format!("server other.test:{} resolve; {line}", servers.port.number)));
+    wait_for("the new worker to know", || weir.error_log().matches("backend.test has now 127.0.0.2").count() == 2);
+    assert!(is_closed(connect(listen.v4())));
+    drop(sessions);
+    wait_for("room for another", || greeted().is_ok());
 }
 
 #[test]

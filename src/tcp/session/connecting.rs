@@ -61,7 +61,7 @@ impl Session {
             }
         }
         // Each that was tried has its own line.
-        if self.tried.is_empty() || self.tried.len() < balancer.group().peers.iter().filter(|peer| !peer.down).count() {
+        if self.tried.is_empty() || self.tried.len() < balancer.present().filter(|(_, peer, _)| !peer.down).count() {
             self.none_chosen = true;
             let group = balancer.group().name.as_str();
             self.arrival.log(Level::Error, None, CONNECTING, Some(group), format_args!("no live upstreams"));

@@ -155,19 +155,89 @@ fn ip_hash_is_the_same_in_all_workers() {
 }
 
 #[test]
+fn the_order_is_the_same_in_all_workers() {
+    let group = group(plain_peer(), true);
+    let mut workers = workers(&group, 0..3);
+    workers[0].follow(0, &ips([1, 2, 3, 4]));
+    workers[1].follow(0, &ips([3]));
+    workers[1].follow(1, &ips([2]));
+    workers[1].follow(0, &ips([4, 1, 3, 2]));
+    workers[2].follow(0, &ips([0, 4, 1, 3]));
+    workers[2].follow(0, &ips([2, 4, 1, 3]));
+    workers[0].follow(1, &ips([2]));
+    workers[2].follow(1, &ips([2]));
+    let names = |worker: &Balancer| worker.present().map(|(_, peer, _)| peer.name.clone()).collect::<Vec<_>>();
+    let expected = ["unix:plain", "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80", "10.0.0.2:80"];
+    for worker in &workers {
+        assert_eq!(names(worker), expected);
+    }
+}
+
+/// A worker of the group with this number.
+fn worker(group: &Group, roster: &Roster, number: usize) -> Balancer {
+    Balancer::new(Rc::new(group.clone()), roster.records(number), roster.spares(number), 0)
+}
+
+fn sessions(worker: &Balancer) -> Vec<u32> {
+    worker.present().map(|(_, _, record)| record.sessions()).collect()
+}
+
+#[test]
 fn what_workers_share_outlives_a_reload() {
     let (first, twin) = (group(plain_peer(), false), group(plain_peer(), false));
     let old = Roster::new([&first], &[]).unwrap();
     let new = Roster::new([&first, &twin], &[&old]).unwrap();
     let start = |roster: &Roster, number: usize| {
-        let mut worker = Balancer::new(Rc::new(first.clone()), roster.records(number), roster.spares(number), 0);
+        let mut worker = worker(&first, roster, number);
         worker.follow(0, &ips([1]));
         worker
     };
     let (mut old, new, twin) = (start(&old, 0), start(&new, 0), start(&new, 1));
     pick(&mut old).unwrap();
-    let sessions = |worker: &Balancer| worker.present().map(|(_, _, record)| record.sessions()).collect::<Vec<_>>();
     assert_eq!((sessions(&new), sessions(&twin)), (vec![1], vec![0]));
+}
+
+#[test]
+fn an_address_keeps_its_record_whether_it_is_known_at_the_start_or_comes_later() {
+    // 10.0.0.0 is known at the start of the one, 10.0.0.1 at the start of the other.
+    let first = group(plain_peer(), false);
+    let second = Group { peers: vec![first.followed[0].peer(ip(1))], ..first.clone() };
+    let old = Roster::new([&first], &[]).unwrap();
+    let new = Roster::new([&second], &[&old]).unwrap();
+    let (mut before, mut after) = (worker(&first, &old, 0), worker(&second, &new, 0));
+    let (known, _) = pick(&mut before).unwrap();
+    before.follow(0, &ips([1]));
+    let (_, name) = pick(&mut before).unwrap();
+    assert_eq!((name.as_str(), sessions(&after)), ("10.0.0.1:80", vec![1]));
+    after.follow(0, &ips([0, 1]));
+    assert_eq!(sessions(&after), [1, 1]);
+    before.release(known);
+    assert_eq!(sessions(&after), [0, 1]);
+}
+
+#[test]
+fn a_record_belongs_to_name_and_port_and_not_to_the_line() {
+    let first = group(plain_peer(), false);
+    let line = |host: &str, port, line| Followed {
+        host: Name::parse(host).unwrap(),
+        port,
+        like: Peer { line: Some(line), ..plain_peer() },
+        ..first.followed[0].clone()
+    };
+    // The first line has another port now, and one with another name stands between it and the others.
+    let followed = vec![line("a.test", 81, 0), line("b.test", 80, 1), line("a.test", 80, 2), line("a.test", 80, 3)];
+    let second = Group { followed, peers: Vec::new(), ..first.clone() };
+    let old = Roster::new([&first], &[]).unwrap();
+    let new = Roster::new([&second], &[&old]).unwrap();
+    let (mut before, mut after) = (worker(&first, &old, 0), worker(&second, &new, 0));
+    before.follow(1, &ips([0]));
+    for (count, (_, _, record)) in before.present().enumerate() {
+        (0..=count).for_each(|_| record.enter(0));
+    }
+    for line in 0..4 {
+        after.follow(line, &ips([0]));
+    }
+    assert_eq!(sessions(&after), [0, 0, 1, 2]);
 }
 
 #[test]

@@ -123,11 +123,11 @@ impl Engine {
         let due = record.probed().map_or(now, |last| (last + check.interval).max(now));
         let timer = self.watches[key].timer;
         match record.lease(self.row, now, due + GRACE) {
-            // The holder may also give the lease back, as a worker does that is told to finish: it is not waited for longer than a probe may
-            // come late, and not at all where nothing is known of the peer yet.
+            // The holder may also give the lease back, as a worker does that is told to finish: it is not waited for longer than to the next
+            // probe, and where nothing is known of the peer yet only for as long as a probe may come late.
             Err(free) if record.health() == Health::Unknown => reactor.set_timer(timer, free.min(now + GRACE)),
             Err(free) => reactor.set_timer(timer, free.min(now + check.interval + GRACE)),
-            Ok(()) if due > now && record.health() != Health::Unknown => reactor.set_timer(timer, due),
+            Ok(()) if due > now => reactor.set_timer(timer, due),
             Ok(()) => self.probe(reactor, key),
         }
     }

@@ -12,7 +12,7 @@ pub mod settings;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::shared::{Health, Record, Roster};
+use super::shared::{Health, Record};
 use super::{Group, Peer};
 use crate::net::Address;
 
@@ -72,7 +72,7 @@ impl Checked {
     }
 }
 
-/// All checked peers of a configuration, in its order. Servers marked `down` are not checked: they are never used.
+/// All checked peers of a configuration, those with a fixed address in its order, the addresses of names behind them. Servers marked `down` are not checked: they are never used.
 #[derive(Default)]
 pub struct Board {
     peers: Vec<Checked>,
@@ -102,15 +102,6 @@ pub struct Status<'a> {
 }
 
 impl Board {
-    /// The checked peers of `groups`, whose records are those of `roster`, as they are when the configuration is read.
-    pub fn new(groups: &[Rc<Group>], roster: &Roster) -> Self {
-        let of_group = |(number, group): (usize, _)| {
-            let peers = <Rc<Group>>::as_ref(group).peers.iter().zip(roster.records(number));
-            peers.map(move |(peer, record)| (group, peer, record))
-        };
-        Board::of(groups.iter().enumerate().flat_map(of_group))
-    }
-
     /// Those that are checked of these peers, each with its group and record.
     pub fn of<'a>(peers: impl Iterator<Item = (&'a Rc<Group>, &'a Peer, &'a Record)>) -> Self {
         let checked = peers.filter(|(_, peer, _)| !peer.down).filter_map(|(group, peer, record)| {
@@ -131,7 +122,7 @@ impl Board {
         self.peers.is_empty()
     }
 
-    /// What is known now about each peer, in the order of the configuration.
+    /// What is known now about each peer, in order.
     pub fn status(&self) -> impl Iterator<Item = Status<'_>> {
         self.peers.iter().enumerate().map(|(index, checked)| Status {
             index,
@@ -154,6 +145,8 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::Balancer;
+    use crate::upstream::shared::Roster;
 
     #[test]
     fn the_board_shows_checked_peers_in_the_order_of_the_configuration() {
@@ -165,7 +158,9 @@ mod tests {
         let checked = Group { check: Some(check), ..Group::new("mail", peers) };
         let groups = [Rc::new(unchecked), Rc::new(checked)];
         let roster = Roster::new(groups.iter().map(Rc::as_ref), &[]).unwrap();
-        let board = Board::new(&groups, &roster);
+        let of_group = |(n, group): (usize, &Rc<Group>)| Balancer::new(group.clone(), roster.records(n), None, 0);
+        let balancers: Vec<Balancer> = groups.iter().enumerate().map(of_group).collect();
+        let board = Board::of(balancers.iter().flat_map(Balancer::present));
         let record = &roster.records(1)[0];
         record.open_row(2);
         record.enter(2);

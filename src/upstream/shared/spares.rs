@@ -1,31 +1,29 @@
-//! Records for addresses that come while workers run.
+//! Records for the addresses of names, which come and go while workers run.
 //!
-//! Each worker follows names by itself, and all must find the same record for the same address. So a group that follows names has spare
-//! records, each with the address it belongs to, and beside each another one whose sessions are the workers that hold it. A
-//! record that nobody holds is free for another address. Giving one out is done under a lock, which is that of a row, so
-//! that it is opened when the worker dies that has it.
+//! Each worker follows names by itself, and all must find the same record for the same address, also over a reload, whether it was known at the
+//! start or came later. So a group that follows names has spare records, each with the address it belongs to, and beside each another one whose sessions are the workers that hold it. A
+//! record that nobody holds is free for another address. Giving one out is done under a lock.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Cell, Record, Region};
+use crate::shm::Lock;
 use crate::upstream::Group;
 
-/// How many addresses a group may have at once beside those it had when the configuration was read, old ones with live sessions included.
+/// How many addresses the names of a group may have at once, old ones with live sessions included.
 pub const SPARES: usize = 128;
-
-/// How often the lock is tried for. It is held for some microseconds; who gives up asks again with the next answer.
-const TRIES: usize = 1000;
 
 /// The spare records of a group.
 #[derive(Clone)]
 pub struct Spares {
     /// The spare records, and after them as many for their holders.
     region: Rc<Region>,
+    /// For claiming one, which takes microseconds.
+    lock: Rc<Lock>,
 }
 
 /// A spare record that a worker holds; given back when dropped.
@@ -79,7 +77,7 @@ impl Pool {
 
 impl Spares {
     fn new(epoch: Instant) -> io::Result<Self> {
-        Ok(Spares { region: Rc::new(Region::new(2 * SPARES, epoch)?) })
+        Ok(Spares { region: Rc::new(Region::new(2 * SPARES, epoch)?), lock: Rc::new(Lock::new()?) })
     }
 
     fn record(&self, place: usize) -> Record {
@@ -90,43 +88,28 @@ impl Spares {
         self.record(SPARES + place)
     }
 
-    /// The row that has the lock, counted from 1; 0: none.
-    fn lock(&self) -> &AtomicU64 {
-        // A record of holders has no use for its cells.
-        &self.region.cells[SPARES][Cell::Lease as usize]
-    }
-
     /// The record of an address, for the worker with this row. Equal `name`s, all over the workers, get the same record. `None` when all
-    /// are held, or a worker has the lock and does not come on.
+    /// are held.
     pub fn claim(&self, name: &impl Hash, row: usize) -> Option<Spare> {
         // The same in all workers, unlike the hashes of maps.
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         let name = hasher.finish().max(1);
-        let locked = |_: &usize| {
-            let taken = self.lock().compare_exchange(0, row as u64 + 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
-            if !taken {
-                thread::yield_now();
-            }
-            taken
-        };
-        (0..TRIES).find(locked)?;
-        let spare = self.find(name).map(|place| {
-            let (record, holders) = (self.record(place), self.holders(place));
-            record.open_row(row);
-            holders.enter(row);
-            Spare { record, holders, row }
-        });
-        self.lock().store(0, Ordering::Release);
-        spare
+        let _held = self.lock.hold()?;
+        let place = self.find(name)?;
+        let (record, holders) = (self.record(place), self.holders(place));
+        record.open_row(row);
+        holders.enter(row);
+        Some(Spare { record, holders, row })
     }
 
-    /// The record with this name, or one that is free, which gets it.
+    /// The record with this name, or one that is free, which gets it: if possible one that never had a name, so that what is known about
+    /// addresses that come back, to the successor of a worker that died for one, is kept.
     fn find(&self, name: u64) -> Option<usize> {
-        let named = |place: &usize| self.record(*place).load(Cell::Name) == name;
+        let named = |name| move |place: &usize| self.record(*place).load(Cell::Name) == name;
         let free = |place: &usize| self.holders(*place).sessions() == 0;
-        (0..SPARES).find(named).or_else(|| {
-            let place = (0..SPARES).find(free)?;
+        (0..SPARES).find(named(name)).or_else(|| {
+            let place = (0..SPARES).find(named(0)).or_else(|| (0..SPARES).find(free))?;
             let cells = &self.region.cells[place];
             cells.iter().for_each(|cell| cell.store(0, Ordering::Relaxed));
             cells[Cell::Name as usize].store(name, Ordering::Relaxed);
@@ -147,8 +130,6 @@ impl Spares {
             }
             record.release_lease(row);
         }
-        // Held by another: left alone.
-        let _ = self.lock().compare_exchange(row as u64 + 1, 0, Ordering::Release, Ordering::Relaxed);
     }
 }
 
@@ -185,12 +166,22 @@ mod tests {
             spare.record.enter(5);
             std::mem::forget(spare);
         }
-        spares.lock().store(6, Ordering::Relaxed);
-        assert!(spares.claim(&0, 1).is_none());
         spares.clear(4);
-        assert!(spares.claim(&0, 1).is_none());
+        assert!(spares.claim(&SPARES, 1).is_none());
         spares.clear(5);
-        let all: Vec<Spare> = (0..SPARES).map(|n| spares.claim(&(n + SPARES), 1).unwrap()).collect();
+        let known = spares.claim(&0, 1).unwrap();
+        assert_eq!(known.record.sessions(), 0);
+        let all: Vec<Spare> = (1..SPARES).map(|n| spares.claim(&(n + SPARES), 1).unwrap()).collect();
         assert!(all.iter().all(|spare| spare.record.sessions() == 0));
+    }
+
+    #[test]
+    fn what_is_known_is_kept_while_there_is_room() {
+        let spares = Spares::new(Instant::now()).unwrap();
+        spares.claim(&"a", 0).unwrap().record.access();
+        let _others: Vec<Spare> = (1..SPARES).map(|n| spares.claim(&n, 0).unwrap()).collect();
+        assert_eq!(spares.claim(&"a", 0).unwrap().record.accesses(), 1);
+        assert_eq!(spares.claim(&"b", 0).unwrap().record.accesses(), 0);
+        assert_eq!(spares.claim(&"a", 0).unwrap().record.accesses(), 0);
     }
 }

@@ -86,6 +86,11 @@ impl Query {
         bytes
     }
 
+    /// The name is an alias of another, about which the reply says nothing.
+    pub fn alias(&self, of: &str) -> Vec<u8> {
+        self.reply(0, &[(&self.name, CNAME, 60, wire(of))])
+    }
+
     /// A failure with a response code.
     pub fn code(&self, code: u16) -> Vec<u8> {
         self.reply(code, &[])
