@@ -150,10 +150,10 @@ pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut 
     let own_socket = |entry: &Entry| {
         entry.socket.bind
             || entry.address.is_wildcard()
-            || !entries.iter().any(|other| covers(other.address, entry.address))
+            || !entries.iter().any(|other| other.address.covers(entry.address))
     };
     let listen = |(route, entry): &(Rc<Route>, &Entry)| {
-        let shared = routes.iter().filter(|(_, other)| !own_socket(other) && covers(entry.address, other.address));
+        let shared = routes.iter().filter(|(_, other)| !own_socket(other) && entry.address.covers(other.address));
         let mut behind: Vec<Rc<Route>> = shared.map(|(route, _)| route.clone()).collect();
         behind.push(route.clone());
         Listen {
@@ -166,14 +166,6 @@ pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut 
         }
     };
     Ok(routes.iter().filter(|(_, entry)| own_socket(entry)).map(listen).collect())
-}
-
-/// Whether `wildcard` is the wildcard address of `address`'s family and port.
-fn covers(wildcard: &Address, address: &Address) -> bool {
-    wildcard.is_wildcard()
-        && !address.is_wildcard()
-        && wildcard.port() == address.port()
-        && wildcard.domain() == address.domain()
 }
 
 fn add<'a>(

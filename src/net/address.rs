@@ -55,6 +55,11 @@ impl Address {
         matches!(self, Address::Inet(address) if address.ip().is_unspecified())
     }
 
+    /// Whether it is the wildcard address of another's family and port, so that a socket of its own can do for both.
+    pub fn covers(&self, other: &Address) -> bool {
+        self.is_wildcard() && !other.is_wildcard() && self.port() == other.port() && self.domain() == other.domain()
+    }
+
     /// The socket family.
     pub fn domain(&self) -> Domain {
         match self {

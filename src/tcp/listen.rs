@@ -141,7 +141,7 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)], warnings: &mut Vec
     let own_socket = |entry: &Entry| {
         entry.socket.bind
             || entry.address.is_wildcard()
-            || !entries.iter().any(|other| covers(&other.address, &entry.address))
+            || !entries.iter().any(|other| other.address.covers(&entry.address))
     };
     let mut route = |entry: &Entry| {
         Rc::new(Route {
@@ -156,7 +156,7 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)], warnings: &mut Vec
     let listen = |own: &Entry| {
         let mut routes: Vec<Rc<Route>> = entries
             .iter()
-            .filter(|entry| !own_socket(entry) && covers(&own.address, &entry.address))
+            .filter(|entry| !own_socket(entry) && own.address.covers(&entry.address))
             .map(&mut route)
             .collect();
         routes.push(route(own));
@@ -186,14 +186,6 @@ fn names(entry: &Entry, warnings: &mut Vec<Warning>) -> Names<Rc<Server>> {
         }
     }
     names
-}
-
-/// Whether `wildcard` is the wildcard address of `address`'s family and port.
-fn covers(wildcard: &Address, address: &Address) -> bool {
-    wildcard.is_wildcard()
-        && !address.is_wildcard()
-        && wildcard.port() == address.port()
-        && wildcard.domain() == address.domain()
 }
 
 fn add(
