@@ -184,3 +184,13 @@ fn nothing_leaks_over_sessions() {
     let grown = proc::rss_anon(worker).saturating_sub(memory);
     assert!(grown < 256 * 1024, "{grown} bytes more after 2000 sessions");
 }
+
+#[test]
+fn a_number_of_workers_beyond_all_sense_is_bounded() {
+    let prefix = Prefix::new();
+    let main = "worker_processes 9000000000000000000; worker_cpu_affinity auto; error_log stderr;";
+    prefix.write("nginx.conf", format!("{main} events {{}}"));
+    let status = prefix.command(&["-t"]).status().unwrap();
+    let stderr = prefix.read("stderr");
+    assert!(status.success() && stderr.contains("no more than 1024 worker processes can be started"), "{stderr}");
+}

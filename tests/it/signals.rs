@@ -251,3 +251,16 @@ fn reload_while_quitting_changes_nothing() {
     drop(stream);
     assert_eq!(weir.wait_exit().code(), Some(0));
 }
+
+#[test]
+fn term_together_with_a_reload_starts_nobody() {
+    // Both wait while the master is stopped, so it takes them in one turn: workers that the reload asks for would never hear of the end.
+    let port = Port::reserve();
+    let mut weir = Setup::tcp(format!("server {{ listen {}; return a; }}", port.v4())).workers(2).start();
+    for signal in [Signal::SIGSTOP, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGCONT] {
+        weir.signal(signal);
+    }
+    weir.wait_exit();
+    let log = weir.error_log();
+    assert!(log.contains("reconfiguring") && !log.contains("exited on signal 9"), "{log}");
+}
