@@ -6,6 +6,7 @@ use super::Server;
 use super::names::{Name, Names};
 use crate::conf::loader::Warning;
 use crate::conf::{Call, Error, Place, Result};
+use crate::net::addresses::{Addresses, Choice, Entry};
 use crate::net::{Address, ListenOptions, SocketOptions, address};
 
 /// One `listen` directive.
@@ -107,101 +108,44 @@ impl Listen {
     }
 }
 
-/// One address, with what all `listen` directives say of it.
-struct Entry<'a> {
-    address: &'a Address,
-    socket: SocketOptions,
-    default_set: bool,
-    last_server: usize,
-    names: Names,
-}
-
 /// Puts the directives of all servers together. An address without `bind` shares the socket of its port's wildcard address, where
 /// there is one. None of the sockets may be among `taken`.
 pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut Vec<Warning>) -> Result<Vec<Listen>> {
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries = Addresses::default();
     for (number, served) in servers.iter().enumerate() {
         for directive in &served.listens {
             for address in &directive.addresses {
                 if taken.iter().any(|options| options.address == *address) {
                     return Err(directive.fault(format!("duplicate \"{address}\" address and port pair")));
                 }
-                add(&mut entries, number, served, directive, address)?;
+                let new = || Names::new(served.server.clone());
+                let (names, choice) = entries
+                    .add(number, address, directive.socket, directive.default, new)
+                    .map_err(|message| directive.fault(message))?;
+                if choice == Choice::This {
+                    names.default = served.server.clone();
+                }
             }
         }
     }
     for served in servers {
-        for entry in &mut entries {
-            if !served.listens.iter().any(|directive| directive.addresses.contains(entry.address)) {
+        for entry in entries.iter_mut() {
+            if !served.listens.iter().any(|directive| directive.addresses.contains(&entry.address)) {
                 continue;
             }
             for name in &served.names {
-                if entry.names.add(name, &served.server).is_err() {
+                if entry.what.add(name, &served.server).is_err() {
                     let message = format!("conflicting server name \"{}\" on {}, ignored", name.text, entry.address);
                     warnings.push(Warning { message, place: None });
                 }
             }
         }
     }
-    let routes: Vec<(Rc<Route>, &Entry)> = entries
-        .iter()
-        .map(|entry| (Rc::new(Route { address: entry.address.clone(), names: entry.names.clone() }), entry))
-        .collect();
-    let own_socket = |entry: &Entry| {
-        entry.socket.bind
-            || entry.address.is_wildcard()
-            || !entries.iter().any(|other| other.address.covers(entry.address))
+    let route = |entry: &Entry<Names>| Rc::new(Route { address: entry.address.clone(), names: entry.what.clone() });
+    let listen = |own: &Entry<Names>| {
+        let routes: Vec<Rc<Route>> = entries.behind(own).map(route).collect();
+        let nodelay = routes.iter().all(|route| route.names.default.own.nodelay);
+        Listen { options: own.socket.listen(own.address.clone(), nodelay, false), routes }
     };
-    let listen = |(route, entry): &(Rc<Route>, &Entry)| {
-        let shared = routes.iter().filter(|(_, other)| !own_socket(other) && entry.address.covers(other.address));
-        let mut behind: Vec<Rc<Route>> = shared.map(|(route, _)| route.clone()).collect();
-        behind.push(route.clone());
-        Listen {
-            options: entry.socket.listen(
-                entry.address.clone(),
-                behind.iter().all(|route| route.names.default.own.nodelay),
-                false,
-            ),
-            routes: behind,
-        }
-    };
-    Ok(routes.iter().filter(|(_, entry)| own_socket(entry)).map(listen).collect())
-}
-
-fn add<'a>(
-    entries: &mut Vec<Entry<'a>>,
-    number: usize,
-    served: &Served,
-    directive: &Directive,
-    address: &'a Address,
-) -> Result<()> {
-    let fault = |what: &str| Err(directive.fault(format!("{what} {address}")));
-    let Some(entry) = entries.iter_mut().find(|entry| entry.address == address) else {
-        entries.push(Entry {
-            address,
-            socket: directive.socket,
-            default_set: directive.default,
-            last_server: number,
-            names: Names::new(served.server.clone()),
-        });
-        return Ok(());
-    };
-    if entry.last_server == number {
-        return fault("a duplicate listen");
-    }
-    entry.last_server = number;
-    if directive.socket.bind {
-        if entry.socket.bind {
-            return fault("duplicate listen options for");
-        }
-        entry.socket = directive.socket;
-    }
-    if directive.default {
-        if entry.default_set {
-            return fault("a duplicate default server for");
-        }
-        entry.default_set = true;
-        entry.names.default = served.server.clone();
-    }
-    Ok(())
+    Ok(entries.sockets().map(listen).collect())
 }

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod address;
+pub mod addresses;
 pub mod connection;
 pub mod listener;
 pub mod names;

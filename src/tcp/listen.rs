@@ -6,6 +6,7 @@ use super::Server;
 use super::websocket::Protocol;
 use crate::conf::loader::Warning;
 use crate::conf::{Call, Error, Place, Result};
+use crate::net::addresses::{self, Addresses, Choice};
 use crate::net::names::Names;
 use crate::net::{Address, ListenOptions, SocketOptions, address};
 
@@ -103,14 +104,11 @@ impl Listen {
     }
 }
 
-/// One address, with what all `listen` directives say of it.
-struct Entry {
-    address: Address,
-    socket: SocketOptions,
+/// What is kept for an address.
+struct Behind {
     /// As soon as one server's directive says so: what clients send first cannot depend on the server that gets them.
     proxy_protocol: bool,
-    default_set: bool,
-    last_server: usize,
+    /// The one that gets the sessions.
     server: Rc<Server>,
     /// All servers of the address.
     servers: Vec<Rc<Server>>,
@@ -118,12 +116,14 @@ struct Entry {
     ssl: Option<Place>,
 }
 
+type Entry = addresses::Entry<Behind>;
+
 /// Puts the directives of all servers together. The first server of an address gets its sessions, or the one marked `default`.
 /// An address without `bind` shares the socket of its port's wildcard address, where there is one.
 ///
 /// What an operator should know is added to `warnings`.
 pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)], warnings: &mut Vec<Warning>) -> Result<Vec<Listen>> {
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries = Addresses::default();
     for (number, (server, directives)) in servers.iter().enumerate() {
         for directive in directives {
             for address in &directive.addresses {
@@ -131,35 +131,25 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)], warnings: &mut Vec
             }
         }
     }
-    for entry in &entries {
-        if let (Some(place), None) = (&entry.ssl, &entry.server.tls) {
+    for Behind { server, ssl, .. } in entries.iter().map(|entry| &entry.what) {
+        if let (Some(place), None) = (ssl, &server.tls) {
             // Another server asked for it, but this one gets the sessions.
             let message = "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive";
             return Err(Error::at(place, message));
         }
     }
-    let own_socket = |entry: &Entry| {
-        entry.socket.bind
-            || entry.address.is_wildcard()
-            || !entries.iter().any(|other| other.address.covers(&entry.address))
-    };
     let mut route = |entry: &Entry| {
         Rc::new(Route {
             address: entry.address.clone(),
             name: entry.address.to_string().into(),
-            server: entry.server.clone(),
-            tls: entry.server.ssl || entry.ssl.is_some(),
-            proxy_protocol: entry.proxy_protocol,
+            server: entry.what.server.clone(),
+            tls: entry.what.server.ssl || entry.what.ssl.is_some(),
+            proxy_protocol: entry.what.proxy_protocol,
             names: names(entry, warnings),
         })
     };
     let listen = |own: &Entry| {
-        let mut routes: Vec<Rc<Route>> = entries
-            .iter()
-            .filter(|entry| !own_socket(entry) && own.address.covers(&entry.address))
-            .map(&mut route)
-            .collect();
-        routes.push(route(own));
+        let routes: Vec<Rc<Route>> = entries.behind(own).map(&mut route).collect();
         Listen {
             options: own.socket.listen(
                 own.address.clone(),
@@ -169,14 +159,14 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)], warnings: &mut Vec
             routes,
         }
     };
-    Ok(entries.iter().filter(|entry| own_socket(entry)).map(listen).collect())
+    Ok(entries.sockets().map(listen).collect())
 }
 
 /// The names by which clients of an address can choose its servers. Only those can whose request is read, and only servers that expect one.
 fn names(entry: &Entry, warnings: &mut Vec<Warning>) -> Names<Rc<Server>> {
     let mut names = Names::default();
-    if entry.server.protocol == Protocol::Websocket {
-        for server in entry.servers.iter().filter(|server| server.protocol == Protocol::Websocket) {
+    if entry.what.server.protocol == Protocol::Websocket {
+        for server in entry.what.servers.iter().filter(|server| server.protocol == Protocol::Websocket) {
             for (word, name) in &server.names {
                 if !names.add(name, server) {
                     let message = format!("conflicting server name \"{word}\" on {}, ignored", entry.address);
@@ -189,47 +179,23 @@ fn names(entry: &Entry, warnings: &mut Vec<Warning>) -> Names<Rc<Server>> {
 }
 
 fn add(
-    entries: &mut Vec<Entry>,
+    entries: &mut Addresses<Behind>,
     number: usize,
     server: &Rc<Server>,
     directive: &Directive,
     address: &Address,
 ) -> Result<()> {
-    let fault = |what: &str| Err(Error::at(&directive.place, format!("{what} {address}")));
-    let Some(entry) = entries.iter_mut().find(|entry| entry.address == *address) else {
-        entries.push(Entry {
-            address: address.clone(),
-            socket: directive.socket,
-            proxy_protocol: directive.proxy_protocol,
-            default_set: directive.default,
-            last_server: number,
-            server: server.clone(),
-            servers: vec![server.clone()],
-            ssl: directive.ssl.then(|| directive.place.clone()),
-        });
-        return Ok(());
-    };
-    if entry.last_server == number {
-        return fault("a duplicate listen");
+    let new = || Behind { proxy_protocol: false, server: server.clone(), servers: Vec::new(), ssl: None };
+    let (behind, choice) = entries
+        .add(number, address, directive.socket, directive.default, new)
+        .map_err(|message| Error::at(&directive.place, message))?;
+    behind.servers.push(server.clone());
+    behind.proxy_protocol |= directive.proxy_protocol;
+    if directive.ssl && behind.ssl.is_none() {
+        behind.ssl = Some(directive.place.clone());
     }
-    entry.last_server = number;
-    entry.servers.push(server.clone());
-    if directive.ssl && entry.ssl.is_none() {
-        entry.ssl = Some(directive.place.clone());
-    }
-    entry.proxy_protocol |= directive.proxy_protocol;
-    if directive.socket.bind {
-        if entry.socket.bind {
-            return fault("duplicate listen options for");
-        }
-        entry.socket = directive.socket;
-    }
-    if directive.default {
-        if entry.default_set {
-            return fault("a duplicate default server for");
-        }
-        entry.default_set = true;
-        entry.server = server.clone();
+    if choice == Choice::This {
+        behind.server = server.clone();
     }
     Ok(())
 }
