@@ -396,3 +396,32 @@ fn a_444_closes_without_a_word() {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert!(is_closed(&stream));
 }
+
+#[test]
+fn the_buffers_for_heads_bound_lines_and_their_sum() {
+    let (_weir, port) =
+        server("client_header_buffer_size 256; large_client_header_buffers 2 1k; location / { return 200 ok; }");
+    let with = |target: &str, fields: &[usize]| {
+        let fields: String = fields.iter().map(|length| format!("X: {}\r\n", "x".repeat(*length))).collect();
+        ask_http(&port, &format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).status
+    };
+    assert_eq!(with("/", &[]), 200);
+    assert_eq!(with("/", &[900]), 200, "more than the first buffer");
+    assert_eq!(with("/", &[900, 900]), 200, "both large ones");
+    assert_eq!(with("/", &[900, 900, 900]), 431, "one more");
+    assert_eq!(with("/", &[1100]), 431, "a field longer than a buffer");
+    let long = |length| format!("/{}", "y".repeat(length));
+    assert_eq!(with(&long(900), &[]), 200);
+    assert_eq!(with(&long(1100), &[]), 414);
+}
+
+#[test]
+fn server_tokens_tell_the_version_or_not() {
+    let (_weir, port) = server("location /on { return 404; } location /off { server_tokens off; return 404; }");
+    let version = concat!("weir/", env!("CARGO_PKG_VERSION"));
+    for (path, name) in [("/on", version), ("/off", "weir")] {
+        let reply = get(&port, path);
+        assert_eq!(reply.field("server"), Some(name));
+        assert!(reply.text().contains(&format!("<center>{name}</center>")), "{}", reply.text());
+    }
+}

@@ -343,3 +343,22 @@ fn live_sessions_outlive_a_reload() {
     (&half).write_all(b"\r\n").unwrap();
     assert_eq!(reached_after(&half, b"GET / HTTP/1.1\r\n\r\n"), "a");
 }
+
+#[test]
+fn websocket_send_timeout_runs_while_bytes_wait() {
+    let release = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let backend = Backend::start(backends::stalled(release.clone()));
+    let port = Port::reserve();
+    let more = format!("websocket_pass {}; websocket_send_timeout 500ms;", backend.address);
+    let weir = Setup::tcp(server(&port, &more)).start();
+    let mut stream = connect(port.v4());
+    stream.write_all(request("/", "h").as_bytes()).unwrap();
+    let filler = thread::spawn(move || {
+        let piece = [0; 65536];
+        while stream.write_all(&piece).is_ok() {}
+    });
+    let line = weir.wait_error("upstream timed out (110: Connection timed out) while sending to upstream");
+    assert!(line.contains(&format!("upstream: \"{}\"", backend.address)), "{line}");
+    filler.join().unwrap();
+    release.store(true, std::sync::atomic::Ordering::SeqCst);
+}
