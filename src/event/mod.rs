@@ -66,8 +66,8 @@ struct Source {
 pub struct Reactor {
     poll: Poll,
     batch: Events,
-    /// What of `batch` has not been given out, last first, as token and flags.
-    pending: Vec<Pending>,
+    /// What of `batch` has not been given out, last first.
+    pending: Vec<Token>,
     sources: Slab<Source>,
     generation: u32,
     again: VecDeque<Token>,
@@ -75,15 +75,6 @@ pub struct Reactor {
     again_now: usize,
     timers: Timers,
     now: Instant,
-}
-
-#[derive(Clone, Copy)]
-struct Pending {
-    token: Token,
-    readable: bool,
-    writable: bool,
-    closing: bool,
-    urgent: bool,
 }
 
 impl Reactor {
@@ -252,16 +243,16 @@ impl Reactor {
         self.now = Instant::now();
         self.again_now = self.again.len();
         self.pending.clear();
-        self.pending.extend(self.batch.iter().map(|event| {
+        for event in &self.batch {
+            // At once, so that whoever is served first knows what waits on its other sources.
+            let Some(source) = find(&mut self.sources, event.token()) else { continue };
             let closing = event.is_read_closed() || event.is_error();
-            Pending {
-                token: event.token(),
-                readable: event.is_readable() || closing,
-                writable: event.is_writable() || event.is_error() || event.is_write_closed(),
-                closing,
-                urgent: event.is_priority(),
-            }
-        }));
+            source.readable |= event.is_readable() || closing;
+            source.writable |= event.is_writable() || event.is_error() || event.is_write_closed();
+            source.closing |= closing;
+            source.urgent |= event.is_priority();
+            self.pending.push(event.token());
+        }
         self.pending.reverse();
         Ok(())
     }
@@ -270,12 +261,8 @@ impl Reactor {
     /// Each is looked up only now, so one that belongs to a source closed earlier in the turn is never given out.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Event> {
-        while let Some(event) = self.pending.pop() {
-            if let Some(source) = find(&mut self.sources, event.token) {
-                source.readable |= event.readable;
-                source.writable |= event.writable;
-                source.closing |= event.closing;
-                source.urgent |= event.urgent;
+        while let Some(token) = self.pending.pop() {
+            if let Some(source) = find(&mut self.sources, token) {
                 return Some(Event::Ready(source.owner));
             }
         }

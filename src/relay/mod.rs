@@ -440,4 +440,6 @@ impl Relay {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
