@@ -79,6 +79,17 @@ pub enum Last {
     Silence,
 }
 
+/// How often the narrowest place must be passed for one write. A full window of a small socket can take the kernel a fifth of a second.
+const MOST_PASSES: usize = 100;
+
+impl PeerPlan {
+    fn narrowest(&self) -> usize {
+        let Link { inner_send, inner_receive, outer_send, outer_receive, .. } = self.link;
+        let sizes = [inner_send, inner_receive, outer_send, outer_receive, Some(self.piece)];
+        sizes.into_iter().flatten().min().unwrap_or(self.piece)
+    }
+}
+
 impl Plan {
     /// The plan of a number.
     pub fn of(seed: u64, number: u64) -> Plan {
@@ -131,13 +142,14 @@ fn plan() -> impl Strategy<Value = Plan> {
         prop_oneof![15 => Just(None), 1 => (0u8..60).prop_map(Some)],
         [peer(), peer()],
     )
-        .prop_map(|(buffer, preface, ahead, timeouts, abandoned, peers)| Plan {
-            buffer,
-            preface,
-            ahead,
-            timeouts,
-            abandoned,
-            peers,
+        .prop_map(|(buffer, preface, ahead, timeouts, abandoned, mut peers)| {
+            let narrowest = peers.each_ref().map(PeerPlan::narrowest).into_iter().min().unwrap_or(usize::MAX);
+            for write in peers.iter_mut().flat_map(|peer| &mut peer.writes) {
+                if let Write::Bytes(bytes) = write {
+                    *bytes = (*bytes).min(MOST_PASSES * narrowest);
+                }
+            }
+            Plan { buffer, preface, ahead, timeouts, abandoned, peers }
         })
 }
 
@@ -161,7 +173,7 @@ fn peer() -> impl Strategy<Value = PeerPlan> {
     ];
     (
         link(),
-        prop_oneof![Just(100u8), 1u8..=100],
+        prop_oneof![Just(100u8), 10u8..=100],
         proptest::collection::vec(write, 0..8),
         last,
         proptest::collection::vec(read, 0..6),
@@ -180,7 +192,7 @@ fn peer() -> impl Strategy<Value = PeerPlan> {
 }
 
 fn link() -> impl Strategy<Value = Link> {
-    let size = || option::of(size(11..18));
+    let size = || option::weighted(0.7, size(12..19));
     (prop::bool::weighted(0.15), prop::bool::weighted(0.8), [size(), size(), size(), size()]).prop_map(
         |(unix, nodelay, [inner_send, inner_receive, outer_send, outer_receive])| Link {
             unix,
