@@ -8,7 +8,7 @@ use nix::unistd::pipe2;
 
 /// The size asked for. The kernel counts it in pages, and a page's place can hold a fragment of up to 64 KiB of a packet, so more bytes
 /// than these may find room.
-const SIZE: i32 = 256 * 1024;
+const SIZE: i32 = 1024 * 1024;
 
 /// What a pipe has by default (pipe(7)). The kernel makes smaller ones when its user has too many (`fs.pipe-user-pages-soft`).
 const LEAST: i32 = 64 * 1024;

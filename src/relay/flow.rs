@@ -9,7 +9,7 @@ use crate::event::Reactor;
 use crate::net::{Connection, Pipe};
 
 /// The most that one splice(2) moves in; a pipe rarely takes that much.
-const SPLICE: usize = 1024 * 1024;
+const SPLICE: usize = 4096 * 1024;
 
 /// A splice that moves less than this is dearer than a copy would have been.
 const LITTLE: usize = 16 * 1024;
@@ -18,7 +18,7 @@ const LITTLE: usize = 16 * 1024;
 const LITTLES: u16 = 4;
 
 /// How much cheaper a spliced byte is than a copied one, for the length of a turn.
-const CHEAPER: usize = 8;
+const CHEAPER: usize = 16;
 
 /// What ended a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
