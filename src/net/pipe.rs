@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::unistd::pipe2;
 
-/// The size asked for. The kernel counts it in pages, and a page's place can hold a fragment of up to 64 KiB of a packet, so more bytes
-/// than these may find room.
+/// The size asked for: what the kernel lets anybody have by default (`fs.pipe-max-size`). It is counted in pages, and a page's place can hold a
+/// fragment of up to 64 KiB of a packet, so more bytes than these may find room.
 const SIZE: i32 = 1024 * 1024;
 
 /// What a pipe has by default (pipe(7)). The kernel makes smaller ones when its user has too many (`fs.pipe-user-pages-soft`).

@@ -9,7 +9,7 @@ use crate::event::Reactor;
 use crate::net::{Connection, Pipe};
 
 /// The most that one splice(2) moves in; a pipe rarely takes that much.
-const SPLICE: usize = 4096 * 1024;
+const SPLICE: usize = 1024 * 1024;
 
 /// A splice that moves less than this is dearer than a copy would have been.
 const LITTLE: usize = 16 * 1024;

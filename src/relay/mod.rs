@@ -117,6 +117,16 @@ pub enum Due {
     Expired(Expired),
 }
 
+/// What the sockets of both sides looked like.
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    /// What each side's peer had not acknowledged.
+    queued: [u32; 2],
+    /// Since when looks have shown the same.
+    unchanged: [Instant; 2],
+}
+
 /// A two-way pump. It owns no connection and no buffer while it idles.
 #[derive(Debug)]
 pub struct Relay {
@@ -126,12 +136,8 @@ pub struct Relay {
     active: [Instant; 2],
     /// Since when bytes wait for the upstream without it taking any.
     stalled: Option<Instant>,
-    /// What stood in each side's socket at the last look, see [`Relay::due`].
-    queued: [u32; 2],
-    /// When that was.
-    looked: Option<Instant>,
-    /// Since when looks have shown the same.
-    unchanged: [Instant; 2],
+    /// The last look at the sockets, see [`Relay::due`]. Few sessions are ever looked at.
+    look: Option<Box<Look>>,
     buffer: u32,
 }
 
@@ -157,15 +163,7 @@ impl Relay {
     /// A relay whose reads begin with `buffer` bytes, at most [`Buffers::SCRATCH`].
     pub fn new(buffer: usize, now: Instant) -> Self {
         let buffer = buffer.clamp(1, Buffers::SCRATCH) as u32;
-        Relay {
-            flows: [Flow::new(buffer), Flow::new(buffer)],
-            active: [now; 2],
-            stalled: None,
-            queued: [0; 2],
-            looked: None,
-            unchanged: [now; 2],
-            buffer,
-        }
+        Relay { flows: [Flow::new(buffer), Flow::new(buffer)], active: [now; 2], stalled: None, look: None, buffer }
     }
 
     /// Reads at most `most` bytes from the client, to be looked at before it is known whom they are for; [`Relay::ahead`] has them all.
@@ -347,7 +345,7 @@ impl Relay {
     /// When to call [`Relay::due`]: no timeout can have run out before.
     pub fn wake(&self, timeouts: &Timeouts, now: Instant) -> Instant {
         let deadline = self.deadline(timeouts).0;
-        let on_the_way = self.waiting() || self.queued != [0, 0];
+        let on_the_way = self.waiting() || self.look.as_ref().is_some_and(|look| look.queued != [0, 0]);
         if on_the_way { deadline.min(now + shortest(timeouts) / LOOKS) } else { deadline }
     }
 
@@ -357,18 +355,21 @@ impl Relay {
     pub fn due(&mut self, ends: Ends<'_>, timeouts: &Timeouts, now: Instant) -> Due {
         let pause = shortest(timeouts) / LOOKS;
         let (mut moving, mut unknown) = (false, false);
+        // What was seen before bytes were last moved says nothing.
+        let looked = self.look.as_ref().map(|look| look.at);
+        let comparable = self.active.map(|active| looked.is_some_and(|looked| looked >= active));
+        let look = self.look.get_or_insert_with(|| Box::new(Look { at: now, queued: [0; 2], unchanged: [now; 2] }));
         for to in [Side::Client, Side::Upstream] {
+            let (comparable, side) = (comparable[to as usize], to as usize);
             let queued = ends.of(to).unsent();
-            let before = std::mem::replace(&mut self.queued[to as usize], queued);
-            // What was seen before we last moved bytes says nothing.
-            let comparable = self.looked.is_some_and(|looked| looked >= self.active[to as usize]);
+            let before = std::mem::replace(&mut look.queued[side], queued);
             if queued != before || !comparable {
-                self.unchanged[to as usize] = now;
+                look.unchanged[side] = now;
             }
             moving |= comparable && queued < before;
-            unknown |= queued > 0 && now < self.unchanged[to as usize] + pause / 2;
+            unknown |= queued > 0 && now < look.unchanged[side] + pause / 2;
         }
-        self.looked = Some(now);
+        look.at = now;
         if moving {
             // The other side only waits for this one.
             self.active = [now; 2];
