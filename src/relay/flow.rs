@@ -155,7 +155,11 @@ impl Flow {
         reactor: &mut Reactor,
         buffers: &mut Buffers,
     ) -> Result<Option<Passed>, Failed> {
-        let spliced = (self.splicing || buffers.pipes.patience == 0) && from.is_plain() && to.is_plain();
+        // splice(2) does not get past urgent data.
+        let spliced = (self.splicing || buffers.pipes.patience == 0)
+            && from.is_plain()
+            && to.is_plain()
+            && !reactor.urgent(from.source());
         if spliced && let Some(pipe) = buffers.pipes.take(reactor.now()) {
             return self.splice(from, to, buffer, pipe, reactor, buffers);
         }
@@ -208,10 +212,8 @@ impl Flow {
                 buffers.pipes.put(pipe);
                 return match nothing {
                     Ok(None) => Ok(None),
-                    Ok(_) => {
-                        self.ended = Some(End::Source);
-                        Ok(Some(Passed { received: 0, sent: 0, cost: 0 }))
-                    }
+                    // It looks the same whether the peer has ended or urgent data has just come before its end: recv(2) knows.
+                    Ok(_) => self.copy(from, to, buffer, reactor, buffers),
                     // The kernel, or a sandbox around it, does not splice here.
                     Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
                         buffers.pipes.give_up(reactor.now());
