@@ -26,7 +26,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use plan::Plan;
-use world::{Failure, Tally, World};
+use world::{Failure, Tally, Way, World};
 
 /// Sessions of a run, unless the environment says otherwise.
 const SESSIONS: u64 = 1500;
@@ -59,23 +59,23 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-fn run(plans: impl Iterator<Item = (u64, Plan)>) -> Result<Tally, Box<Failure>> {
-    World::new().expect("an epoll and a listener").run(plans)
+fn run(way: Way, plans: impl Iterator<Item = (u64, Plan)>) -> Result<Tally, Box<Failure>> {
+    World::new(way).expect("an epoll and a listener").run(plans)
 }
 
 /// The failure of a session that is run alone, if it fails then.
-fn again(number: u64, plan: &Plan) -> Option<Box<Failure>> {
-    (0..TRIES).find_map(|_| run(std::iter::once((number, plan.clone()))).err())
+fn again(way: Way, number: u64, plan: &Plan) -> Option<Box<Failure>> {
+    (0..TRIES).find_map(|_| run(way, std::iter::once((number, plan.clone()))).err())
 }
 
 /// The simplest failure like this one.
-fn simplest(seed: u64, failure: Box<Failure>) -> Option<Box<Failure>> {
-    let mut smallest = again(failure.number, &failure.plan)?;
+fn simplest(way: Way, seed: u64, failure: Box<Failure>) -> Option<Box<Failure>> {
+    let mut smallest = again(way, failure.number, &failure.plan)?;
     let mut tree = plan::tree(seed, failure.number);
     let mut more = tree.simplify();
     let began = Instant::now();
     while more && began.elapsed() < SHRINKING {
-        more = match again(failure.number, &tree.current()) {
+        more = match again(way, failure.number, &tree.current()) {
             Some(simpler) => {
                 smallest = simpler;
                 tree.simplify()
@@ -86,18 +86,18 @@ fn simplest(seed: u64, failure: Box<Failure>) -> Option<Box<Failure>> {
     Some(smallest)
 }
 
-fn keep_to_the_model() {
+fn keep_to_the_model(way: Way) {
     let seed = variable("WEIR_MODEL_SEED").unwrap_or_else(|| getrandom::u64().unwrap());
     let numbers = match variable("WEIR_MODEL_ONLY") {
         Some(number) => number..number + 1,
         None => 0..variable("WEIR_MODEL_SESSIONS").unwrap_or(SESSIONS),
     };
     let before = descriptors();
-    match run(numbers.map(|number| (number, Plan::of(seed, number)))) {
+    match run(way, numbers.map(|number| (number, Plan::of(seed, number)))) {
         Ok(tally) => println!("{tally:?}"),
         Err(failure) => {
             println!("WEIR_MODEL_SEED={seed} WEIR_MODEL_ONLY={}: {}\n{:?}", failure.number, failure.what, failure.plan);
-            match simplest(seed, failure) {
+            match simplest(way, seed, failure) {
                 Some(simplest) => println!("alone and as simple as it gets: {}\n{:?}", simplest.what, simplest.plan),
                 None => println!("it does not fail alone"),
             }
@@ -109,5 +109,20 @@ fn keep_to_the_model() {
 
 #[test]
 fn relays_that_copy() {
-    alone("relays_that_copy", keep_to_the_model);
+    alone("relays_that_copy", || keep_to_the_model(Way::Copying));
+}
+
+#[test]
+fn relays_that_splice() {
+    alone("relays_that_splice", || keep_to_the_model(Way::Splicing));
+}
+
+#[test]
+fn relays_that_adapt() {
+    alone("relays_that_adapt", || keep_to_the_model(Way::Adapting));
+}
+
+#[test]
+fn relays_that_change_over() {
+    alone("relays_that_change_over", || keep_to_the_model(Way::Changing));
 }

@@ -161,15 +161,15 @@ fn peer() -> impl Strategy<Value = PeerPlan> {
         2 => Just(Last::Reset),
     ];
     let write = prop_oneof![
-        8 => size(0..17).prop_map(Write::Bytes),
-        1 => size(17..22).prop_map(Write::Bytes),
+        6 => size(0..17).prop_map(Write::Bytes),
+        2 => size(17..23).prop_map(Write::Bytes),
         2 => (0u8..20).prop_map(Write::Pause),
         3 => (size(0..17), 1u8..20).prop_map(|(bytes, most)| Write::Await(bytes, most)),
         1 => Just(Write::Urgent),
     ];
     let read = prop_oneof![
-        2 => size(0..18).prop_map(Read::Bytes),
-        1 => (0u8..30).prop_map(Read::Pause),
+        1 => size(0..18).prop_map(Read::Bytes),
+        1 => (0u8..80).prop_map(Read::Pause),
     ];
     (
         link(),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::super::pipes::Pipes;
 use super::super::{Buffers, Side};
 use super::peer::{Known, Peer, Random, Seen};
 use super::plan::{Last, Link, Plan};
@@ -23,6 +24,25 @@ const MOST_SILENCE: Duration = Duration::from_secs(30);
 /// How many turns in a row without any event must find a session's bytes lying about, as an event can come late.
 const SUSPICIONS: u8 = 5;
 
+/// How the relays of a run move bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Through the process.
+    Copying,
+    /// By splice(2), from the first read on.
+    Splicing,
+    /// As a worker does it.
+    Adapting,
+    /// All of this by turns, while bytes are on their way, and the pipes that nobody uses are taken away at times.
+    Changing,
+}
+
+/// How many reads in a row must fill their buffer for a flow to be spliced.
+mod patience {
+    pub const NONE: u16 = 0;
+    pub const ENDLESS: u16 = u16::MAX;
+}
+
 /// What happened in a run, to see that there was something of everything.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -36,6 +56,8 @@ pub struct Tally {
     pub waited: u64,
     pub lingered: u64,
     pub resets_seen: u64,
+    /// The most pipes that were in use at once.
+    pub pipes: usize,
 }
 
 /// What went wrong with which session.
@@ -73,6 +95,8 @@ struct Case {
 }
 
 pub struct World {
+    way: Way,
+    random: Random,
     reactor: Reactor,
     buffers: Buffers,
     known: Known,
@@ -92,13 +116,21 @@ fn set_sizes(socket: &Socket, send: Option<usize>, receive: Option<usize>) -> io
 }
 
 impl World {
-    pub fn new() -> io::Result<Self> {
+    pub fn new(way: Way) -> io::Result<Self> {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         listener.bind(&SockAddr::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0))))?;
         listener.listen(128)?;
+        let mut buffers = Buffers::default();
+        match way {
+            Way::Copying => buffers.pipes.patience = patience::ENDLESS,
+            Way::Splicing => buffers.pipes.patience = patience::NONE,
+            Way::Adapting | Way::Changing => {}
+        }
         Ok(World {
+            way,
+            random: Random(0),
             reactor: Reactor::new()?,
-            buffers: Buffers::default(),
+            buffers,
             known: Known::new(),
             listener,
             slots: Slab::new(),
@@ -118,6 +150,7 @@ impl World {
             if self.cases.is_empty() {
                 break;
             }
+            self.change();
             let mut progress = false;
             for id in self.ids() {
                 progress |= self.live(id).map_err(|what| self.failure(id, what))?;
@@ -139,7 +172,21 @@ impl World {
             }
         }
         assert!(self.slots.is_empty());
+        assert_eq!(self.buffers.pipes.lent(), 0, "a pipe is left with nobody");
         Ok(self.tally)
+    }
+
+    fn change(&mut self) {
+        let pipes = &mut self.buffers.pipes;
+        self.tally.pipes = self.tally.pipes.max(pipes.lent());
+        if self.way == Way::Changing && self.random.percent(5) {
+            let usual = Pipes::default().patience;
+            pipes.patience = [patience::NONE, patience::ENDLESS, usual][self.random.next() as usize % 3];
+            // After that there are none for a second.
+            if self.random.percent(1) {
+                pipes.give_up(self.reactor.now());
+            }
+        }
     }
 
     fn ids(&self) -> Vec<usize> {
