@@ -343,6 +343,20 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_on_all_sources_of_a_turn_is_known_before_its_first_event() {
+        let (one, mut peer_one) = UnixStream::pair().unwrap();
+        let (two, mut peer_two) = UnixStream::pair().unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        let sources = [&one, &two].map(|stream| reactor.add(stream.as_raw_fd(), OWNER).unwrap());
+        turn(&mut reactor);
+        peer_one.write_all(b"x").unwrap();
+        peer_two.write_all(b"x").unwrap();
+        reactor.wait(None).unwrap();
+        assert_eq!(reactor.next(), Some(Event::Ready(OWNER)));
+        assert!(sources.into_iter().all(|source| reactor.readable(source)));
+    }
+
+    #[test]
     fn again_comes_after_the_others_and_once() {
         let (one, mut peer) = UnixStream::pair().unwrap();
         let (two, mut peer_two) = UnixStream::pair().unwrap();
