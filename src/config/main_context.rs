@@ -142,7 +142,9 @@ pub(super) fn worker_cpu_affinity(builder: &mut Builder, call: &mut Call) -> Res
 pub(super) fn worker_rlimit_core(builder: &mut Builder, call: &mut Call) -> Result<()> {
     let size = call.size()? as u64;
     if size > 0 {
-        call.warn("\"worker_rlimit_core\" allows core files, which hold the keys of certificates and what sessions carry");
+        call.warn(
+            "\"worker_rlimit_core\" allows core files, which hold the keys of certificates and what sessions carry",
+        );
     }
     builder.main.rlimit_core = Some(size);
     Ok(())

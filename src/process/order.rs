@@ -117,9 +117,8 @@ impl Process {
         match Errno::result(fd) {
             // SAFETY: the kernel just gave this descriptor, which nobody else has.
             Ok(fd) => Ok(Process { pid, handle: Some(unsafe { OwnedFd::from_raw_fd(fd as i32) }) }),
-            // EINVAL: it is the number of a thread.
-            Err(errno @ Errno::ESRCH) => Err(errno),
-            Err(Errno::EINVAL) => Err(Errno::ESRCH),
+            // The last two: it is the number of a thread, in older kernels and in newer ones.
+            Err(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT) => Err(Errno::ESRCH),
             Err(_) => Ok(Process { pid, handle: None }),
         }
     }

@@ -44,16 +44,17 @@ fn open(path: &Path) -> Result<File, Logged> {
 }
 
 impl PidFile {
-    /// Writes this process's id. A file that another process holds a lock on is left to it, under no name. Logs the failure.
+    /// Writes this process's id. A file that another process holds a lock on is left to it, under no name, if that can be. Logs the failure.
     pub fn create(path: &Path) -> Result<Self, Logged> {
         let mut file = open(path)?;
         if let Ok(Some(holder)) = holder(&file, libc::F_WRLCK) {
             let what =
                 format_args!("{path:?} is in use by process {holder}, which \"-s\" will not find there any more");
             message(Level::Warn, what);
-            fs::remove_file(path)
-                .map_err(|error| failed(Level::Emerg, &error, format_args!("unlink() {path:?} failed")))?;
-            file = open(path)?;
+            // Where that is forbidden the file is shared, and `-s` goes by the lock.
+            if fs::remove_file(path).is_ok() {
+                file = open(path)?;
+            }
         }
         let written = file.set_len(0).or_else(|error| match error.raw_os_error() {
             // A device has no length.
@@ -91,8 +92,11 @@ impl PidFile {
         self.lock();
     }
 
-    /// Gives the file the name that nginx gives that of an old master while a new binary runs.
+    /// Gives the file the name that nginx gives that of an old master while a new binary runs. A device keeps its own.
     pub fn move_aside(&mut self) -> Result<(), (PathBuf, io::Error)> {
+        if !self.file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Ok(());
+        }
         let old = old(&self.path);
         fs::rename(&self.path, &old).map_err(|error| (old.clone(), error))?;
         self.path = old;
@@ -179,7 +183,9 @@ mod tests {
         fs::write(&path, "1\n").unwrap();
         file.remove();
         assert!(path.exists());
-        PidFile::create(Path::new("/dev/null")).ok().unwrap().remove();
+        let mut none = PidFile::create(Path::new("/dev/null")).ok().unwrap();
+        assert!(none.move_aside().is_ok() && none.move_back(Path::new("/dev/null")).is_ok());
+        none.remove();
         assert!(Path::new("/dev/null").exists());
     }
 

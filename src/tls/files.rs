@@ -60,6 +60,17 @@ impl File {
         })
     }
 
+    /// Refuses what OpenSSL, which `call` lets read the file by itself, would wait for or never come to the end of.
+    pub(super) fn can_end(&self, call: &str) -> Result<()> {
+        match fs::metadata(&self.path) {
+            Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+                let message = format!("{call}(\"{}\") failed (it is not a regular file)", self.path.display());
+                Err(Error::at(&self.place, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Uses the certificates in it: the server's own first, then those that lead to its authority. Gives the first.
     pub(super) fn use_certificates(&self, builder: &mut SslContextBuilder) -> Result<X509> {
         let cannot = |path: &Path| format!("cannot load certificate \"{}\": ", path.display());

@@ -98,8 +98,10 @@ fn links_planted_before_a_rotation_are_not_followed() {
     wait_for("the master and the worker to refuse both", || {
         let log = weir.prefix.read("logs/error.log.1");
         logs.iter().all(|name| {
-            let refusal = format!("[emerg] {0}#{0}: open() \"{1}\" failed (", weir.master(), weir.prefix.text_path(name));
-            log.contains(&refusal) && log.matches(&format!("open() \"{}\" failed (", weir.prefix.text_path(name))).count() >= 2
+            let refusal =
+                format!("[emerg] {0}#{0}: open() \"{1}\" failed (", weir.master(), weir.prefix.text_path(name));
+            log.contains(&refusal)
+                && log.matches(&format!("open() \"{}\" failed (", weir.prefix.text_path(name))).count() >= 2
         })
     });
     // What was open stays in use.
