@@ -19,8 +19,9 @@ use crate::shm::Shared;
 use crate::upstream::shared::{ROWS, Roster};
 
 use super::cycle::Cycle;
+use super::pidfile::PidFile;
 use super::start::{Start, redirect_stderr};
-use super::{Logged, child, daemon, failed, listeners, log_received, pidfile, upgrade};
+use super::{Logged, child, daemon, failed, listeners, log_received, upgrade};
 
 /// How long workers told to end at once may take before they are killed; about nginx's time.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -76,6 +77,7 @@ pub struct Master {
     cycle: Cycle,
     connections: Rc<Shared<AtomicU64>>,
     signals: Signals,
+    pid_file: PidFile,
     reactor: Reactor,
     workers: Vec<Child>,
     /// The numbers of workers to be started, and when.
@@ -93,6 +95,7 @@ impl Master {
         cycle: Cycle,
         connections: Rc<Shared<AtomicU64>>,
         signals: Signals,
+        pid_file: PidFile,
     ) -> Result<Self, Logged> {
         let watched = Reactor::new().and_then(|mut reactor| {
             reactor.add(signals.as_raw_fd(), Owner { engine: 0, part: 0, id: 0 })?;
@@ -104,6 +107,7 @@ impl Master {
             cycle,
             connections,
             signals,
+            pid_file,
             reactor,
             workers: Vec::new(),
             due: Vec::new(),
@@ -122,8 +126,8 @@ impl Master {
                 ControlFlow::Continue(()) => {}
                 ControlFlow::Break(Leave::Exit) => return Ok(0),
                 ControlFlow::Break(Leave::Worker(slot, row)) => {
-                    let Master { start, cycle, connections, signals, reactor, .. } = self;
-                    drop((signals, reactor));
+                    let Master { start, cycle, connections, signals, pid_file, reactor, .. } = self;
+                    drop((signals, pid_file, reactor));
                     return Ok(child::run(&start, cycle.into_setup(slot, row, connections)));
                 }
             }
@@ -340,7 +344,7 @@ impl Master {
         message(Level::Notice, format_args!("reconfiguring"));
         // All that failed is logged, and the old configuration goes on.
         let rosters: Vec<&Roster> = self.workers.iter().map(|worker| worker.roster.as_ref()).collect();
-        let Ok(new) = self.cycle.reload(&self.start.source, &rosters) else { return };
+        let Ok(new) = self.cycle.reload(&self.start.source, &rosters, &mut self.pid_file) else { return };
         let old = mem::replace(&mut self.cycle, new);
         listeners::retire(old.listeners, &self.cycle.listeners);
         self.retire_workers();
@@ -371,8 +375,7 @@ impl Master {
         message(Level::Notice, format_args!("changing binary"));
         let program = &self.start.program;
         let pid = &self.cycle.config.main.pid;
-        let old = pidfile::old(pid);
-        if let Err(error) = std::fs::rename(pid, &old) {
+        if let Err((old, error)) = self.pid_file.move_aside() {
             let what = format_args!(
                 "rename() {} to {} failed before executing new binary process \"{}\"",
                 pid.display(),
@@ -382,7 +385,8 @@ impl Master {
             failed(Level::Alert, &error, what);
             return;
         }
-        match upgrade::execute(program, &self.start.arguments, &self.start.environment, &self.cycle.listeners) {
+        let environment = self.start.environment.restricted(&self.cycle.config.main.env);
+        match upgrade::execute(program, &self.start.arguments, &environment, &self.cycle.listeners) {
             Ok(child) => {
                 message(Level::Notice, format_args!("start new binary process {child}"));
                 self.new_binary = Some(child);
@@ -403,10 +407,10 @@ impl Master {
         }
     }
 
-    fn take_pidfile_back(&self, after: &str) {
+    fn take_pidfile_back(&mut self, after: &str) {
         let pid = &self.cycle.config.main.pid;
-        let old = pidfile::old(pid);
-        if let Err(error) = std::fs::rename(&old, pid) {
+        let old = self.pid_file.path().to_owned();
+        if let Err(error) = self.pid_file.move_back(pid) {
             let (old, pid, program) = (old.display(), pid.display(), self.start.program.display());
             let what =
                 format_args!("rename() {old} back to {pid} failed after {after} new binary process \"{program}\"");
@@ -424,11 +428,7 @@ impl Master {
 
     /// The last act.
     fn finish(&mut self) {
-        let pid = &self.cycle.config.main.pid;
-        match self.new_binary {
-            Some(_) => pidfile::remove(&pidfile::old(pid)),
-            None => pidfile::remove(pid),
-        }
+        self.pid_file.remove();
         message(Level::Notice, format_args!("exit"));
         self.close_listeners();
     }

@@ -27,6 +27,7 @@ mod reload;
 mod resolver;
 mod return_text;
 mod reuseport;
+mod security;
 mod seed;
 mod shipped;
 mod signals;
