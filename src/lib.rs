@@ -30,3 +30,5 @@ pub mod event;
 pub mod conf;
 
 pub mod shm;
+
+pub mod fault;

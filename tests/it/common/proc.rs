@@ -69,6 +69,20 @@ pub fn cpu_ticks(pid: i32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
+/// How often it has waited for something (`epoll_wait` for one) and was woken.
+pub fn wakes(pid: i32) -> u64 {
+    status(pid, "voluntary_ctxt_switches").unwrap().parse().unwrap()
+}
+
+/// The lowest numbers that no descriptor has.
+pub fn free_descriptors(pid: i32, count: usize) -> Vec<u64> {
+    let used: Vec<u64> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        .collect();
+    (0..).filter(|number| !used.contains(number)).take(count).collect()
+}
+
 /// How many descriptors are open.
 pub fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count).unwrap_or(0)
