@@ -3,11 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::common::clients::{fetch, is_quiet, reset};
+use super::common::clients::{fetch, reset};
 use super::common::proc;
 use crate::common::*;
 

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Plan, limit};
+use super::{Plan, SAME_USER, limit};
 use crate::common::clients::is_quiet;
 use crate::common::*;
 
@@ -57,7 +57,8 @@ fn for_clients() {
 #[test]
 fn for_a_connection_to_a_server() {
     let echo = Backend::start(backends::echo);
-    let bench = Plan::new(&format!("server {} max_busy=2; server {} backup;", echo.address, echo.address), "").start();
+    let group = format!("server {} max_busy=2; server {} backup;", echo.address, echo.address);
+    let bench = Plan::new(&group, "").main(SAME_USER).start();
     let worker = bench.weir.worker();
     let mut good = bench.good_client();
     // One descriptor is left: for a client, not for its server.
@@ -85,7 +86,8 @@ fn for_probes() {
     let port = Port::reserve();
     let echo = Backend::start(backends::echo);
     let group = format!("upstream u {{ server {}; check interval=50 rise=1 fall=1; }}", echo.address);
-    let weir = Setup::tcp(format!("{group} server {{ listen {}; proxy_pass u; }}", port.v4())).level("info").start();
+    let tcp = format!("{group} server {{ listen {}; proxy_pass u; }}", port.v4());
+    let weir = Setup::tcp(tcp).level("info").main(SAME_USER).start();
     weir.wait_error("is up");
     let worker = weir.worker();
     let stream = connect(port.v4());

@@ -92,7 +92,10 @@ impl Plan {
     }
 }
 
-/// Sets a limit of a running process, soft and hard, by prlimit(1).
+/// Makes workers keep the test's own account where there is a choice: without `CAP_SYS_RESOURCE` nobody may limit another's processes.
+const SAME_USER: &str = "user root root;";
+
+/// Sets the soft limit on a resource of a running process, by prlimit(1).
 fn limit(pid: i32, resource: &str, value: u64) {
     let status = Command::new("prlimit")
         .args(["--pid", &pid.to_string(), &format!("--{resource}={value}:")])
