@@ -21,6 +21,12 @@ pub fn rss_anon(pid: i32) -> u64 {
     text.trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
+/// The address space in use, in bytes: what `RLIMIT_AS` bounds.
+pub fn address_space(pid: i32) -> u64 {
+    let text = status(pid, "VmSize").expect("VmSize");
+    text.trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
 /// The real user id.
 pub fn uid(pid: i32) -> u32 {
     status(pid, "Uid").unwrap().split_whitespace().next().unwrap().parse().unwrap()
