@@ -5,6 +5,7 @@ use std::fmt;
 /// Panics if the environment variable `WEIR_PANIC` names the place `here`: `relay 7919` is the relay of a session from whose client so many
 /// bytes have come. Workers see the variable where `env WEIR_PANIC;` is configured; it is read once.
 #[cfg(debug_assertions)]
+#[track_caller]
 pub fn point(here: fmt::Arguments<'_>) {
     static NAMED: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| std::env::var("WEIR_PANIC").ok());
     if let Some(named) = NAMED.as_deref()

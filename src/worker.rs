@@ -109,7 +109,6 @@ impl Worker {
     /// # Errors
     /// Out of descriptors or kernel memory.
     pub fn new(setup: Setup, signals: Signals) -> io::Result<Self> {
-        log_panics();
         let mut reactor = Reactor::new()?;
         reactor.add(std::os::fd::AsRawFd::as_raw_fd(&signals), own(engine::SIGNALS))?;
         let mut worker = Worker {
@@ -429,9 +428,4 @@ fn is_clients(error: &io::Error) -> bool {
                 | libc::ENETUNREACH
         )
     )
-}
-
-/// Makes a panic an `[alert]` line, with where it happened.
-fn log_panics() {
-    panic::set_hook(Box::new(|info| message(Level::Alert, format_args!("{info}"))));
 }

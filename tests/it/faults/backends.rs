@@ -30,7 +30,10 @@ fn that_accept_and_never_answer() {
     bench.wait_busy(&[5]);
     assert!(clients.iter().all(is_closed));
     let line = bench.weir.wait_error("upstream timed out (110: Connection timed out) while proxying");
-    assert!(line.contains("client: 127.0.0.1") && line.ends_with(&format!("upstream: \"{}\"", silent.address)), "{line}");
+    assert!(
+        line.contains("client: 127.0.0.1") && line.ends_with(&format!("upstream: \"{}\"", silent.address)),
+        "{line}"
+    );
     // A session that stood and was idle is no failure, in nginx's terms.
     assert_eq!(bench.told(5), vec![format!("200 8 0 {}", silent.address); 5]);
     bench.settle();

@@ -84,7 +84,10 @@ fn timers_go_on_and_logs_follow() {
         clocked.set(hours);
         assert!(is_closed(&timed));
         let took = began.elapsed();
-        assert!(took >= Duration::from_millis(680) && took < wait::PATIENCE / 2, "{hours} hours off: cut after {took:?}");
+        assert!(
+            took >= Duration::from_millis(680) && took < wait::PATIENCE / 2,
+            "{hours} hours off: cut after {took:?}"
+        );
         // Probes and buffers keep their times too.
         let probes = probed.accepted();
         wait_for("probes", || probed.accepted() >= probes + 3);

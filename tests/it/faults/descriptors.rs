@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Plan, SAME_USER, limit};
 use crate::common::clients::is_quiet;
+use crate::common::dns::Dns;
 use crate::common::*;
 
 const EMFILE: &str = "(24: Too many open files)";
@@ -106,4 +107,44 @@ fn for_probes() {
     // That it could not be asked says nothing about the server.
     assert!(!weir.error_log().contains("is down") && is_quiet(&stream));
     assert_eq!(ask(connect(port.v4()), b"c"), b"c");
+}
+
+#[test]
+fn for_queries_and_logs() {
+    let (port, echo) = (Port::reserve(), Backend::start(backends::echo));
+    let dns = Dns::with(&["127.0.0.1"]);
+    let tcp = format!(
+        "upstream u {{ server backend.test:{} resolve; }} resolver {} valid=1s ipv6=off; resolver_timeout 1s;
+         server {{ listen {}; proxy_pass u; }}",
+        echo.address.port(),
+        dns.address,
+        port.v4()
+    );
+    let weir = Setup::tcp(tcp).level("info").main(SAME_USER).start();
+    weir.wait_error("backend.test has now 127.0.0.1,");
+    let worker = weir.worker();
+    let mut live = connect(port.v4());
+    assert_eq!(ask(&mut live, b"a"), b"a");
+    let usual = proc::nofile(worker);
+    let wait_without = |text: &str| {
+        wait_for(text, || {
+            limit(worker, "nofile", proc::free_descriptors(worker, 1)[0]);
+            thread::sleep(Duration::from_millis(20));
+            weir.error_log().contains(text)
+        })
+    };
+    wait_without(&format!("socket() failed {EMFILE} while resolving"));
+    wait_without("backend.test could not be resolved");
+    running::send(worker, Signal::SIGUSR1);
+    for name in ["error.log", "access.log"] {
+        wait_without(&format!("open() \"{}\" failed {EMFILE}", weir.prefix.text_path(name)));
+    }
+    assert_eq!(ask(&mut live, b"b"), b"b");
+    limit(worker, "nofile", usual);
+    // The addresses are those of before, and are asked for again.
+    let asked = dns.queries().len();
+    assert_eq!(ask(connect(port.v4()), b"c"), b"c");
+    wait_for("queries again", || dns.queries().len() > asked + 1);
+    assert_eq!(ask(connect(port.v4()), b"d"), b"d");
+    assert_eq!(weir.worker(), worker);
 }

@@ -40,7 +40,9 @@ fn a_full_disk_that_has_room_again() {
         port.v4(),
         echo.address
     );
-    let Some(weir) = on_a_small_disk(&Setup::tcp(tcp).level("notice").main("error_log small/error.log info;")) else { return };
+    let Some(weir) = on_a_small_disk(&Setup::tcp(tcp).level("notice").main("error_log small/error.log info;")) else {
+        return;
+    };
     let small = format!("/proc/{}/root{}", weir.master(), weir.prefix.text_path("small"));
     let read = |name: &str| fs::read_to_string(format!("{small}/{name}")).unwrap();
     let mut live = connect(port.v4());

@@ -32,7 +32,11 @@ fn for_a_zone_at_the_start() {
     limited.current_dir(prefix.join("")).stderr(std::fs::File::create(prefix.join("stderr")).unwrap());
     let run = prefix.finish(limited);
     assert_eq!(run.status.code(), Some(1));
-    assert!(run.stderr.contains("[emerg]") && run.stderr.contains("failed (12: Cannot allocate memory)"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("[emerg]") && run.stderr.contains("failed (12: Cannot allocate memory)"),
+        "{}",
+        run.stderr
+    );
     assert!(!prefix.join("weir.pid").exists());
 }
 

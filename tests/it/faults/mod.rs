@@ -97,10 +97,8 @@ const SAME_USER: &str = "user root root;";
 
 /// Sets the soft limit on a resource of a running process, by prlimit(1).
 fn limit(pid: i32, resource: &str, value: u64) {
-    let status = Command::new("prlimit")
-        .args(["--pid", &pid.to_string(), &format!("--{resource}={value}:")])
-        .status()
-        .unwrap();
+    let status =
+        Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--{resource}={value}:")]).status().unwrap();
     assert!(status.success());
 }
 

@@ -24,7 +24,9 @@ fn others_go_on(bench: &Bench, victim: impl Fn(TcpStream)) {
     let mut good: Vec<TcpStream> = (0..4).map(|_| bench.good_client()).collect();
     for round in 1..=ROUNDS {
         victim(bench.client());
-        wait_for("the panic to be logged", || bench.weir.error_log().matches("asked for by WEIR_PANIC").count() == round);
+        wait_for("the panic to be logged", || {
+            bench.weir.error_log().matches("asked for by WEIR_PANIC").count() == round
+        });
         assert_eq!(ask(&mut good[round % 4], b"?"), b"?");
     }
     let line = bench.weir.wait_error("asked for by WEIR_PANIC");
@@ -101,4 +103,37 @@ fn a_worker_that_is_to_finish_finishes() {
     assert_eq!(bench.weir.wait_exit().code(), Some(0));
     assert!(bench.weir.error_log().contains("asked for by WEIR_PANIC"));
     assert!(!bench.weir.error_log().contains("exited with code 101"), "{}", bench.weir.error_log());
+}
+
+#[test]
+fn while_a_configuration_is_read() {
+    // The variable is there for the master as well, from the start.
+    let (port, echo) = (Port::reserve(), Backend::start(backends::echo));
+    for main in ["", "master_process off;"] {
+        let setup = Setup::proxy(port.v4(), echo.address).main(main);
+        let prefix = Prefix::new();
+        prefix.write("nginx.conf", setup.text());
+        let child =
+            prefix.command(&[]).env("WEIR_PANIC", format!("reload {}", prefix.text_path("bad.pid"))).spawn().unwrap();
+        let mut weir = Weir { child: Some(child), prefix };
+        wait_for("the pid file", || weir.prefix.pid("weir.pid").is_some());
+        let master = weir.master();
+        let mut live = connect(port.v4());
+        assert_eq!(ask(&mut live, b"a"), b"a");
+        weir.prefix.write("nginx.conf", setup.text().replace("weir.pid", "bad.pid"));
+        weir.signal(Signal::SIGHUP);
+        let line = weir.wait_error("asked for by WEIR_PANIC");
+        assert!(line.contains(" [alert] "), "{line}");
+        assert_eq!(ask(&mut live, b"b"), b"b");
+        assert_eq!(ask(connect(port.v4()), b"c"), b"c");
+        // The next one is read as ever.
+        let new = Setup::tcp(format!("server {{ listen {}; return new; }}", port.v4())).main(main);
+        weir.prefix.write("nginx.conf", new.text());
+        weir.signal(Signal::SIGHUP);
+        wait_for("the new configuration", || clients::fetch(port.v4()) == "new");
+        assert_eq!(weir.master(), master);
+        drop(live);
+        weir.signal(Signal::SIGQUIT);
+        assert_eq!(weir.wait_exit().code(), Some(0));
+    }
 }

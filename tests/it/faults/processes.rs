@@ -82,7 +82,11 @@ fn the_master() {
     let told = bench.weir.prefix.run(&["-s", "quit"]);
     assert!(!told.status.success() && told.stderr.contains(&format!("kill({master}, 3) failed (3: No such process)")));
     let second = bench.weir.prefix.run(&[]);
-    assert!(!second.status.success() && second.stderr.contains("failed (98: Address already in use)"), "{}", second.stderr);
+    assert!(
+        !second.status.success() && second.stderr.contains("failed (98: Address already in use)"),
+        "{}",
+        second.stderr
+    );
     assert_eq!(ask(&mut live, b"still"), b"still");
     // They still take signals of their own, and finish.
     workers.iter().for_each(|&pid| send(pid, Signal::SIGQUIT));
