@@ -107,9 +107,9 @@ fn a_worker_that_is_to_finish_finishes() {
 
 #[test]
 fn while_a_configuration_is_read() {
-    // The variable is there for the master as well, from the start.
+    // A master has the variable in any case, a process alone keeps what a worker would.
     let (port, echo) = (Port::reserve(), Backend::start(backends::echo));
-    for main in ["", "master_process off;"] {
+    for main in ["", "master_process off; env WEIR_PANIC;"] {
         let setup = Setup::proxy(port.v4(), echo.address).main(main);
         let prefix = Prefix::new();
         prefix.write("nginx.conf", setup.text());
@@ -130,7 +130,11 @@ fn while_a_configuration_is_read() {
         let new = Setup::tcp(format!("server {{ listen {}; return new; }}", port.v4())).main(main);
         weir.prefix.write("nginx.conf", new.text());
         weir.signal(Signal::SIGHUP);
-        wait_for("the new configuration", || clients::fetch(port.v4()) == "new");
+        wait_for("the new configuration", || {
+            let stream = connect(port.v4());
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            read_all(stream) == b"new"
+        });
         assert_eq!(weir.master(), master);
         drop(live);
         weir.signal(Signal::SIGQUIT);
