@@ -44,15 +44,15 @@ pub fn cpus(pid: i32) -> String {
 
 /// The soft limit on open files.
 pub fn nofile(pid: i32) -> u64 {
-    limit(pid, "Max open files")
+    limit_of(pid, "Max open files")
 }
 
 /// The soft limit on the size of core files, in bytes.
 pub fn core(pid: i32) -> u64 {
-    limit(pid, "Max core file size")
+    limit_of(pid, "Max core file size")
 }
 
-fn limit(pid: i32, name: &str) -> u64 {
+fn limit_of(pid: i32, name: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();
     line[name.len()..].split_whitespace().next().unwrap().parse().unwrap()
@@ -80,18 +80,33 @@ pub fn wakes(pid: i32) -> u64 {
     status(pid, "voluntary_ctxt_switches").unwrap().parse().unwrap()
 }
 
-/// The lowest numbers that no descriptor has.
-pub fn free_descriptors(pid: i32, count: usize) -> Vec<u64> {
-    let used: Vec<u64> = fs::read_dir(format!("/proc/{pid}/fd"))
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
-        .collect();
-    (0..).filter(|number| !used.contains(number)).take(count).collect()
-}
-
 /// How many descriptors are open.
 pub fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count).unwrap_or(0)
+}
+
+/// The numbers of the descriptors that are open, and what each is.
+fn open(pid: i32) -> Vec<(u64, String)> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let described = |entry: fs::DirEntry| {
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        Some((number, fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned()))
+    };
+    entries.filter_map(described).collect()
+}
+
+/// The number that the next descriptor gets.
+pub fn free_descriptor(pid: i32) -> u64 {
+    let open = open(pid);
+    (0..).find(|free| open.iter().all(|(number, _)| number != free)).unwrap()
+}
+
+/// The descriptors of pipes of which a process has both ends; of others it was given one.
+pub fn pipe_descriptors(pid: i32) -> Vec<u64> {
+    let open = open(pid);
+    let both = |target: &str| open.iter().filter(|(_, other)| other == target).count() == 2;
+    let ends = open.iter().filter(|(_, target)| target.starts_with("pipe:") && both(target));
+    ends.map(|(number, _)| *number).collect()
 }
 
 /// The fields of `/proc/PID/stat` after the name: state first, parent second.
@@ -125,4 +140,20 @@ pub fn users_of(folder: &Path) -> Vec<i32> {
 
 fn pids() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// How many pipes a process has: each counts with its two ends.
+pub fn pipes(pid: i32) -> usize {
+    pipe_descriptors(pid).len() / 2
+}
+
+/// Sets the soft limit on a resource, by its name for prlimit(1). Without `CAP_SYS_RESOURCE` the process must be of the same account.
+pub fn limit(pid: i32, resource: &str, value: u64) {
+    let arguments = [format!("--pid={pid}"), format!("--{resource}={value}:")];
+    assert!(std::process::Command::new("prlimit").args(arguments).status().unwrap().success());
+}
+
+/// Lets a process open no descriptor with this number or a higher one.
+pub fn limit_descriptors(pid: i32, number: u64) {
+    limit(pid, "nofile", number);
 }

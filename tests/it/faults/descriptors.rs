@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Plan, SAME_USER, limit};
+use super::{Plan, SAME_USER};
 use crate::common::clients::is_quiet;
 use crate::common::dns::Dns;
 use crate::common::*;
@@ -65,9 +65,9 @@ fn for_a_connection_to_a_server() {
     // One descriptor is left: for a client, not for its server.
     let usual = proc::nofile(worker);
     for round in 1..=5 {
-        limit(worker, "nofile", proc::free_descriptors(worker, 2)[1]);
+        proc::limit_descriptors(worker, proc::free_descriptor(worker) + 1);
         assert!(is_closed(bench.client()));
-        limit(worker, "nofile", usual);
+        proc::limit_descriptors(worker, usual);
         assert_eq!(bench.told(round).last().unwrap(), &format!("500 0 0 {}", echo.address));
         bench.wait_busy(&[1, 0]);
         assert_eq!(ask(&mut good, b"?"), b"?");
@@ -96,12 +96,12 @@ fn for_probes() {
     let usual = proc::nofile(worker);
     // A probe may be under way; its descriptor is free when it has ended.
     wait_for("probes without descriptors", || {
-        limit(worker, "nofile", proc::free_descriptors(worker, 1)[0]);
+        proc::limit_descriptors(worker, proc::free_descriptor(worker));
         thread::sleep(Duration::from_millis(60));
         weir.error_log().contains(&format!("socket() failed {EMFILE} while checking upstream"))
     });
     assert_eq!(ask(&stream, b"b"), b"b");
-    limit(worker, "nofile", usual);
+    proc::limit_descriptors(worker, usual);
     let probes = echo.accepted();
     wait_for("probes again", || echo.accepted() > probes + 2);
     // That it could not be asked says nothing about the server.
@@ -128,7 +128,7 @@ fn for_queries_and_logs() {
     let usual = proc::nofile(worker);
     let wait_without = |text: &str| {
         wait_for(text, || {
-            limit(worker, "nofile", proc::free_descriptors(worker, 1)[0]);
+            proc::limit_descriptors(worker, proc::free_descriptor(worker));
             thread::sleep(Duration::from_millis(20));
             weir.error_log().contains(text)
         })
@@ -140,7 +140,7 @@ fn for_queries_and_logs() {
         wait_without(&format!("open() \"{}\" failed {EMFILE}", weir.prefix.text_path(name)));
     }
     assert_eq!(ask(&mut live, b"b"), b"b");
-    limit(worker, "nofile", usual);
+    proc::limit_descriptors(worker, usual);
     // The addresses are those of before, and are asked for again.
     let asked = dns.queries().len();
     assert_eq!(ask(connect(port.v4()), b"c"), b"c");

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use super::{Bench, Plan, SAME_USER, limit};
+use super::{Plan, SAME_USER};
 use crate::common::clients::connect_narrow;
 use crate::common::running::send;
 use crate::common::*;
@@ -49,7 +49,7 @@ fn for_a_zone_at_a_reload() {
     let (master, worker) = (weir.master(), weir.worker());
     let mut live = connect(port.v4());
     assert_eq!(ask(&mut live, b"a"), b"a");
-    limit(master, "as", proc::address_space(master) + 300 * MIB);
+    proc::limit(master, "as", proc::address_space(master) + 300 * MIB);
     let other = Port::reserve();
     weir.prefix.write("nginx.conf", with_zone(&other, 900).text());
     weir.signal(Signal::SIGHUP);
@@ -75,13 +75,13 @@ fn in_a_worker() {
     });
     let server = "proxy_buffer 64k; timeout 1h; proxy_read_timeout 1h; proxy_send_timeout 1h;";
     let plan = Plan::new(&format!("server {};", backend.address), server).workers(2).main(SAME_USER);
-    let bench: Bench = plan.start();
+    let bench = plan.start();
     let [poor, other] = bench.weir.workers()[..] else { panic!() };
     send(poor, Signal::SIGSTOP);
     let mut good: Vec<TcpStream> = (0..3).map(|_| bench.good_client()).collect();
     send(poor, Signal::SIGCONT);
     send(other, Signal::SIGSTOP);
-    limit(poor, "as", proc::address_space(poor) + MIB);
+    proc::limit(poor, "as", proc::address_space(poor) + MIB);
     let mut stalled = Vec::new();
     wait_for("the worker to have no memory left", || {
         if let Ok(stream) = TcpStream::connect(bench.plan.port.v4()) {

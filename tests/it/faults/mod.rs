@@ -32,8 +32,6 @@ mod memory;
 mod panics;
 mod processes;
 
-use std::process::Command;
-
 use super::http::get;
 use crate::common::*;
 
@@ -88,25 +86,18 @@ impl Plan {
         let weir = self.setup.start();
         let bench = Bench { weir, plan: self, at_rest: 0 };
         wait_for("the first probes", || bench.rows().iter().all(|row| row[3] == "up"));
-        Bench { at_rest: at_rest(&bench.weir), ..bench }
+        let worker = bench.weir.workers()[0];
+        wait::wait_until_idle(worker);
+        Bench { at_rest: descriptors(worker), ..bench }
     }
 }
 
-/// Makes workers keep the test's own account where there is a choice: without `CAP_SYS_RESOURCE` nobody may limit another's processes.
+/// Makes workers keep the test's own account where there is a choice, so that the test may limit them.
 const SAME_USER: &str = "user root root;";
 
-/// Sets the soft limit on a resource of a running process, by prlimit(1).
-fn limit(pid: i32, resource: &str, value: u64) {
-    let status =
-        Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--{resource}={value}:")]).status().unwrap();
-    assert!(status.success());
-}
-
-/// The least number of descriptors that a worker has within a while.
-fn at_rest(weir: &Weir) -> usize {
-    let worker = weir.workers()[0];
-    wait::wait_until_idle(worker);
-    proc::descriptors(worker)
+/// The descriptors of a worker, without those of the pipes that it keeps for the next transfer.
+fn descriptors(worker: i32) -> usize {
+    proc::descriptors(worker) - proc::pipe_descriptors(worker).len()
 }
 
 /// weir by a [`Plan`].
@@ -148,12 +139,12 @@ impl Bench {
         wait_for(&format!("{counts:?} sessions on the status page"), || self.busy() == counts);
     }
 
-    /// Waits until no session is left: none is counted, and workers have the descriptors they had at first. All of `streams` are to go on until then.
+    /// Waits until no session is left: none is counted, and workers have the descriptors they had at first.
     #[track_caller]
     fn settle(&self) {
         wait_for("no session on the status page", || self.busy().iter().all(|&count| count == 0));
         for worker in self.weir.workers() {
-            wait_for("descriptors to be given back", || proc::descriptors(worker) == self.at_rest);
+            wait_for("descriptors to be given back", || descriptors(worker) == self.at_rest);
         }
     }
 
