@@ -32,3 +32,5 @@ pub mod conf;
 pub mod shm;
 
 pub mod safe_open;
+
+pub mod fault;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
@@ -9,6 +10,7 @@ use std::sync::atomic::AtomicU64;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::config::{self, Config, Loaded, Source};
+use crate::fault;
 use crate::log::access::AccessLogs;
 use crate::log::error::{self, Opened};
 use crate::log::{Level, message};
@@ -69,8 +71,14 @@ impl Cycle {
     /// this cycle are still open, those that stay have a second handle in the new one. Peers keep what is known of them in this cycle
     /// or in the rosters `older`. On failure everything is as before, and logged.
     pub fn reload(&self, source: &Source, older: &[&Roster], pid_file: &mut PidFile) -> Result<Cycle, Logged> {
+        // A fault of the program changes no more than one of the configuration.
+        panic::catch_unwind(AssertUnwindSafe(|| self.next(source, older, pid_file))).unwrap_or(Err(Logged))
+    }
+
+    fn next(&self, source: &Source, older: &[&Roster], pid_file: &mut PidFile) -> Result<Cycle, Logged> {
         let mut config = report(config::load(source), || {})?;
         let (error_log, access_logs) = open_logs(&mut config)?;
+        fault::point(format_args!("reload {}", config.main.pid.display()));
         let (old, new) = (&self.config.main.pid, config.main.pid.clone());
         if *old != new {
             pid_file.check_other(&new)?;

@@ -12,7 +12,7 @@ use nix::unistd::{Pid, getppid};
 use crate::config::{self, Config, Loaded, Source};
 use crate::event::signals::Signals;
 use crate::log::error::{self, ErrorLogs};
-use crate::log::{Level, message};
+use crate::log::{Level, log_panics, message};
 use crate::net::Listener;
 use crate::shm::Shared;
 
@@ -75,6 +75,7 @@ pub fn run(arguments: Vec<OsString>, cwd: &Path, source: Source) -> Result<u8, L
     let mut config = report(config::load(&start.source), &start.source, || {})?;
     let (error_log, access_logs) = cycle::open_logs(&mut config)?;
     error::install(error_log);
+    log_panics();
     let inherited = inherited.unwrap_or_default();
     let cycle = Cycle::open(config, access_logs, &inherited, &[], None)?;
     cycle.announce();

@@ -12,6 +12,7 @@ mod config_files;
 mod config_tables;
 mod crowd;
 mod error_logs;
+mod faults;
 mod http;
 mod http_config;
 mod http_files;

@@ -21,6 +21,12 @@ pub fn rss_anon(pid: i32) -> u64 {
     text.trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
+/// The address space in use, in bytes: what `RLIMIT_AS` bounds.
+pub fn address_space(pid: i32) -> u64 {
+    let text = status(pid, "VmSize").expect("VmSize");
+    text.trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
 /// The real user id.
 pub fn uid(pid: i32) -> u32 {
     status(pid, "Uid").unwrap().split_whitespace().next().unwrap().parse().unwrap()
@@ -38,15 +44,15 @@ pub fn cpus(pid: i32) -> String {
 
 /// The soft limit on open files.
 pub fn nofile(pid: i32) -> u64 {
-    limit(pid, "Max open files")
+    limit_of(pid, "Max open files")
 }
 
 /// The soft limit on the size of core files, in bytes.
 pub fn core(pid: i32) -> u64 {
-    limit(pid, "Max core file size")
+    limit_of(pid, "Max core file size")
 }
 
-fn limit(pid: i32, name: &str) -> u64 {
+fn limit_of(pid: i32, name: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();
     line[name.len()..].split_whitespace().next().unwrap().parse().unwrap()
@@ -67,6 +73,11 @@ pub fn cwd(pid: i32) -> std::path::PathBuf {
 pub fn cpu_ticks(pid: i32) -> u64 {
     let fields = stat(pid);
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// How often it has waited for something (`epoll_wait` for one) and was woken.
+pub fn wakes(pid: i32) -> u64 {
+    status(pid, "voluntary_ctxt_switches").unwrap().parse().unwrap()
 }
 
 /// How many descriptors are open.
@@ -161,8 +172,13 @@ pub fn pipes(pid: i32) -> usize {
     pipe_descriptors(pid).len() / 2
 }
 
+/// Sets the soft limit on a resource, by its name for prlimit(1). Without `CAP_SYS_RESOURCE` the process must be of the same account.
+pub fn limit(pid: i32, resource: &str, value: u64) {
+    let arguments = [format!("--pid={pid}"), format!("--{resource}={value}:")];
+    assert!(std::process::Command::new("prlimit").args(arguments).status().unwrap().success());
+}
+
 /// Lets a process open no descriptor with this number or a higher one.
 pub fn limit_descriptors(pid: i32, number: u64) {
-    let arguments = [format!("--pid={pid}"), format!("--nofile={number}:")];
-    assert!(std::process::Command::new("prlimit").args(arguments).status().unwrap().success());
+    limit(pid, "nofile", number);
 }
