@@ -84,6 +84,8 @@ pub struct Master {
     new_binary: Option<Pid>,
     /// Workers were retired by WINCH.
     retired: bool,
+    /// QUIT came while a new binary ran: there is no way back to this one, and the pid files are the new one's.
+    superseded: bool,
 }
 
 impl Master {
@@ -110,6 +112,7 @@ impl Master {
             ending: Ending::No,
             new_binary: None,
             retired: false,
+            superseded: false,
         })
     }
 
@@ -149,6 +152,13 @@ impl Master {
         ControlFlow::Continue(())
     }
 
+    /// Whether the master before this one still could take over again. One that only waits for its last sessions, which may take days,
+    /// has given its pid file up.
+    fn can_go_back(&self) -> bool {
+        let old = pidfile::old(&self.cycle.config.main.pid);
+        self.start.has_predecessor() && self.start.predecessor.is_some_and(|pid| pidfile::names(&old, pid))
+    }
+
     fn is_ending(&self) -> bool {
         !matches!(self.ending, Ending::No)
     }
@@ -178,6 +188,10 @@ impl Master {
                     self.ending = Ending::Graceful;
                     self.retire_workers();
                     self.close_listeners();
+                    if self.new_binary.is_some() {
+                        self.superseded = true;
+                        pidfile::remove(&pidfile::old(&self.cycle.config.main.pid));
+                    }
                 }
             }
             _ if self.is_ending() => log_received(received, "ignoring"),
@@ -195,7 +209,7 @@ impl Master {
                 self.retired = true;
                 self.retire_workers();
             }
-            Signal::SIGUSR2 if self.new_binary.is_some() || self.start.has_predecessor() => {
+            Signal::SIGUSR2 if self.new_binary.is_some() || self.can_go_back() => {
                 log_received(received, "ignoring");
                 let advice = "the changing binary signal is ignored: you should shutdown or terminate before either old or new binary's process";
                 message(Level::Crit, format_args!("{advice}"));
@@ -397,6 +411,9 @@ impl Master {
     /// The new binary has ended: this one is the only one again.
     fn roll_back(&mut self) {
         self.new_binary = None;
+        if self.superseded {
+            return;
+        }
         self.take_pidfile_back("the end of");
         if !self.is_ending() {
             self.restart_workers();
@@ -426,6 +443,7 @@ impl Master {
     fn finish(&mut self) {
         let pid = &self.cycle.config.main.pid;
         match self.new_binary {
+            _ if self.superseded => {}
             Some(_) => pidfile::remove(&pidfile::old(pid)),
             None => pidfile::remove(pid),
         }

@@ -47,6 +47,11 @@ pub fn old(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// Whether the file holds this id.
+pub fn names(path: &Path, pid: Pid) -> bool {
+    std::fs::read(path).is_ok_and(|text| parse(&text) == Some(pid))
+}
+
 /// `-s`: sends `order` to the process whose id the file holds. Logs the failure.
 pub fn signal(path: &Path, order: Signal) -> Result<(), Logged> {
     let mut text = Vec::new();

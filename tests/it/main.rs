@@ -20,6 +20,7 @@ mod limits;
 mod listen;
 mod logs;
 mod methods;
+mod nothing_lost;
 mod processes;
 mod proxy_protocol;
 mod relay;

@@ -57,6 +57,32 @@ fn forward() {
 }
 
 #[test]
+fn the_next_upgrade_does_not_wait_for_old_sessions() {
+    let backend = Backend::start(backends::echo);
+    let port = Port::reserve();
+    let weir = Setup::proxy(port.v4(), backend.address).daemon().start();
+    let mut session = connect(port.v4());
+    assert_eq!(ask(&mut session, b"a"), b"a");
+    let (first, second) = upgrade(&weir, 1);
+    // As long as there is a way back from the second, it has no successor.
+    send(second, Signal::SIGUSR2);
+    weir.wait_error("the changing binary signal is ignored");
+    send(first, Signal::SIGQUIT);
+    wait_for("the first master to give its pid file up", || !weir.prefix.join("weir.pid.oldbin").exists());
+    let (_, third) = upgrade(&weir, 1);
+    send(second, Signal::SIGQUIT);
+    wait_for("the second master to leave", || !proc::alive(second));
+    assert_eq!(ask(&mut session, b"b"), b"b");
+    let (_, fourth) = upgrade(&weir, 1);
+    // The first one's end, though its new binary is gone and its pid file's name in use again, touches nobody's pid file.
+    drop(session);
+    wait_for("the first master to leave", || !proc::alive(first));
+    assert_eq!((weir.master(), weir.prefix.pid("weir.pid.oldbin")), (fourth, Some(third)));
+    assert!(!weir.error_log().contains("[alert]"), "{}", weir.error_log());
+    assert_eq!(ask(connect(port.v4()), b"c"), b"c");
+}
+
+#[test]
 fn and_back() {
     let port = Port::reserve();
     let setup = Setup::tcp(format!("server {{ listen {}; return \"$pid\"; }}", port.v4())).daemon();

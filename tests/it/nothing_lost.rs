@@ -1,0 +1,295 @@
+//! Fifty reloads and three binary upgrades under load: every session is served to its end, those begun before all of it among them.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::common::clients::{fetch, noise, try_connect};
+use super::common::proc;
+use super::common::running::{send, workers_of};
+use crate::common::*;
+
+const RELOADS: usize = 50;
+/// Upgrades come after these reloads.
+const UPGRADES: [usize; 3] = [12, 25, 38];
+const SHORT_CLIENTS: usize = 6;
+const LONG_CLIENTS: usize = 12;
+/// The most that is sent in one piece, and is asked of a server.
+const PIECE: usize = 20_000;
+
+/// Between the requests of a client: load enough, and leaves the machine to the other tests.
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// A server whose first byte says what is wanted: an echo, or noise whose length follows, and the end.
+fn server(mut stream: TcpStream) {
+    let mut kind = [0];
+    let mut length = [0; 2];
+    match stream.read_exact(&mut kind).map(|()| kind[0]) {
+        Ok(b'e') => backends::echo(stream),
+        Ok(b'n') if stream.read_exact(&mut length).is_ok() => {
+            let _ = stream.write_all(&noise(usize::from(u16::from_be_bytes(length))));
+        }
+        _ => {}
+    }
+}
+
+/// Sends noise and reads it back.
+fn exchange(stream: &mut TcpStream, dice: &mut Dice) -> io::Result<()> {
+    let bytes = noise(1 + dice.roll(PIECE));
+    stream.write_all(&bytes)?;
+    let mut answer = vec![0; bytes.len()];
+    stream.read_exact(&mut answer)?;
+    if answer == bytes { Ok(()) } else { Err(io::Error::other("other bytes came back")) }
+}
+
+/// A session that the client ends.
+fn echoed(address: &str, dice: &mut Dice) -> io::Result<()> {
+    let mut stream = try_connect(address)?;
+    stream.write_all(b"e")?;
+    (0..1 + dice.roll(3)).try_for_each(|_| exchange(&mut stream, dice))
+}
+
+/// A session that the server ends.
+fn served(address: &str, dice: &mut Dice) -> io::Result<()> {
+    let length = dice.roll(PIECE);
+    let mut stream = try_connect(address)?;
+    let [high, low] = (length as u16).to_be_bytes();
+    stream.write_all(&[b'n', high, low])?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    if answer == noise(length) { Ok(()) } else { Err(io::Error::other(format!("{} of {length}", answer.len()))) }
+}
+
+/// What clients have done so far.
+#[derive(Default)]
+struct Traffic {
+    opened: AtomicUsize,
+    answered: AtomicUsize,
+    /// Pieces that came back in long sessions.
+    exchanged: AtomicUsize,
+    faults: Mutex<Vec<String>>,
+    over: AtomicBool,
+}
+
+impl Traffic {
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    fn count(&self, what: &str, outcome: io::Result<()>) {
+        match outcome {
+            Ok(()) => _ = self.answered.fetch_add(1, Ordering::SeqCst),
+            Err(error) => self.faults.lock().unwrap().push(format!("{what}: {error}")),
+        }
+    }
+
+    /// One session after the other.
+    fn short(&self, address: &str, mut dice: Dice) {
+        while !self.is_over() {
+            self.opened.fetch_add(1, Ordering::SeqCst);
+            match dice.roll(2) {
+                0 => self.count("echoed", echoed(address, &mut dice)),
+                _ => self.count("served", served(address, &mut dice)),
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// One session from the beginning to the end of the test.
+    fn long(&self, mut stream: TcpStream, mut dice: Dice) {
+        let mut talk = || {
+            stream.write_all(b"e")?;
+            while !self.is_over() {
+                exchange(&mut stream, &mut dice)?;
+                self.exchanged.fetch_add(1, Ordering::SeqCst);
+                thread::sleep(PAUSE);
+            }
+            exchange(&mut stream, &mut dice)
+        };
+        self.count("long", talk());
+    }
+
+    /// Waits until sessions of both kinds have gone on.
+    #[track_caller]
+    fn goes_on(&self) {
+        let counts = || [&self.answered, &self.exchanged].map(|count| count.load(Ordering::SeqCst));
+        let before = counts();
+        wait_for("sessions to be served", || {
+            let faults = self.faults.lock().unwrap();
+            assert!(faults.is_empty(), "{faults:?}");
+            counts().iter().zip(before).all(|(now, before)| *now >= before + 30)
+        });
+    }
+}
+
+/// A weir whose configuration is another one after each reload.
+struct Site {
+    weir: Weir,
+    port: Port,
+    /// Tells the number of the configuration.
+    number_port: Port,
+    number: usize,
+    backends: [Backend; 2],
+    reuseport: bool,
+}
+
+impl Site {
+    fn start(reuseport: bool) -> Site {
+        let (port, number_port) = (Port::reserve(), Port::reserve());
+        let backends = [Backend::start(server), Backend::start(server)];
+        let weir = setup(&port, &number_port, 0, &backends[0], reuseport).start();
+        Site { weir, port, number_port, number: 0, backends, reuseport }
+    }
+
+    /// Writes the next configuration.
+    fn next(&mut self) -> Setup {
+        self.number += 1;
+        let backend = &self.backends[self.number % 2];
+        let setup = setup(&self.port, &self.number_port, self.number, backend, self.reuseport);
+        // In one piece, as it may be read at any time.
+        let path = self.weir.prefix.write("next.conf", setup.text());
+        fs::rename(path, self.weir.prefix.join("nginx.conf")).unwrap();
+        setup
+    }
+
+    fn reload(&mut self) {
+        let setup = self.next();
+        self.weir.reload(&setup);
+        assert_eq!(fetch(self.number_port.v4()), self.number.to_string());
+    }
+
+    /// Several reloads, none of which waits for the one before it.
+    fn reload_in_haste(&mut self) {
+        let mut workers = 0;
+        for _ in 0..3 {
+            workers = self.next().workers;
+            self.weir.signal(Signal::SIGHUP);
+        }
+        wait_for("the last configuration", || fetch(self.number_port.v4()) == self.number.to_string());
+        // That may have been read for a signal before the last; signals that wait are taken in the order of their numbers.
+        let master = self.weir.master();
+        let line = format!("{master}#{master}: signal 10 (SIGUSR1) received");
+        let answers = || self.weir.error_log().matches(&line).count();
+        let before = answers();
+        self.weir.signal(Signal::SIGUSR1);
+        wait_for("the last reload", || answers() > before);
+        self.weir.wait_workers(workers);
+    }
+
+    fn reload_with_a_fault(&self) {
+        let faults = || self.weir.error_log().matches("unknown directive \"frobnicate\"").count();
+        let (before, workers) = (faults(), self.weir.workers());
+        self.weir.prefix.write("nginx.conf", "frobnicate;");
+        self.weir.signal(Signal::SIGHUP);
+        wait_for("the fault", || faults() > before);
+        assert_eq!(self.weir.workers(), workers);
+    }
+
+    /// Another binary with another configuration, as an operator brings it in. The old master stays with its long sessions.
+    fn upgrade(&mut self, traffic: &Traffic) {
+        let setup = self.next();
+        let old = self.weir.master();
+        send(old, Signal::SIGUSR2);
+        let new = wait_some("the new master", || self.weir.prefix.pid("weir.pid").filter(|&pid| pid != old));
+        wait_for("workers of the new master", || workers_of(new).len() == setup.workers);
+        // Both serve.
+        traffic.goes_on();
+        send(old, Signal::SIGWINCH);
+        wait_for("the old workers to retire", || workers_of(old).is_empty());
+        traffic.goes_on();
+        send(old, Signal::SIGQUIT);
+        wait_for("the old master to retire", || !self.weir.prefix.join("weir.pid.oldbin").exists());
+        assert_eq!(fetch(self.number_port.v4()), self.number.to_string());
+        assert!(proc::alive(old));
+    }
+}
+
+fn setup(port: &Port, number_port: &Port, number: usize, backend: &Backend, reuseport: bool) -> Setup {
+    let (port, number_port, backend) = (port.v4(), number_port.v4(), backend.address);
+    // A reload with fewer workers closes sockets with `reuseport`, and with them a client whose handshake is just under way.
+    let (word, workers) = if reuseport { ("reuseport", 2) } else { ("", 2 + number % 3) };
+    Setup::tcp(format!(
+        "server {{ listen {port} {word}; proxy_pass {backend}; }}
+         server {{ listen {number_port} {word}; return {number}; access_log off; }}"
+    ))
+    .workers(workers)
+    .level("notice")
+    .daemon()
+}
+
+fn nothing_is_lost(reuseport: bool) {
+    let mut site = Site::start(reuseport);
+    let first_master = site.weir.master();
+    let first_workers = site.weir.workers();
+    let address = site.port.v4();
+    let traffic = Traffic::default();
+    thread::scope(|scope| {
+        // Ends the clients, however this ends.
+        struct Over<'a>(&'a AtomicBool);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+        let _over = Over(&traffic.over);
+        let (traffic, address) = (&traffic, &address);
+        let begin_long = |seed: usize| {
+            let stream = connect(address);
+            traffic.opened.fetch_add(1, Ordering::SeqCst);
+            scope.spawn(move || traffic.long(stream, Dice::new(seed as u64)));
+        };
+        (0..LONG_CLIENTS).for_each(begin_long);
+        for seed in 0..SHORT_CLIENTS {
+            scope.spawn(move || traffic.short(address, Dice::new(seed as u64)));
+        }
+        traffic.goes_on();
+        for done in 1..=RELOADS {
+            site.reload();
+            traffic.goes_on();
+            match done % 10 {
+                3 => site.reload_in_haste(),
+                7 => site.reload_with_a_fault(),
+                _ => {}
+            }
+            if UPGRADES.contains(&done) {
+                begin_long(done);
+                site.upgrade(traffic);
+            }
+        }
+        traffic.goes_on();
+        // Whoever has sessions of the very first configuration still serves them.
+        assert!(proc::alive(first_master) && first_workers.iter().any(|&worker| proc::alive(worker)));
+    });
+    let faults = traffic.faults.into_inner().unwrap();
+    let (opened, answered) = (traffic.opened.into_inner(), traffic.answered.into_inner());
+    assert!(faults.is_empty() && opened == answered, "{opened} opened, {answered} answered: {faults:?}");
+
+    // With the last sessions all leave who served under earlier configurations.
+    let master = site.weir.master();
+    wait_for("old masters and workers to leave", || {
+        proc::users_of(&site.weir.prefix.join("")).len() == 1 + site.weir.workers().len()
+            && proc::children(master) == site.weir.workers()
+    });
+    // Each session was one session of a server's, and has its line.
+    let accepted: usize = site.backends.iter().map(Backend::accepted).sum();
+    assert_eq!((accepted, site.weir.wait_access(opened).len()), (opened, opened));
+    assert!(!site.weir.prefix.join("weir.pid.oldbin").exists());
+    let log = site.weir.error_log();
+    for line in log.lines().filter(|line| !line.contains("[notice]")) {
+        assert!(line.contains("unknown directive \"frobnicate\""), "{line}");
+    }
+}
+
+#[test]
+fn with_sockets_that_all_workers_share() {
+    nothing_is_lost(false);
+}
+
+#[test]
+fn with_a_socket_for_each_worker() {
+    nothing_is_lost(true);
+}
