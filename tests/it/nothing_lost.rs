@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::common::clients::{fetch, noise, try_connect};
 use super::common::proc;
 use super::common::running::{send, workers_of};
+use super::common::wait::StopOnDrop;
 use crate::common::*;
 
 const RELOADS: usize = 50;
@@ -228,14 +229,7 @@ fn nothing_is_lost(reuseport: bool) {
     let address = site.port.v4();
     let traffic = Traffic::default();
     thread::scope(|scope| {
-        // Ends the clients, however this ends.
-        struct Over<'a>(&'a AtomicBool);
-        impl Drop for Over<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::SeqCst);
-            }
-        }
-        let _over = Over(&traffic.over);
+        let _stop = StopOnDrop(&traffic.over);
         let (traffic, address) = (&traffic, &address);
         let begin_long = |seed: usize| {
             let stream = connect(address);
