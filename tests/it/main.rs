@@ -31,6 +31,7 @@ mod reuseport;
 mod seed;
 mod shipped;
 mod signals;
+mod soak;
 mod takeover;
 mod tcp_log;
 mod timeouts;

@@ -1,6 +1,5 @@
 //! Fifty reloads and three binary upgrades under load: every session is served to its end, those begun before all of it among them.
 
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Mutex;
@@ -151,9 +150,7 @@ impl Site {
         self.number += 1;
         let backend = &self.backends[self.number % 2];
         let setup = setup(&self.port, &self.number_port, self.number, backend, self.reuseport);
-        // In one piece, as it may be read at any time.
-        let path = self.weir.prefix.write("next.conf", setup.text());
-        fs::rename(path, self.weir.prefix.join("nginx.conf")).unwrap();
+        self.weir.prefix.replace("nginx.conf", setup.text());
         setup
     }
 
