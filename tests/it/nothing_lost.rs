@@ -2,16 +2,21 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 
 use super::common::clients::{fetch, noise, try_connect};
 use super::common::proc;
 use super::common::running::{send, workers_of};
 use super::common::wait::StopOnDrop;
 use crate::common::*;
+use crate::http::read_reply;
+use crate::tls::certs::Identity;
+use crate::websocket::request;
 
 const RELOADS: usize = 50;
 /// Upgrades come after these reloads.
@@ -24,16 +29,30 @@ const PIECE: usize = 20_000;
 /// Between the requests of a client: load enough, and leaves the machine to the other tests.
 const PAUSE: Duration = Duration::from_millis(3);
 
-/// A server whose first byte says what is wanted: an echo, or noise whose length follows, and the end.
-fn server(mut stream: TcpStream) {
-    let mut kind = [0];
-    let mut length = [0; 2];
-    match stream.read_exact(&mut kind).map(|()| kind[0]) {
-        Ok(b'e') => backends::echo(stream),
-        Ok(b'n') if stream.read_exact(&mut length).is_ok() => {
-            let _ = stream.write_all(&noise(usize::from(u16::from_be_bytes(length))));
+/// How long a server takes to say that it is well: so long new workers do not know it.
+const PROBE: Duration = Duration::from_millis(30);
+
+/// A server whose first byte says what is wanted: an echo, or noise whose length follows, and the end. These count as sessions; `GET` is a probe.
+fn server(sessions: Arc<AtomicUsize>) -> impl Fn(TcpStream) + Send + Sync {
+    move |mut stream| {
+        let mut kind = [0];
+        let mut length = [0; 2];
+        if stream.read_exact(&mut kind).is_err() {
+            return;
         }
-        _ => {}
+        if kind == *b"G" {
+            thread::sleep(PROBE);
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n");
+            return;
+        }
+        sessions.fetch_add(1, Ordering::SeqCst);
+        match kind[0] {
+            b'e' => backends::echo(stream),
+            _ if stream.read_exact(&mut length).is_ok() => {
+                let _ = stream.write_all(&noise(usize::from(u16::from_be_bytes(length))));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -119,7 +138,7 @@ impl Traffic {
         let counts = || [&self.answered, &self.exchanged].map(|count| count.load(Ordering::SeqCst));
         let before = counts();
         wait_for("sessions to be served", || {
-            let faults = self.faults.lock().unwrap();
+            let faults = self.faults.lock().unwrap().clone();
             assert!(faults.is_empty(), "{faults:?}");
             counts().iter().zip(before).all(|(now, before)| *now >= before + 30)
         });
@@ -134,22 +153,36 @@ struct Site {
     number_port: Port,
     number: usize,
     backends: [Backend; 2],
-    reuseport: bool,
+    /// That have reached them.
+    sessions: Arc<AtomicUsize>,
+    kind: Kind,
+}
+
+/// What is special about a site.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// All workers share a socket.
+    Shared,
+    /// Each worker has a socket of its own.
+    Reuseport,
+    /// Servers are checked, and known to no configuration before.
+    Checked,
 }
 
 impl Site {
-    fn start(reuseport: bool) -> Site {
+    fn start(kind: Kind) -> Site {
         let (port, number_port) = (Port::reserve(), Port::reserve());
-        let backends = [Backend::start(server), Backend::start(server)];
-        let weir = setup(&port, &number_port, 0, &backends[0], reuseport).start();
-        Site { weir, port, number_port, number: 0, backends, reuseport }
+        let sessions = Arc::new(AtomicUsize::new(0));
+        let backends = [Backend::start(server(sessions.clone())), Backend::start(server(sessions.clone()))];
+        let weir = setup(&port, &number_port, 0, &backends[0], kind).start();
+        Site { weir, port, number_port, number: 0, backends, sessions, kind }
     }
 
     /// Writes the next configuration.
     fn next(&mut self) -> Setup {
         self.number += 1;
         let backend = &self.backends[self.number % 2];
-        let setup = setup(&self.port, &self.number_port, self.number, backend, self.reuseport);
+        let setup = setup(&self.port, &self.number_port, self.number, backend, self.kind);
         self.weir.prefix.replace("nginx.conf", setup.text());
         setup
     }
@@ -206,12 +239,14 @@ impl Site {
     }
 }
 
-fn setup(port: &Port, number_port: &Port, number: usize, backend: &Backend, reuseport: bool) -> Setup {
+fn setup(port: &Port, number_port: &Port, number: usize, backend: &Backend, kind: Kind) -> Setup {
     let (port, number_port, backend) = (port.v4(), number_port.v4(), backend.address);
     // A reload with fewer workers closes sockets with `reuseport`, and with them a client whose handshake is just under way.
-    let (word, workers) = if reuseport { ("reuseport", 2) } else { ("", 2 + number % 3) };
+    let (word, workers) = if kind == Kind::Reuseport { ("reuseport", 2) } else { ("", 2 + number % 3) };
+    let check = if kind == Kind::Checked { "check type=http interval=500 timeout=20000;" } else { "" };
     Setup::tcp(format!(
-        "server {{ listen {port} {word}; proxy_pass {backend}; }}
+        "upstream u{number} {{ server {backend}; {check} }}
+         server {{ listen {port} {word}; proxy_pass u{number}; }}
          server {{ listen {number_port} {word}; return {number}; access_log off; }}"
     ))
     .workers(workers)
@@ -219,8 +254,8 @@ fn setup(port: &Port, number_port: &Port, number: usize, backend: &Backend, reus
     .daemon()
 }
 
-fn nothing_is_lost(reuseport: bool) {
-    let mut site = Site::start(reuseport);
+fn nothing_is_lost(kind: Kind) {
+    let mut site = Site::start(kind);
     let first_master = site.weir.master();
     let first_workers = site.weir.workers();
     let address = site.port.v4();
@@ -266,8 +301,8 @@ fn nothing_is_lost(reuseport: bool) {
             && proc::children(master) == site.weir.workers()
     });
     // Each session was one session of a server's, and has its line.
-    let accepted: usize = site.backends.iter().map(Backend::accepted).sum();
-    assert_eq!((accepted, site.weir.wait_access(opened).len()), (opened, opened));
+    let reached = site.sessions.load(Ordering::SeqCst);
+    assert_eq!((reached, site.weir.wait_access(opened).len()), (opened, opened));
     assert!(!site.weir.prefix.join("weir.pid.oldbin").exists());
     let log = site.weir.error_log();
     for line in log.lines().filter(|line| !line.contains("[notice]")) {
@@ -277,10 +312,75 @@ fn nothing_is_lost(reuseport: bool) {
 
 #[test]
 fn with_sockets_that_all_workers_share() {
-    nothing_is_lost(false);
+    nothing_is_lost(Kind::Shared);
 }
 
 #[test]
 fn with_a_socket_for_each_worker() {
-    nothing_is_lost(true);
+    nothing_is_lost(Kind::Reuseport);
+}
+
+#[test]
+fn with_servers_that_have_not_been_checked_before() {
+    nothing_is_lost(Kind::Checked);
+}
+
+#[test]
+fn sessions_that_have_only_begun() {
+    // Each kind of client is somewhere before its session goes anywhere when its worker is told to finish.
+    let backend = Backend::start(backends::greeting("w"));
+    let [tls, websocket, proxied, http] = std::array::from_fn(|_| Port::reserve());
+    let prefix = Prefix::new();
+    Identity::alone().write(&prefix, "server");
+    let setup = Setup::tcp(format!(
+        "ssl_certificate server.pem; ssl_certificate_key server.key;
+         server {{ listen {} ssl; proxy_pass {backend}; }}
+         server {{ listen {} proxy_protocol; proxy_pass {backend}; }}
+         server {{ listen {}; protocol tcp_websocket; websocket_pass {backend}; }}",
+        tls.v4(),
+        proxied.v4(),
+        websocket.v4(),
+        backend = backend.address
+    ))
+    .main(format!("http {{ access_log off; server {{ listen {}; return 200 w; }} }}", http.v4()))
+    .workers(2)
+    .daemon();
+    let weir = setup.start_in(prefix);
+    let begun = |port: &Port, bytes: &str| {
+        let mut stream = connect(port.v4());
+        stream.write_all(bytes.as_bytes()).unwrap();
+        stream
+    };
+    let head = request("/chat", "chat.example");
+    let (half, rest) = head.split_at(30);
+    let begin =
+        || [begun(&tls, ""), begun(&proxied, "PROXY TCP4 192.0.2.1"), begun(&websocket, half), begun(&http, half)];
+    let finish = |[tls, mut proxied, mut websocket, mut http]: [TcpStream; 4]| {
+        let said = |stream: &mut TcpStream, bytes: &str| {
+            stream.write_all(bytes.as_bytes()).unwrap();
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            byte
+        };
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        builder.set_verify(SslVerifyMode::NONE);
+        let mut byte = [0];
+        builder.build().connect("localhost", tls).unwrap().read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"w");
+        assert_eq!(&said(&mut proxied, " 192.0.2.2 1 2\r\n"), b"w");
+        assert_eq!(&said(&mut websocket, rest), b"w");
+        http.write_all(rest.as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut http, false).body, b"w");
+    };
+    let streams = begin();
+    weir.reload(&setup);
+    finish(streams);
+    let streams = begin();
+    let old = weir.master();
+    send(old, Signal::SIGUSR2);
+    wait_for("the new master", || weir.prefix.pid("weir.pid").is_some_and(|pid| workers_of(pid).len() == 2));
+    send(old, Signal::SIGQUIT);
+    wait_for("old workers to be told", || workers_of(old).is_empty());
+    finish(streams);
+    wait_for("the old master to leave", || !proc::alive(old));
 }
