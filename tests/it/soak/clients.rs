@@ -65,12 +65,12 @@ fn small(ports: &Ports, dice: &mut Dice) -> io::Result<()> {
 }
 
 fn pieces(ports: &Ports, dice: &mut Dice) -> io::Result<()> {
-    whole_echo(&ports.plain.v4(), dice)
+    whole_echo(&ports.patient.v4(), dice)
 }
 
 /// Megabytes there and back, both ways at once.
 fn bulk(ports: &Ports, dice: &mut Dice) -> io::Result<()> {
-    let mut stream = try_connect(ports.plain.v4())?;
+    let mut stream = try_connect(ports.patient.v4())?;
     stream.write_all(b"e")?;
     let bytes = noise((1 + dice.roll(8)) << 20);
     let mut writer = stream.try_clone()?;
@@ -82,7 +82,7 @@ fn bulk(ports: &Ports, dice: &mut Dice) -> io::Result<()> {
 
 /// Many sessions that rest for a while between two requests.
 fn held(ports: &Ports, dice: &mut Dice) -> io::Result<()> {
-    let mut streams = (0..50).map(|_| try_connect(ports.plain.v4())).collect::<io::Result<Vec<_>>>()?;
+    let mut streams = (0..50).map(|_| try_connect(ports.patient.v4())).collect::<io::Result<Vec<_>>>()?;
     streams.iter_mut().try_for_each(|stream| stream.write_all(b"e"))?;
     streams.iter_mut().try_for_each(|stream| exchange(stream, b"before"))?;
     thread::sleep(Duration::from_millis(dice.roll(2000) as u64));

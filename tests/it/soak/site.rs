@@ -22,13 +22,15 @@ const ROTATE: usize = 20;
 const POOLED_PIPES: u64 = 16;
 
 /// What a process's memory may have grown by, in KiB: pooled buffers and the allocator's spare room depend on chance.
-const SLACK: u64 = 4096;
+const SLACK: u64 = 1024;
 
 const LOGS: [&str; 4] = ["error.log", "soak.log", "small.log", "http.log"];
 
 /// Where a site serves which kind of clients.
 pub struct Ports {
     pub plain: Port,
+    /// For sessions that may rest longer than the others.
+    pub patient: Port,
     pub small: Port,
     pub tls: Port,
     pub websocket: Port,
@@ -38,7 +40,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// One of those that have no log of their own.
+    /// One of those where sessions end soon and have no log of their own.
     pub fn any(&self, dice: &mut Dice) -> &Port {
         [&self.plain, &self.tls, &self.websocket, &self.proxied, &self.flapping, &self.http][dice.roll(6)]
     }
@@ -66,13 +68,14 @@ impl Row {
     }
 }
 
-pub const ROWS: [Row; 8] = [
+pub const ROWS: [Row; 9] = [
     Row { name: "processes", back: Back::Exactly },
     Row { name: "descriptors of the master", back: Back::Exactly },
     Row { name: "descriptors of the workers", back: Back::Exactly },
     Row { name: "descriptors of the workers' pipes", back: Back::Within(2 * POOLED_PIPES * WORKERS as u64) },
-    Row { name: "private memory of the master, KiB", back: Back::Within(SLACK) },
-    Row { name: "private memory of the workers, KiB", back: Back::Within(SLACK * WORKERS as u64) },
+    Row { name: "memory of the master, KiB", back: Back::Within(SLACK) },
+    Row { name: "memory of the workers, KiB", back: Back::Within(SLACK * WORKERS as u64) },
+    Row { name: "shared memory, KiB", back: Back::Within(SLACK) },
     Row { name: "open sessions, as the status page says", back: Back::Exactly },
     Row { name: "servers that are down", back: Back::Exactly },
 ];
@@ -91,7 +94,7 @@ impl Measure {
 
     /// Nobody is served, and the number of descriptors is this.
     fn rests(&self, descriptors: [u64; 2]) -> bool {
-        self.0[0] == 1 + WORKERS as u64 && self.0[1..3] == descriptors && self.0[6..] == [0, 0]
+        self.0[0] == 1 + WORKERS as u64 && self.0[1..3] == descriptors && self.0[7..] == [0, 0]
     }
 }
 
@@ -110,8 +113,8 @@ pub struct Site {
 
 impl Site {
     pub fn start(name: &'static str, reloads: bool) -> Site {
-        let [plain, small, tls, websocket, proxied, flapping, http] = std::array::from_fn(|_| Port::reserve());
-        let ports = Ports { plain, small, tls, websocket, proxied, flapping, http };
+        let [plain, patient, small, tls, websocket, proxied, flapping, http] = std::array::from_fn(|_| Port::reserve());
+        let ports = Ports { plain, patient, small, tls, websocket, proxied, flapping, http };
         let backends = [Backend::start(moody), Backend::start(backends::greeting("w"))];
         let flapping = Port::reserve();
         let prefix = Prefix::new();
@@ -122,7 +125,7 @@ impl Site {
         let rotations = AtomicUsize::new(0);
         let mut site = Site { name, ports, weir, reloads, descriptors: [0; 2], backends, flapping, rotations };
         site.flap(true);
-        wait_for("all servers to be up", || site.measure().0[6..] == [0, 0]);
+        wait_for("all servers to be up", || site.measure().0[7..] == [0, 0]);
         // A probe that is just under way has one more.
         let least = |row: usize| (0..50).map(|_| site.measure().0[row]).min().unwrap();
         site.descriptors = [least(1), least(2)];
@@ -174,8 +177,9 @@ impl Site {
             descriptors(master),
             of_workers(descriptors),
             of_workers(pipes),
-            private_memory(master),
-            of_workers(private_memory),
+            own_memory(master),
+            of_workers(own_memory),
+            workers.iter().map(|&pid| shared_memory(pid)).max().unwrap_or(0),
             sessions,
             down,
         ])
@@ -223,7 +227,7 @@ fn setup(ports: &Ports, [moody, talkative]: &[Backend; 2], flapping: &Port, work
     let http = format!(
         "http {{ access_log http.log; server {{ listen {};
             location / {{ return 200 hello; }} location /large {{ root html; }}
-            location /missing {{ root html; }} location /status {{ tcp_check_status; }} }} }}",
+            location /missing {{ return 404; }} location /status {{ tcp_check_status; }} }} }}",
         ports.http.v4()
     );
     let check = "check interval=200 rise=1 fall=1 timeout=5000";
@@ -236,12 +240,14 @@ fn setup(ports: &Ports, [moody, talkative]: &[Backend; 2], flapping: &Port, work
         upstream chat {{ server {talkative}; {check}; }}
         upstream flapping {{ server {moody}; server {flapping}; busyness; {check} on_down=close; }}
         server {{ listen {}; proxy_pass steady; }}
+        server {{ listen {}; proxy_pass steady; timeout 60s; proxy_read_timeout 60s; proxy_send_timeout 60s; }}
         server {{ listen {}; proxy_pass steady; access_log small.log; }}
         server {{ listen {} ssl; proxy_pass steady; }}
         server {{ listen {}; protocol tcp_websocket; websocket_pass /chat chat; }}
         server {{ listen {} proxy_protocol; set_real_ip_from 127.0.0.0/8; proxy_pass steady; }}
         server {{ listen {}; proxy_pass flapping; }}",
         ports.plain.v4(),
+        ports.patient.v4(),
         ports.small.v4(),
         ports.tls.v4(),
         ports.websocket.v4(),
@@ -265,9 +271,12 @@ fn pipes(pid: i32) -> u64 {
     links(pid).filter(|link| link.starts_with("pipe:")).count() as u64
 }
 
-/// Memory that no other process has part in, in KiB.
-fn private_memory(pid: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let value = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
-    text.lines().filter(|line| line.starts_with("Private_Dirty:")).filter_map(value).sum()
+/// Memory that it has written to, in KiB; what was there before a fork counts in parent and child.
+fn own_memory(pid: i32) -> u64 {
+    proc::kilobytes(pid, "RssAnon").unwrap_or(0)
+}
+
+/// Memory shared by all processes that this one has seen, in KiB.
+fn shared_memory(pid: i32) -> u64 {
+    proc::kilobytes(pid, "RssShmem").unwrap_or(0)
 }
