@@ -361,12 +361,12 @@ impl Master {
         self.start_workers();
     }
 
-    /// Starts workers for a cycle whose former workers may still be finishing.
+    /// The way back from a new binary, or what is left when it has ended: clients come to this one's sockets only, and workers that were retired come back.
     fn restart_workers(&mut self) {
+        // The new binary may have other numbers of workers, and closes the sockets of those that are more.
+        let config = &self.cycle.config;
+        listeners::steer(&self.cycle.listeners, &config.listens, config.main.workers());
         if self.retired {
-            // The new binary may have other numbers of them.
-            let config = &self.cycle.config;
-            listeners::steer(&self.cycle.listeners, &config.listens, config.main.workers());
             self.start_workers();
         }
     }
