@@ -32,6 +32,7 @@ mod seed;
 mod shipped;
 mod signals;
 mod soak;
+mod splice;
 mod takeover;
 mod tcp_log;
 mod timeouts;
