@@ -24,12 +24,16 @@ const POOLED_PIPES: u64 = 16;
 /// What a process's memory may have grown by, in KiB: pooled buffers and the allocator's spare room depend on chance.
 const SLACK: u64 = 1024;
 
+/// Of sessions in which all must go well, however busy the machine is, and of the others.
+const PATIENT: &str = "timeout 60s; proxy_read_timeout 60s; proxy_send_timeout 60s;";
+const IMPATIENT: &str = "timeout 5s; proxy_read_timeout 5s; proxy_send_timeout 5s;";
+
 const LOGS: [&str; 4] = ["error.log", "soak.log", "small.log", "http.log"];
 
 /// Where a site serves which kind of clients.
 pub struct Ports {
+    /// Like `patient`, for clients who are meant to run into timeouts.
     pub plain: Port,
-    /// For sessions that may rest longer than the others.
     pub patient: Port,
     pub small: Port,
     pub tls: Port,
@@ -230,22 +234,22 @@ fn setup(ports: &Ports, [moody, talkative]: &[Backend; 2], flapping: &Port, work
             location /missing {{ return 404; }} location /status {{ tcp_check_status; }} }} }}",
         ports.http.v4()
     );
-    let check = "check interval=200 rise=1 fall=1 timeout=5000";
+    let check = "check interval=200 rise=1 fall=1 timeout=30000";
     let tcp = format!(
-        "timeout 5s; proxy_read_timeout 5s; proxy_send_timeout 5s; proxy_connect_timeout 5s;
+        "{PATIENT} proxy_connect_timeout 60s;
         log_format all '$status $remote_addr $bytes_received $bytes_sent $upstream_addr';
         access_log soak.log all buffer=32k flush=1s;
         ssl_certificate server.pem; ssl_certificate_key server.key; ssl_session_cache shared:soak:1m;
         upstream steady {{ server {moody}; {check}; }}
         upstream chat {{ server {talkative}; {check}; }}
         upstream flapping {{ server {moody}; server {flapping}; busyness; {check} on_down=close; }}
+        server {{ listen {}; proxy_pass steady; {IMPATIENT} }}
         server {{ listen {}; proxy_pass steady; }}
-        server {{ listen {}; proxy_pass steady; timeout 60s; proxy_read_timeout 60s; proxy_send_timeout 60s; }}
         server {{ listen {}; proxy_pass steady; access_log small.log; }}
         server {{ listen {} ssl; proxy_pass steady; }}
         server {{ listen {}; protocol tcp_websocket; websocket_pass /chat chat; }}
         server {{ listen {} proxy_protocol; set_real_ip_from 127.0.0.0/8; proxy_pass steady; }}
-        server {{ listen {}; proxy_pass flapping; }}",
+        server {{ listen {}; proxy_pass flapping; {IMPATIENT} }}",
         ports.plain.v4(),
         ports.patient.v4(),
         ports.small.v4(),
