@@ -21,7 +21,7 @@ use crate::upstream::shared::{ROWS, Roster};
 use super::cycle::Cycle;
 use super::pidfile::PidFile;
 use super::start::{Start, redirect_stderr};
-use super::{Logged, child, daemon, failed, listeners, log_received, upgrade};
+use super::{Logged, child, daemon, failed, listeners, log_received, order, pidfile, upgrade};
 
 /// How long workers told to end at once may take before they are killed; about nginx's time.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -86,6 +86,8 @@ pub struct Master {
     new_binary: Option<Pid>,
     /// Workers were retired by WINCH.
     retired: bool,
+    /// QUIT came while a new binary ran: there is no way back to this one, and the pid files are the new one's.
+    superseded: bool,
 }
 
 impl Master {
@@ -114,6 +116,7 @@ impl Master {
             ending: Ending::No,
             new_binary: None,
             retired: false,
+            superseded: false,
         })
     }
 
@@ -153,6 +156,13 @@ impl Master {
         ControlFlow::Continue(())
     }
 
+    /// Whether the master before this one still could take over again. One that only waits for its last sessions, which may take days,
+    /// has given its pid file up.
+    fn can_go_back(&self) -> bool {
+        let old = pidfile::old(&self.cycle.config.main.pid);
+        self.start.has_predecessor() && self.start.predecessor.is_some_and(|pid| order::names(&old, pid))
+    }
+
     fn is_ending(&self) -> bool {
         !matches!(self.ending, Ending::No)
     }
@@ -182,6 +192,10 @@ impl Master {
                     self.ending = Ending::Graceful;
                     self.retire_workers();
                     self.close_listeners();
+                    if self.new_binary.is_some() {
+                        self.superseded = true;
+                        self.pid_file.remove();
+                    }
                 }
             }
             _ if self.is_ending() => log_received(received, "ignoring"),
@@ -199,7 +213,7 @@ impl Master {
                 self.retired = true;
                 self.retire_workers();
             }
-            Signal::SIGUSR2 if self.new_binary.is_some() || self.start.has_predecessor() => {
+            Signal::SIGUSR2 if self.new_binary.is_some() || self.can_go_back() => {
                 log_received(received, "ignoring");
                 let advice = "the changing binary signal is ignored: you should shutdown or terminate before either old or new binary's process";
                 message(Level::Crit, format_args!("{advice}"));
@@ -351,12 +365,12 @@ impl Master {
         self.start_workers();
     }
 
-    /// Starts workers for a cycle whose former workers may still be finishing.
+    /// The way back from a new binary, or what is left when it has ended: clients come to this one's sockets only, and workers that were retired come back.
     fn restart_workers(&mut self) {
+        // The new binary may have other numbers of workers, and closes the sockets of those that are more.
+        let config = &self.cycle.config;
+        listeners::steer(&self.cycle.listeners, &config.listens, config.main.workers());
         if self.retired {
-            // The new binary may have other numbers of them.
-            let config = &self.cycle.config;
-            listeners::steer(&self.cycle.listeners, &config.listens, config.main.workers());
             self.start_workers();
         }
     }
@@ -401,6 +415,9 @@ impl Master {
     /// The new binary has ended: this one is the only one again.
     fn roll_back(&mut self) {
         self.new_binary = None;
+        if self.superseded {
+            return;
+        }
         self.take_pidfile_back("the end of");
         if !self.is_ending() {
             self.restart_workers();
@@ -428,7 +445,9 @@ impl Master {
 
     /// The last act.
     fn finish(&mut self) {
-        self.pid_file.remove();
+        if !self.superseded {
+            self.pid_file.remove();
+        }
         message(Level::Notice, format_args!("exit"));
         self.close_listeners();
     }

@@ -44,6 +44,14 @@ pub fn send(path: &Path, order: Signal) -> Result<(), Logged> {
     process.signal(order).map_err(fault)
 }
 
+/// Whether the pid file at `path` holds this id.
+pub fn names(path: &Path, pid: Pid) -> bool {
+    let opened = safe_open::open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK, Mode::empty());
+    let mut text = Vec::new();
+    let read = opened.and_then(|opened| opened.file.take(LONGEST).read_to_end(&mut text));
+    read.is_ok() && parse(&text) == Some(pid)
+}
+
 fn trim(text: &[u8]) -> &[u8] {
     let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
     &text[..end]

@@ -17,8 +17,12 @@ pub fn alive(pid: i32) -> bool {
 
 /// Anonymous memory in use, in bytes: what a process has written to, without its files and the kernel's socket buffers.
 pub fn rss_anon(pid: i32) -> u64 {
-    let text = status(pid, "RssAnon").expect("RssAnon");
-    text.trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    kilobytes(pid, "RssAnon").expect("RssAnon") * 1024
+}
+
+/// The value of a line of `/proc/PID/status` that is about memory; none for a process that has ended.
+pub fn kilobytes(pid: i32, name: &str) -> Option<u64> {
+    status(pid, name)?.trim_end_matches(" kB").parse().ok()
 }
 
 /// The address space in use, in bytes: what `RLIMIT_AS` bounds.

@@ -51,6 +51,12 @@ impl Prefix {
         path
     }
 
+    /// [`Prefix::write`] in one step, for a file that may be read at any time.
+    pub fn replace(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.write(&format!("{name}.new"), text);
+        fs::rename(path, self.join(name)).unwrap();
+    }
+
     /// A file's text; empty when there is none.
     pub fn read(&self, name: &str) -> String {
         String::from_utf8_lossy(&fs::read(self.join(name)).unwrap_or_default()).into_owned()
@@ -272,7 +278,7 @@ impl Weir {
     #[track_caller]
     pub fn reload(&self, setup: &Setup) {
         let old = self.workers();
-        self.prefix.write("nginx.conf", setup.text());
+        self.prefix.replace("nginx.conf", setup.text());
         self.signal(Signal::SIGHUP);
         wait_for("new workers in place of the old", || {
             let now = self.workers();
