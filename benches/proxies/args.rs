@@ -20,9 +20,9 @@ Workloads, all when none is named; `bulk` stands for all that begin with it, and
   --rounds N              measurements of each contender, in turns (5)
   --contenders A,B,...    of: weir nginx haproxy haproxy-splice splice-loop (all)
   --weir [NAME=]PATH      another binary of weir; may be repeated. The one built from this checkout goes by the name weir
-  --size GB               bytes of a bulk transfer a round; TLS: a quarter of it (4)
-  --requests N            requests of ping-pong a round; scale: a fifth of it (100000)
-  --connections N         connections of connect a round; TLS: a fifth of it (10000)
+  --size GB               bytes of a bulk transfer a round; TLS: a quarter of it (2)
+  --requests N            requests of ping-pong a round; scale: a fifth of it (60000)
+  --connections N         connections of connect a round; TLS: a fifth of it (8000)
   --sessions N            sessions of scale, as far as descriptors allow (50000)
   --rsa                   an RSA key of 2048 bits for TLS instead of an ECDSA key on P-256
   --markdown              tables for a document
@@ -51,9 +51,9 @@ pub fn parse() -> Result<Option<Options>> {
         workloads: Vec::new(),
         contenders: Vec::new(),
         rounds: 5,
-        bytes: 4_000_000_000,
-        requests: 100_000,
-        connections: 10_000,
+        bytes: 2_000_000_000,
+        requests: 60_000,
+        connections: 8_000,
         sessions: 50_000,
         rsa: false,
         markdown: false,

@@ -73,7 +73,7 @@ pub fn haproxy(service: &Service, listen: SocketAddr, splice: bool) -> String {
          listen bench\n    bind {listen}",
         service.sessions,
         if service.tls.is_some() { "    tune.ssl.cachesize 0\n" } else { "" },
-        if splice { "    option splice-auto\n" } else { "" },
+        if splice { "    option splice-request\n    option splice-response\n" } else { "" },
     );
     if let Some(certificate) = service.tls {
         let _ = write!(text, " ssl crt {} ssl-min-ver TLSv1.3 no-tls-tickets", certificate.both.display());

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,13 +19,17 @@ use crate::{Result, cleanup, cpu, splice_loop};
 /// How long a contender may take to listen.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The file for what a contender writes to the terminal.
+const OUTPUT: &str = "output";
+
 /// Which program, and with what setting.
 #[derive(Clone, PartialEq)]
 pub enum Kind {
     Weir(PathBuf),
     Nginx,
     Haproxy,
-    /// HAProxy with `option splice-auto`.
+    /// HAProxy with `option splice-request` and `splice-response`. With `splice-auto` HAProxy 2.6 does not splice a transfer that
+    /// only goes one way: it would notice one while it handles other events of the session.
     HaproxySplice,
     /// The bare loop of `splice(2)`: the floor, not a peer.
     SpliceLoop,
@@ -89,8 +93,7 @@ impl Contender {
             }
         };
 
-        let output = folder.path().join("output");
-        let file = File::create(&output)?;
+        let file = File::create(folder.path().join(OUTPUT))?;
         // Its end is ours too, however this process ends.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "taskset", "--cpu-list", &bench.cores.proxy.to_string()])
@@ -104,7 +107,7 @@ impl Contender {
         let mut running = Running { listen, child, folder, _port: port };
         running
             .wait_until_it_listens()
-            .map_err(|error| format!("{} did not start: {error}\n{}", self.name, running.logs(&output)))?;
+            .map_err(|error| format!("{} did not start: {error}\n{}", self.name, running.logs()))?;
         Ok(running)
     }
 }
@@ -150,10 +153,11 @@ impl Running {
         Ok(())
     }
 
-    fn logs(&self, output: &Path) -> String {
-        [output, &self.folder.path().join("error.log")]
+    /// What it has said so far.
+    pub fn logs(&self) -> String {
+        [OUTPUT, "error.log"]
             .iter()
-            .map(|log| fs::read_to_string(log).unwrap_or_default())
+            .map(|log| fs::read_to_string(self.folder.path().join(log)).unwrap_or_default())
             .collect()
     }
 }

@@ -79,7 +79,7 @@ impl Stage {
                 }
             }
             if start.elapsed() > PATIENCE {
-                return Err("the proxy does not connect to its server".into());
+                return Err(format!("the proxy does not connect to its server\n{}", self.proxy.logs()).into());
             }
             thread::yield_now();
         }
@@ -101,7 +101,10 @@ impl Stage {
                 (first..count.min(first + BATCH)).map(|number| self.connect(number)).collect::<Result<_>>()?;
             for client in clients {
                 (&client).write_all(&MESSAGE)?;
-                sessions.push(Session { client, backend: self.accept()? });
+                sessions.push(Session {
+                    client,
+                    backend: self.accept().map_err(|error| format!("session {}: {error}", sessions.len()))?,
+                });
             }
             for session in &sessions[first..] {
                 (&session.backend).read_exact(&mut buffer)?;

@@ -136,15 +136,17 @@ impl Bench {
     /// What it runs on.
     pub fn heading(&self) -> String {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
         format!(
-            "Linux {}, {}; proxies on core {}, clients and servers on core {}; {} rounds",
+            "Linux {}, {}; proxies on core {}, clients and servers on core {}; {} rounds; load average before: {}",
             kernel.trim(),
             model.trim_start_matches(['\t', ' ', ':']),
             self.cores.proxy,
             self.cores.driver,
-            self.options.rounds
+            self.options.rounds,
+            load.split_whitespace().next().unwrap_or_default()
         )
     }
 }
@@ -156,11 +158,14 @@ pub fn rounds<S>(
     set_up: impl Fn(&Contender) -> Result<S>,
     mut measure: impl FnMut(&mut S) -> Result<Sample>,
 ) -> Result<Vec<Row>> {
-    let mut stages =
-        contenders.iter().map(|contender| Ok((Row::of(contender), set_up(contender)?))).collect::<Result<Vec<_>>>()?;
+    let named = |contender: &Contender, failure| format!("{}: {failure}", contender.name);
+    let mut stages = Vec::new();
+    for contender in contenders {
+        stages.push((Row::of(contender), set_up(contender).map_err(|failure| named(contender, failure))?));
+    }
     for _ in 0..bench.options.rounds {
         for (row, stage) in &mut stages {
-            row.samples.push(measure(stage).map_err(|failure| format!("{}: {failure}", row.contender.name))?);
+            row.samples.push(measure(stage).map_err(|failure| named(&row.contender, failure))?);
         }
     }
     Ok(stages.into_iter().map(|(row, _)| row).collect())
