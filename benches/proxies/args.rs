@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -25,6 +26,7 @@ Workloads, all when none is named; `bulk` stands for all that begin with it, and
   --connections N         connections of connect a round; TLS: a fifth of it (8000)
   --sessions N            sessions of scale, as far as descriptors allow (50000)
   --rsa                   an RSA key of 2048 bits for TLS instead of an ECDSA key on P-256
+  --sleep                 clients and servers of small messages sleep while there is nothing for them, and the proxy wakes them
   --markdown              tables for a document
   --help
 ";
@@ -39,6 +41,7 @@ pub struct Options {
     pub connections: usize,
     pub sessions: usize,
     pub rsa: bool,
+    pub sleep: bool,
     pub markdown: bool,
 }
 
@@ -56,6 +59,7 @@ pub fn parse() -> Result<Option<Options>> {
         connections: 8_000,
         sessions: 50_000,
         rsa: false,
+        sleep: false,
         markdown: false,
     };
     let mut arguments = Parser::from_env();
@@ -67,6 +71,7 @@ pub fn parse() -> Result<Option<Options>> {
             Arg::Long("sessions") => options.sessions = at_least(100, arguments.value()?.parse()?)?,
             Arg::Long("size") => options.bytes = (arguments.value()?.parse::<f64>()?.max(0.01) * 1e9) as u64,
             Arg::Long("rsa") => options.rsa = true,
+            Arg::Long("sleep") => options.sleep = true,
             Arg::Long("markdown") => options.markdown = true,
             Arg::Long("contenders") => {
                 let names = arguments.value()?.string()?;
@@ -109,4 +114,12 @@ pub fn parse() -> Result<Option<Options>> {
 
 fn at_least(least: usize, number: usize) -> Result<usize> {
     if number < least { Err(format!("{number} is too few, {least} are needed").into()) } else { Ok(number) }
+}
+
+impl Options {
+    /// How long ends of small sessions may sleep at a time. Not at all, unless that is wished: to wake up a peer costs the one that
+    /// sends, and how often peers sleep is chance.
+    pub fn nap(&self) -> Duration {
+        if self.sleep { Duration::from_secs(1) } else { Duration::ZERO }
+    }
 }

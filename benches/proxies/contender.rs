@@ -28,8 +28,8 @@ pub enum Kind {
     Weir(PathBuf),
     Nginx,
     Haproxy,
-    /// HAProxy with `option splice-request` and `splice-response`. With `splice-auto` HAProxy 2.6 does not splice a transfer that
-    /// only goes one way: it would notice one while it handles other events of the session.
+    /// HAProxy with `option splice-request` and `splice-response`. With `splice-auto` HAProxy 2.6 copies a long transfer all the same,
+    /// as strace shows.
     HaproxySplice,
     /// The bare loop of `splice(2)`: the floor, not a peer.
     SpliceLoop,

@@ -15,13 +15,13 @@ const SESSIONS: usize = 4_000;
 /// What a proxy gets to put its memory in order after the last message.
 const SETTLING: Duration = Duration::from_millis(300);
 
-/// Rounds, as long as the options ask for as many: memory varies little.
+/// More rounds than that show nothing new: memory varies little.
 const ROUNDS: usize = 3;
 
 pub fn idle(bench: &Bench) -> Result<Table> {
     let contenders = bench.contenders(without_splicing);
     let mut rows: Vec<Row> = contenders.iter().map(Row::of).collect();
-    for _ in 0..bench.options.rounds.min(ROUNDS) {
+    for _ in bench.turns().take(ROUNDS) {
         for row in &mut rows {
             let stage = Stage::set(bench, &row.contender, 1, SESSIONS + 100, false)?;
             // The first session has memory allocated that all share.

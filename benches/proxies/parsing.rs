@@ -26,7 +26,7 @@ pub fn parsing(bench: &Bench) -> Result<Table> {
     let port = Port::reserve()?;
     let file = bench.folder.path().join("large.conf");
     let mut lines = 0;
-    for _ in 0..bench.options.rounds {
+    for _ in bench.turns() {
         for row in &mut rows {
             let (program, text) = match &row.contender.kind {
                 Kind::Weir(program) => (program.clone(), large("tcp", "", port.number())),

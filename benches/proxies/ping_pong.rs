@@ -23,7 +23,7 @@ pub fn ping_pong(bench: &Bench) -> Result<Table> {
     let contenders = bench.contenders(Contender::is_proxy);
     let stage = |contender: &Contender| {
         let stage = Stage::set(bench, contender, 1, 100, false)?;
-        let ends = Ends::new(stage.sessions(CONNECTIONS)?)?;
+        let ends = Ends::new(stage.sessions(CONNECTIONS)?, bench.options.nap())?;
         Ok((stage, ends))
     };
     let rows = rounds(bench, &contenders, stage, |(stage, ends)| measure(stage, ends, requests))?;
@@ -44,7 +44,7 @@ pub fn measure(stage: &Stage, ends: &mut Ends, requests: usize) -> Result<Sample
 }
 
 /// The ends of sessions: clients that ask again as soon as they are answered, and servers that answer what they are asked. One thread serves
-/// them all and never sleeps, so that waking it up costs the proxy nothing.
+/// them all.
 pub struct Ends {
     poll: Poll,
     events: Events,
@@ -52,10 +52,11 @@ pub struct Ends {
     streams: Vec<TcpStream>,
     /// Bytes of the current message that each has got so far.
     received: Vec<usize>,
+    nap: Duration,
 }
 
 impl Ends {
-    pub fn new(sessions: Vec<Session>) -> Result<Ends> {
+    pub fn new(sessions: Vec<Session>, nap: Duration) -> Result<Ends> {
         let poll = Poll::new()?;
         let (clients, backends): (Vec<_>, Vec<_>) =
             sessions.into_iter().map(|session| (session.client, session.backend)).unzip();
@@ -66,7 +67,7 @@ impl Ends {
             poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
             streams.push(stream);
         }
-        Ok(Ends { poll, events: Events::with_capacity(1024), received: vec![0; streams.len()], streams })
+        Ok(Ends { poll, events: Events::with_capacity(1024), received: vec![0; streams.len()], streams, nap })
     }
 
     /// Has the clients make so many requests between them, and returns when all are answered.
@@ -78,7 +79,7 @@ impl Ends {
         }
         let mut progress = Instant::now();
         while answered < requests {
-            self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
+            self.poll.poll(&mut self.events, Some(self.nap))?;
             if self.events.is_empty() {
                 if progress.elapsed() > PATIENCE {
                     return Err("requests remain without an answer".into());

@@ -44,10 +44,10 @@ fn fill(bench: &Bench, row: &mut Row, sessions: usize) -> Result<()> {
     let stage = || Stage::set(bench, &row.contender, SERVERS, sessions + SPARE_SESSIONS, false);
     let (alone, among) = (stage()?, stage()?);
     let _waiting = among.sessions(sessions - 1)?;
-    let mut alone_ends = Ends::new(vec![alone.session()?])?;
-    let mut among_ends = Ends::new(vec![among.session()?])?;
+    let mut alone_ends = Ends::new(vec![alone.session()?], bench.options.nap())?;
+    let mut among_ends = Ends::new(vec![among.session()?], bench.options.nap())?;
     let (mut costs_alone, mut costs_among) = (Vec::new(), Vec::new());
-    for _ in 0..bench.options.rounds {
+    for _ in bench.turns() {
         let one = measure(&alone, &mut alone_ends, requests)?;
         let other = measure(&among, &mut among_ends, requests)?;
         row.samples.push(Sample { cost: other.cost / one.cost, rate: 0.0 });

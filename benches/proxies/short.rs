@@ -32,7 +32,7 @@ pub fn plain(bench: &Bench) -> Result<Table> {
     let contenders = bench.contenders(Contender::is_proxy);
     let stage = |contender: &Contender| Stage::set(bench, contender, 1, 1000, false);
     let rows = rounds(bench, &contenders, stage, |stage| {
-        measure(stage, count, |count| Ends::new(stage)?.serve(count, CLIENTS))
+        measure(stage, count, |count| Ends::new(stage, bench.options.nap())?.serve(count, CLIENTS))
     })?;
     Ok(Table { subject: format!("{count} connections a round, {CLIENTS} at a time"), rows })
 }
@@ -66,7 +66,8 @@ fn measure(stage: &Stage, count: usize, exchange: impl Fn(usize) -> Result<()>) 
 /// TLS clients in threads, and the server behind in this one.
 fn exchange_tls(stage: &Stage, client: &Client, count: usize) -> Result<()> {
     let next = AtomicUsize::new(0);
-    let mut server = Ends::new(stage)?;
+    // The server sleeps, as the clients need its core.
+    let mut server = Ends::new(stage, Duration::from_secs(1))?;
     thread::scope(|scope| {
         let clients: Vec<_> = (0..TLS_CLIENTS)
             .map(|_| {
@@ -97,6 +98,7 @@ struct Ends<'a> {
     asking: usize,
     /// Connections from the proxy that have ended.
     ended: usize,
+    nap: Duration,
 }
 
 enum End {
@@ -107,11 +109,11 @@ enum End {
 }
 
 impl<'a> Ends<'a> {
-    fn new(stage: &'a Stage) -> Result<Ends<'a>> {
+    fn new(stage: &'a Stage, nap: Duration) -> Result<Ends<'a>> {
         let poll = Poll::new()?;
         let mut listener = TcpListener::from_std(stage.backends[0].try_clone()?);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        Ok(Ends { stage, poll, listener, ends: Slab::new(), asking: 0, ended: 0 })
+        Ok(Ends { stage, poll, listener, ends: Slab::new(), asking: 0, ended: 0, nap })
     }
 
     /// Lets so many connections come and go, `clients` of its own at a time, or others' when that is 0; returns when the last one has
@@ -119,14 +121,12 @@ impl<'a> Ends<'a> {
     fn serve(&mut self, count: usize, clients: usize) -> Result<()> {
         let mut events = Events::with_capacity(1024);
         let (mut begun, mut progress) = (0, Instant::now());
-        // With clients in this thread it never sleeps, so that waking it up costs the proxy nothing.
-        let wait = if clients > 0 { Duration::ZERO } else { Duration::from_secs(1) };
         while self.ended < count {
             while begun < count && self.asking < clients {
                 self.ask()?;
                 begun += 1;
             }
-            self.poll.poll(&mut events, Some(wait))?;
+            self.poll.poll(&mut events, Some(self.nap))?;
             if events.is_empty() {
                 if progress.elapsed() > PATIENCE {
                     return Err(format!("only {} of {count} connections were served", self.ended).into());

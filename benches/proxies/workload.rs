@@ -1,6 +1,7 @@
 //! The workloads: what each is called, what it must come to, and how it is run in rounds.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -119,6 +120,10 @@ pub const WORKLOADS: &[Workload] = &[
     },
 ];
 
+/// Where the machine is so busy that a workload takes longer than this, it has to do with `FEWEST_ROUNDS`.
+const LONG: Duration = Duration::from_secs(45);
+const FEWEST_ROUNDS: usize = 3;
+
 /// All that a run has.
 pub struct Bench {
     pub options: Options,
@@ -131,6 +136,18 @@ impl Bench {
     /// Those of the contenders that take part in a workload.
     pub fn contenders(&self, takes_part: impl Fn(&Contender) -> bool) -> Vec<Contender> {
         self.options.contenders.iter().filter(|contender| takes_part(contender)).cloned().collect()
+    }
+
+    /// A turn for each round, as many as wished unless it takes too long.
+    pub fn turns(&self) -> impl Iterator<Item = usize> {
+        let (rounds, start) = (self.options.rounds, Instant::now());
+        (0..rounds).take_while(move |&round| {
+            let enough = round >= FEWEST_ROUNDS && start.elapsed() > LONG;
+            if enough {
+                eprintln!("bench: {round} rounds instead of {rounds}, as the machine is slow");
+            }
+            !enough
+        })
     }
 
     /// What it runs on.
@@ -163,7 +180,7 @@ pub fn rounds<S>(
     for contender in contenders {
         stages.push((Row::of(contender), set_up(contender).map_err(|failure| named(contender, failure))?));
     }
-    for _ in 0..bench.options.rounds {
+    for _ in bench.turns() {
         for (row, stage) in &mut stages {
             row.samples.push(measure(stage).map_err(|failure| named(&row.contender, failure))?);
         }
