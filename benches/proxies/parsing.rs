@@ -61,7 +61,9 @@ pub fn parsing(bench: &Bench) -> Result<Table> {
 }
 
 fn large(block: &str, first: &str, port: u16) -> String {
-    let mut text = format!("{first}pid bench.pid;\nevents {{\n    worker_connections 16384;\n}}\n{block} {{\n    access_log off;\n");
+    let mut text = format!(
+        "{first}pid bench.pid;\nevents {{\n    worker_connections 16384;\n}}\n{block} {{\n    access_log off;\n"
+    );
     for group in 0..GROUPS {
         let _ = writeln!(text, "    upstream group{group} {{");
         for server in 0..6 {

@@ -83,7 +83,7 @@ impl<T> Addresses<T> {
 
     /// The addresses behind the socket of `own`, its own last.
     pub fn behind<'a>(&'a self, own: &'a Entry<T>) -> impl Iterator<Item = &'a Entry<T>> {
-        let shared = self.iter().filter(|entry| !self.has_socket(entry) && own.address.covers(&entry.address));
+        let shared = self.iter().filter(|entry| own.address.covers(&entry.address) && !self.has_socket(entry));
         shared.chain(std::iter::once(own))
     }
 
