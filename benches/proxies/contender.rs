@@ -136,12 +136,11 @@ impl Running {
         cpu::private_memory(self.child.id())
     }
 
+    /// Waits without connecting, which would be a session.
     fn wait_until_it_listens(&mut self) -> Result<()> {
-        // As /proc/net/tcp has it: the address as the processor's number, the port, any peer, state 10 (listening).
-        let SocketAddr::V4(listen) = self.listen else { return Err("not IPv4".into()) };
-        let row = format!(" {:08X}:{:04X} 00000000:0000 0A ", u32::from_ne_bytes(listen.ip().octets()), listen.port());
         let start = Instant::now();
-        while !fs::read_to_string("/proc/net/tcp")?.contains(&row) {
+        // Beside a socket that listens no other can be bound, beside one that does not, any with `SO_REUSEADDR`.
+        while bound(self.listen).is_ok() {
             if let Some(status) = self.child.try_wait()? {
                 return Err(format!("it ended with {status}").into());
             }
@@ -175,10 +174,7 @@ pub struct Port(Socket);
 
 impl Port {
     pub fn reserve() -> Result<Port> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
-        Ok(Port(socket))
+        Ok(Port(bound((Ipv4Addr::UNSPECIFIED, 0).into())?))
     }
 
     pub fn number(&self) -> u16 {
@@ -188,4 +184,12 @@ impl Port {
     fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.number()))
     }
+}
+
+/// A socket with `SO_REUSEADDR` bound to an address.
+fn bound(address: SocketAddr) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
