@@ -13,7 +13,7 @@ pub mod error;
 pub mod loader;
 pub mod table;
 pub mod template;
-mod tokens;
+pub mod tokens;
 pub mod tree;
 pub mod value;
 

@@ -19,7 +19,7 @@ const WORD_MAX: usize = 4096;
 
 /// What ends a run of words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
+pub enum Mark {
     /// `;`
     Semicolon,
     /// `{`
@@ -32,7 +32,7 @@ pub(super) enum Mark {
 
 /// Why the text cannot be read on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub struct Fault {
     /// nginx's words for it.
     pub message: String,
     /// The line nginx names.
@@ -42,7 +42,7 @@ pub(super) struct Fault {
 }
 
 /// A text being read.
-pub(super) struct Tokens<'a> {
+pub struct Tokens<'a> {
     rest: &'a [u8],
     /// The line of the next byte, counted from 1.
     line: u32,
