@@ -25,17 +25,18 @@ fn check(kind: &Kind, asked: bool, answer: &[u8]) {
     let mut verdict = kind.judge(asked, b"");
     for end in Cuts::of(answer) {
         let judgement = kind.judge(asked, &answer[..end]);
+        if let Judgement::Dead(reason) = &judgement {
+            assert!(reason.len() < 1000, "a reason fits into a line of the log");
+        }
         match (&verdict, &judgement) {
             (Judgement::NeedMore, _) => verdict = judgement,
             (Judgement::Alive, now) => assert_eq!(*now, Judgement::Alive, "{kind:?}"),
-            // The greeting is over: what comes behind it is out of turn.
-            (Judgement::Ask, now) => {
-                assert!(!matches!(now, Judgement::Alive | Judgement::NeedMore), "{kind:?} {now:?}")
+            // A greeting is over: what comes behind it is out of turn.
+            (Judgement::Ask, now) if matches!(kind, Kind::Smtp(_)) => {
+                assert!(matches!(now, Judgement::Dead(_)), "{now:?}")
             }
+            (Judgement::Ask, now) => assert_eq!(*now, Judgement::Ask, "{kind:?}"),
             (Judgement::Dead(_), now) => assert!(matches!(now, Judgement::Dead(_)), "{kind:?} {now:?}"),
-        }
-        if let Judgement::Dead(reason) = kind.judge(asked, &answer[..end]) {
-            assert!(reason.len() < 1000, "a reason fits into a line of the log");
         }
     }
     if kind.judge(asked, answer) == Judgement::NeedMore {
