@@ -18,7 +18,7 @@ pub fn directives(text: &[u8]) -> Option<Vec<Directive>> {
     let mut tokens = Tokens::of_file(text);
     let mut found = Vec::new();
     while found.last().is_none_or(|last: &Directive| last.mark != Mark::End) {
-        let (words, mark) = tokens.next().ok()?;
+        let (words, mark) = tokens.read().ok()?;
         let words = words.into_iter().map(|word| word.bytes).collect();
         found.push(Directive { words, mark, line: tokens.line() });
     }

@@ -10,16 +10,16 @@ const LONGEST: usize = 2000;
 
 fuzz_target!(|text: &[u8]| {
     let mut parameter = Tokens::of_parameter(text);
-    while parameter.next().is_ok_and(|(_, mark)| mark != Mark::End) {}
+    while parameter.read().is_ok_and(|(_, mark)| mark != Mark::End) {}
     let lines = 1 + memchr::memchr_iter(b'\n', text).count() as u32;
     let mut tokens = Tokens::of_file(text);
     let mut before = 1;
     loop {
-        let next = tokens.next();
+        let read = tokens.read();
         let line = tokens.line();
         assert!(before <= line && line <= lines, "line {line} behind {before}, of {lines}");
         before = line;
-        match next {
+        match read {
             Ok((_, Mark::End)) => break,
             Ok(_) => {}
             Err(fault) => {
