@@ -13,7 +13,7 @@ use crate::event::{Event, Owner, Reactor, SourceId, TimerId};
 use crate::http;
 use crate::log::access::AccessLogs;
 use crate::log::{self, Level, Record, emit, message};
-use crate::net::Listener;
+use crate::net::{Listener, out_of_descriptors};
 use crate::relay::Buffers;
 use crate::resolver::Resolver;
 use crate::shm::Shared;
@@ -338,6 +338,8 @@ impl Worker {
                     let record = Record { error: Some(&error), ..Record::new(Level::Error) };
                     emit(&record, format_args!("accept4() failed"));
                 }
+                // With fewer pipes there may be a descriptor for the client.
+                Err(error) if out_of_descriptors(&error) && self.cx.give_up_pipes() => {}
                 Err(error) => return self.accept_failed("accept4()", &error),
             }
         }

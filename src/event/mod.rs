@@ -186,6 +186,11 @@ impl Reactor {
         self.source(id).closing
     }
 
+    /// Whether urgent data has been reported and not been read past yet.
+    pub fn urgent(&self, id: SourceId) -> bool {
+        self.source(id).urgent
+    }
+
     /// A read would block, or came back short. After a short read the flag stays while the peer's end is known to
     /// wait behind it, because no further edge will announce that; `would_block` tells the two apart.
     pub fn clear_readable(&mut self, id: SourceId, would_block: bool) {

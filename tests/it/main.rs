@@ -30,6 +30,7 @@ mod reuseport;
 mod seed;
 mod shipped;
 mod signals;
+mod splice;
 mod tcp_log;
 mod timeouts;
 mod tls;

@@ -8,7 +8,7 @@ use super::{Phase, Session, Upstream, Verdict};
 use crate::context::Context;
 use crate::log::Level;
 use crate::net::proxy_protocol::{self, Version};
-use crate::net::{Address, Connection, TlsError, reasons};
+use crate::net::{Address, Connection, TlsError, out_of_descriptors, reasons};
 use crate::relay::Side;
 use crate::upstream::Balancer;
 
@@ -34,7 +34,11 @@ impl Session {
                 return self.fail(status::INTERNAL_ERROR);
             }
             self.arrival.debug(format_args!("connect to {}", config.name));
-            match Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner) {
+            let mut made = Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner);
+            if made.as_ref().is_err_and(|(_, error)| out_of_descriptors(error)) && cx.give_up_pipes() {
+                made = Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner);
+            }
+            match made {
                 Ok(connection) => {
                     self.upstream = Some(Upstream { connection, peer });
                     cx.reactor.set_timer(self.timer, now + self.arrival.server.connect_timeout);

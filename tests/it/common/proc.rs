@@ -74,6 +74,30 @@ pub fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count).unwrap_or(0)
 }
 
+/// The numbers of the descriptors that are open, and what each is.
+fn open(pid: i32) -> Vec<(u64, String)> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let described = |entry: fs::DirEntry| {
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        Some((number, fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned()))
+    };
+    entries.filter_map(described).collect()
+}
+
+/// The number that the next descriptor gets.
+pub fn free_descriptor(pid: i32) -> u64 {
+    let open = open(pid);
+    (0..).find(|free| open.iter().all(|(number, _)| number != free)).unwrap()
+}
+
+/// The descriptors of pipes of which a process has both ends; of others it was given one.
+pub fn pipe_descriptors(pid: i32) -> Vec<u64> {
+    let open = open(pid);
+    let both = |target: &str| open.iter().filter(|(_, other)| other == target).count() == 2;
+    let ends = open.iter().filter(|(_, target)| target.starts_with("pipe:") && both(target));
+    ends.map(|(number, _)| *number).collect()
+}
+
 /// The fields of `/proc/PID/stat` after the name: state first, parent second.
 fn stat(pid: i32) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -105,4 +129,15 @@ pub fn users_of(folder: &Path) -> Vec<i32> {
 
 fn pids() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// How many pipes a process has: each counts with its two ends.
+pub fn pipes(pid: i32) -> usize {
+    pipe_descriptors(pid).len() / 2
+}
+
+/// Lets a process open no descriptor with this number or a higher one.
+pub fn limit_descriptors(pid: i32, number: u64) {
+    let arguments = [format!("--pid={pid}"), format!("--nofile={number}:")];
+    assert!(std::process::Command::new("prlimit").args(arguments).status().unwrap().success());
 }
