@@ -14,7 +14,7 @@ pub mod file;
 pub mod loader;
 pub mod table;
 pub mod template;
-mod tokens;
+pub mod tokens;
 pub mod tree;
 pub mod value;
 
