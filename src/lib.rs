@@ -31,4 +31,6 @@ pub mod conf;
 
 pub mod shm;
 
+pub mod safe_open;
+
 pub mod fault;

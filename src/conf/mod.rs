@@ -10,6 +10,7 @@
 //! when its turn comes, unless a setter before it has refused its directive.
 
 pub mod error;
+pub mod file;
 pub mod loader;
 pub mod table;
 pub mod template;

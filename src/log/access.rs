@@ -124,7 +124,7 @@ impl AccessLogs {
         for log in &mut self.logs {
             log.flush();
             if let Output::File { path, file } = &mut log.output {
-                match file::reopen(path, owner) {
+                match file::reopen(path, file.as_ref(), owner) {
                     Ok(new) => *file = Some(new),
                     Err(failure) => failure.report(),
                 }

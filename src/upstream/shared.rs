@@ -202,7 +202,7 @@ impl Record {
     }
 
     /// Forgets what checks found out before the peer was unchecked for a time.
-    fn forget_health(&self) {
+    pub(super) fn forget_health(&self) {
         for cell in [Cell::Health, Cell::Rises, Cell::Falls, Cell::Probed] {
             self.cell(cell).store(0, Ordering::Relaxed);
         }
