@@ -81,13 +81,12 @@ fn in_a_worker() {
     let mut good: Vec<TcpStream> = (0..3).map(|_| bench.good_client()).collect();
     send(poor, Signal::SIGCONT);
     send(other, Signal::SIGSTOP);
-    proc::limit(poor, "as", proc::address_space(poor) + MIB);
+    proc::limit(poor, "as", proc::address_space(poor));
     let mut stalled = Vec::new();
     wait_for("the worker to have no memory left", || {
-        if let Ok(stream) = TcpStream::connect(bench.plan.port.v4()) {
-            stalled.push(connect_narrow(stream.peer_addr().unwrap()));
-            let _ = stalled.last_mut().unwrap().write_all(b"*");
-        }
+        let mut stream = connect_narrow(bench.plan.port.v4().parse().unwrap());
+        stream.write_all(b"*").unwrap();
+        stalled.push(stream);
         assert!(stalled.len() < 1000, "no end of memory");
         !proc::alive(poor)
     });
