@@ -32,6 +32,13 @@ pub struct Context {
     pub pid: u32,
 }
 
+impl Context {
+    /// Descriptors are short: pipes that nobody uses give up theirs. Returns whether there were any.
+    pub fn give_up_pipes(&mut self) -> bool {
+        self.buffers.pipes.give_up(self.reactor.now())
+    }
+}
+
 /// The number of a configuration in this worker. Without a master a reload brings a second one while sessions of the first go on.
 pub type Epoch = usize;
 

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile64;
@@ -13,8 +13,8 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslRef};
 use socket2::{Socket, Type};
 
-use super::Address;
 use super::tls::Tls;
+use super::{Address, Pipe};
 use crate::event::{Owner, Reactor, SourceId};
 
 /// A connection to a client or a server. Closed when dropped; [`Connection::close`] also gives its source back.
@@ -177,6 +177,53 @@ impl Connection {
         }
     }
 
+    /// Whether the bytes of the socket are the peer's own, which the kernel can move by itself.
+    pub fn is_plain(&self) -> bool {
+        self.tls.is_none()
+    }
+
+    /// Moves at most `most` bytes that wait in a plain connection into an empty pipe. `Some(0)`: the peer has ended its side; `None`: nothing waits.
+    /// How many bytes a pipe takes depends on how they came in packets, so only `None` tells that nothing more waits.
+    ///
+    /// # Errors
+    /// What splice(2) says, as for [`Connection::recv`]; `InvalidInput` where the kernel does not splice from such a socket.
+    pub fn fill(&self, reactor: &mut Reactor, pipe: &mut Pipe, most: usize) -> io::Result<Option<usize>> {
+        loop {
+            return match pipe.fill(self.socket.as_fd(), most) {
+                Ok(count) => Ok(Some(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    reactor.clear_readable(self.source, true);
+                    Ok(None)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    /// Moves what a pipe holds to a plain connection, as far as the kernel takes it; 0 when it takes nothing now.
+    ///
+    /// # Errors
+    /// What splice(2) says, as for [`Connection::send`].
+    pub fn drain(&self, reactor: &mut Reactor, pipe: &mut Pipe) -> io::Result<usize> {
+        loop {
+            return match pipe.drain(self.socket.as_fd()) {
+                Ok(count) => {
+                    if pipe.holds() > 0 {
+                        reactor.clear_writable(self.source);
+                    }
+                    Ok(count)
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    reactor.clear_writable(self.source);
+                    Ok(0)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
     /// Sends from `file` what the kernel takes, at most `count` bytes from `offset` on, without copying them through this process;
     /// 0 when the socket takes nothing now.
     ///
@@ -242,6 +289,15 @@ impl Connection {
         let asked = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) };
         let kernels = if asked < 0 { 0 } else { u32::try_from(bytes).unwrap_or(0) };
         kernels + self.tls.as_ref().map_or(0, |tls| tls.held() as u32)
+    }
+
+    /// Bytes that the peer has sent and that have not been read (`SIOCINQ`, tcp(7)); before urgent data, as far as its mark.
+    #[cfg(test)]
+    pub fn unread(&self) -> u32 {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the descriptor is open, and FIONREAD (the same number as SIOCINQ) writes one int.
+        let asked = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::FIONREAD, &mut bytes) };
+        if asked < 0 { 0 } else { u32::try_from(bytes).unwrap_or(0) }
     }
 
     /// Tells the peer that nothing more will come. A peer that is gone already is not an error. Returns whether it has been told: the

@@ -4,18 +4,22 @@ use std::ops::Range;
 
 use bytes::BytesMut;
 
+use super::pipes::Pipes;
+
 /// Buffers the pool holds on to; more are given back to the allocator.
 const POOLED: usize = 64;
 
-/// One scratch buffer that every read goes through, and a pool of buffers for what a destination did not take.
+/// One scratch buffer that every read goes through, a pool of buffers for what a destination did not take, and one of pipes.
 pub struct Buffers {
     scratch: Box<[u8]>,
     pool: Vec<BytesMut>,
+    /// What flows are spliced through.
+    pub pipes: Pipes,
 }
 
 impl Default for Buffers {
     fn default() -> Self {
-        Buffers { scratch: vec![0; Buffers::SCRATCH].into_boxed_slice(), pool: Vec::new() }
+        Buffers { scratch: vec![0; Buffers::SCRATCH].into_boxed_slice(), pool: Vec::new(), pipes: Pipes::default() }
     }
 }
 

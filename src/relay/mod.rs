@@ -12,16 +12,20 @@
 //! A flow that only waits owns no memory: what is read goes into the worker's scratch buffer and on to the
 //! destination at once; only what the destination did not take is kept, in a buffer borrowed from the worker's pool.
 //! Nothing more is read before that is gone, so at most one buffer is in flight a direction.
-//! (A bulk flow will hold a pipe for `splice(2)` in the place of [`Flow::kept`].)
+//!
+//! A flow between plain sockets whose reads keep filling the buffer is spliced from then on: a pipe of the worker's takes the place
+//! of the scratch buffer, splice(2) that of read and write, and the flow keeps the pipe only while there is something in it. When little comes at
+//! a time, or there is no pipe to be had, it is copied again.
 
 mod buffers;
+mod flow;
+mod pipes;
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
-
 pub use buffers::Buffers;
+use flow::{End, Failed, Flow};
 
 use crate::event::Reactor;
 use crate::net::Connection;
@@ -104,15 +108,6 @@ pub struct Fault {
     pub error: io::Error,
 }
 
-/// What ended a direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Its source: end of file or an error.
-    Source,
-    /// Its destination takes nothing more.
-    Destination,
-}
-
 /// What has come of the time that a relay may be idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
@@ -122,19 +117,14 @@ pub enum Due {
     Expired(Expired),
 }
 
-/// One direction.
-#[derive(Debug, Default)]
-struct Flow {
-    /// Read and not yet taken by the destination.
-    kept: Option<BytesMut>,
-    /// Why nothing more will be read, when that is so.
-    ended: Option<End>,
-    /// How much is read at once: the configured buffer at first and whenever the destination lags, more as long as it does not.
-    read_size: u32,
-    /// Bytes read from the source.
-    received: u64,
-    /// Bytes the destination took.
-    sent: u64,
+/// What the sockets of both sides looked like.
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    /// What each side's peer had not acknowledged.
+    queued: [u32; 2],
+    /// Since when looks have shown the same.
+    unchanged: [Instant; 2],
 }
 
 /// A two-way pump. It owns no connection and no buffer while it idles.
@@ -146,12 +136,8 @@ pub struct Relay {
     active: [Instant; 2],
     /// Since when bytes wait for the upstream without it taking any.
     stalled: Option<Instant>,
-    /// What stood in each side's socket at the last look, see [`Relay::due`].
-    queued: [u32; 2],
-    /// When that was.
-    looked: Option<Instant>,
-    /// Since when looks have shown the same.
-    unchanged: [Instant; 2],
+    /// The last look at the sockets, see [`Relay::due`]. Few sessions are ever looked at.
+    look: Option<Box<Look>>,
     buffer: u32,
 }
 
@@ -177,16 +163,7 @@ impl Relay {
     /// A relay whose reads begin with `buffer` bytes, at most [`Buffers::SCRATCH`].
     pub fn new(buffer: usize, now: Instant) -> Self {
         let buffer = buffer.clamp(1, Buffers::SCRATCH) as u32;
-        let flow = || Flow { read_size: buffer, ..Flow::default() };
-        Relay {
-            flows: [flow(), flow()],
-            active: [now; 2],
-            stalled: None,
-            queued: [0; 2],
-            looked: None,
-            unchanged: [now; 2],
-            buffer,
-        }
+        Relay { flows: [Flow::new(buffer), Flow::new(buffer)], active: [now; 2], stalled: None, look: None, buffer }
     }
 
     /// Reads at most `most` bytes from the client, to be looked at before it is known whom they are for; [`Relay::ahead`] has them all.
@@ -202,39 +179,26 @@ impl Relay {
         buffers: &mut Buffers,
     ) -> io::Result<Option<usize>> {
         let Some(count) = client.recv(reactor, buffers.scratch(most))? else { return Ok(None) };
-        let flow = &mut self.flows[Side::Client as usize];
-        match &mut flow.kept {
-            Some(kept) => kept.extend_from_slice(buffers.scratch(count)),
-            None if count > 0 => flow.kept = Some(buffers.keep(0..count)),
-            None => {}
-        }
-        flow.received += count as u64;
+        self.flows[Side::Client as usize].keep_ahead(count, buffers);
         Ok(Some(count))
     }
 
     /// What has been read ahead. The upstream gets it first.
     pub fn ahead(&self) -> &[u8] {
-        self.flows[Side::Client as usize].kept.as_deref().unwrap_or_default()
+        self.flows[Side::Client as usize].bytes()
     }
 
     /// The upstream is there: times count from now on, reads begin with `buffer` bytes as in [`Relay::new`].
     pub fn start(&mut self, buffer: usize, now: Instant) {
-        let Flow { kept, received, .. } = std::mem::take(&mut self.flows[Side::Client as usize]);
+        let ahead = std::mem::take(&mut self.flows[Side::Client as usize]);
         *self = Relay::new(buffer, now);
-        self.stalled = kept.is_some().then_some(now);
-        let flow = &mut self.flows[Side::Client as usize];
-        (flow.kept, flow.received) = (kept, received);
+        self.stalled = ahead.waits().then_some(now);
+        self.flows[Side::Client as usize].begin_with(ahead);
     }
 
     /// What the upstream is to get before the client's first byte.
     pub fn precede(&mut self, bytes: &[u8], buffers: &mut Buffers, now: Instant) {
-        let flow = &mut self.flows[Side::Client as usize];
-        let mut first = buffers.keep_copy(bytes);
-        if let Some(ahead) = flow.kept.take() {
-            first.extend_from_slice(&ahead);
-            buffers.put(Some(ahead));
-        }
-        flow.kept = Some(first);
+        self.flows[Side::Client as usize].precede(bytes, buffers);
         self.stalled = Some(now);
     }
 
@@ -286,7 +250,7 @@ impl Relay {
     fn over(&self, ends: Ends<'_>, reactor: &Reactor) -> bool {
         [Side::Client, Side::Upstream].into_iter().all(|from| {
             let flow = &self.flows[from as usize];
-            flow.kept.is_none() && (flow.ended.is_some() || !reactor.readable(ends.of(from).source()))
+            !flow.waits() && (flow.ended.is_some() || !reactor.readable(ends.of(from).source()))
         })
     }
 
@@ -304,22 +268,17 @@ impl Relay {
         let (source, destination) = (ends.of(from), ends.of(to));
         let now = reactor.now();
         let flow = &mut self.flows[from as usize];
-        let failed =
-            |side, call, sending| move |error| Fault { side, call, action: action(event, from, sending), error };
-        destination.flush(reactor).map_err(failed(to, "send()", true))?;
+        let receiving = |error| Fault { side: from, call: "recv()", action: action(event, from, false), error };
+        let sending = |error| Fault { side: to, call: "send()", action: action(event, from, true), error };
+        destination.flush(reactor).map_err(sending)?;
         while reactor.writable(destination.source()) {
-            if let Some(kept) = &mut flow.kept {
-                let count = destination.send(reactor, kept).map_err(failed(to, "send()", true))?;
+            if flow.waits() {
+                let count = flow.deliver(destination, reactor, buffers).map_err(sending)?;
                 if count > 0 {
-                    kept.advance(count);
-                    flow.sent += count as u64;
                     self.active[to as usize] = now;
-                }
-                if kept.is_empty() {
-                    buffers.put(flow.kept.take());
-                }
-                if to == Side::Upstream && count > 0 {
-                    self.stalled = flow.kept.is_some().then_some(now);
+                    if to == Side::Upstream {
+                        self.stalled = flow.waits().then_some(now);
+                    }
                 }
                 continue;
             }
@@ -330,30 +289,23 @@ impl Relay {
                 reactor.again(source.source());
                 break;
             }
-            let scratch = buffers.scratch(flow.read_size as usize);
-            let Some(count) = source.recv(reactor, scratch).map_err(failed(from, "recv()", false))? else { break };
-            if count == 0 {
-                flow.ended = Some(End::Source);
-                break;
+            let before = (flow.received, flow.sent);
+            let passed = flow.pass(source, destination, self.buffer, reactor, buffers);
+            if flow.received > before.0 {
+                self.active[from as usize] = now;
             }
-            let filled = count == scratch.len();
-            *budget = budget.saturating_sub(count);
-            flow.received += count as u64;
-            self.active[from as usize] = now;
-            let taken = destination.send(reactor, &scratch[..count]).map_err(failed(to, "send()", true))?;
-            if taken > 0 {
-                flow.sent += taken as u64;
+            if flow.sent > before.1 {
                 self.active[to as usize] = now;
             }
-            if taken < count {
-                flow.kept = Some(buffers.keep(taken..count));
-                flow.read_size = self.buffer;
-                if to == Side::Upstream {
-                    self.stalled = Some(now);
-                }
-            } else if filled {
-                flow.read_size = (flow.read_size * 2).min(Buffers::SCRATCH as u32);
+            if flow.waits() && to == Side::Upstream {
+                self.stalled = Some(now);
             }
+            let cost = passed.map_err(|failed| match failed {
+                Failed::Receiving(error) => receiving(error),
+                Failed::Sending(error) => sending(error),
+            })?;
+            let Some(cost) = cost else { break };
+            *budget = budget.saturating_sub(cost);
         }
         Ok(())
     }
@@ -368,7 +320,7 @@ impl Relay {
             return;
         }
         flow.ended.get_or_insert(End::Destination);
-        buffers.put(flow.kept.take());
+        flow.release(buffers);
         if fault.side == Side::Upstream {
             self.stalled = None;
         }
@@ -390,13 +342,13 @@ impl Relay {
 
     /// Whether a side is waited for to take bytes.
     pub fn waiting(&self) -> bool {
-        self.flows.iter().any(|flow| flow.kept.is_some())
+        self.flows.iter().any(|flow| flow.waits())
     }
 
     /// When to call [`Relay::due`]: no timeout can have run out before.
     pub fn wake(&self, timeouts: &Timeouts, now: Instant) -> Instant {
         let deadline = self.deadline(timeouts).0;
-        let on_the_way = self.waiting() || self.queued != [0, 0];
+        let on_the_way = self.waiting() || self.look.as_ref().is_some_and(|look| look.queued != [0, 0]);
         if on_the_way { deadline.min(now + shortest(timeouts) / LOOKS) } else { deadline }
     }
 
@@ -406,18 +358,21 @@ impl Relay {
     pub fn due(&mut self, ends: Ends<'_>, timeouts: &Timeouts, now: Instant) -> Due {
         let pause = shortest(timeouts) / LOOKS;
         let (mut moving, mut unknown) = (false, false);
+        // What was seen before bytes were last moved says nothing.
+        let looked = self.look.as_ref().map(|look| look.at);
+        let comparable = self.active.map(|active| looked.is_some_and(|looked| looked >= active));
+        let look = self.look.get_or_insert_with(|| Box::new(Look { at: now, queued: [0; 2], unchanged: [now; 2] }));
         for to in [Side::Client, Side::Upstream] {
+            let (comparable, side) = (comparable[to as usize], to as usize);
             let queued = ends.of(to).unsent();
-            let before = std::mem::replace(&mut self.queued[to as usize], queued);
-            // What was seen before we last moved bytes says nothing.
-            let comparable = self.looked.is_some_and(|looked| looked >= self.active[to as usize]);
+            let before = std::mem::replace(&mut look.queued[side], queued);
             if queued != before || !comparable {
-                self.unchanged[to as usize] = now;
+                look.unchanged[side] = now;
             }
             moving |= comparable && queued < before;
-            unknown |= queued > 0 && now < self.unchanged[to as usize] + pause / 2;
+            unknown |= queued > 0 && now < look.unchanged[side] + pause / 2;
         }
-        self.looked = Some(now);
+        look.at = now;
         if moving {
             // The other side only waits for this one.
             self.active = [now; 2];
@@ -434,10 +389,12 @@ impl Relay {
     /// Gives back what is kept; for the end of the session.
     pub fn release(&mut self, buffers: &mut Buffers) {
         for flow in &mut self.flows {
-            buffers.put(flow.kept.take());
+            flow.release(buffers);
         }
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

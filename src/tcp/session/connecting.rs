@@ -6,9 +6,10 @@ use super::super::arrival::status;
 use super::super::websocket::Secured;
 use super::{Phase, Session, Upstream, Verdict};
 use crate::context::Context;
+use crate::fault;
 use crate::log::Level;
 use crate::net::proxy_protocol::{self, Version};
-use crate::net::{Address, Connection, TlsError, reasons};
+use crate::net::{Address, Connection, TlsError, out_of_descriptors, reasons};
 use crate::relay::Side;
 use crate::upstream::Balancer;
 
@@ -34,7 +35,12 @@ impl Session {
                 return self.fail(status::INTERNAL_ERROR);
             }
             self.arrival.debug(format_args!("connect to {}", config.name));
-            match Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner) {
+            fault::point(format_args!("connect {}", self.arrival.route.name));
+            let mut made = Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner);
+            if made.as_ref().is_err_and(|(_, error)| out_of_descriptors(error)) && cx.give_up_pipes() {
+                made = Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner);
+            }
+            match made {
                 Ok(connection) => {
                     self.upstream = Some(Upstream { connection, peer });
                     cx.reactor.set_timer(self.timer, now + self.arrival.server.connect_timeout);
