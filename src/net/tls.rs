@@ -266,7 +266,7 @@ impl Tls {
     pub(super) fn recv(&self, reactor: &mut Reactor, source: SourceId, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let count = self.call(reactor, source, |stream| end_as_zero(stream.ssl_read(buffer)))?;
         let stream = self.stream.borrow();
-        if stream.get_ref().drained && !holds_input(stream.ssl()) {
+        if count.is_some_and(|count| count > 0) && stream.get_ref().drained && !holds_input(stream.ssl()) {
             reactor.clear_readable(source, false);
         }
         Ok(count)
