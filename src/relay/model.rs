@@ -25,11 +25,12 @@ use std::env;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use plan::Plan;
-use world::{Failure, Tally, Way, World};
+use world::{DESCRIPTORS, Failure, Tally, Way, World};
 
 /// Sessions of a run, unless the environment says otherwise.
-const SESSIONS: u64 = 1500;
+const SESSIONS: u64 = 500;
 
 /// How often a session is run alone to see whether it fails: the kernel's timing has a part in it.
 const TRIES: usize = 10;
@@ -45,6 +46,8 @@ fn variable(name: &str) -> Option<u64> {
 fn alone(test: &str, run: impl FnOnce()) {
     const CHILD: &str = "WEIR_MODEL_CHILD";
     if env::var_os(CHILD).is_some() {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(most), most).unwrap();
         return run();
     }
     let name = format!("relay::model::{test}");
