@@ -6,7 +6,7 @@
 //! - A side gets what the other wrote, from the first byte on and in order; at the end of a session as the relay sees it, all that the relay received.
 //! - The relay has received all of a side that half-closed while the other stayed, and of both sides what had come to its sockets when a side ended.
 //! - It ends only when a side has ended, reports a failed connection only of a side that has left, and lets a timeout run out only after that time without a byte.
-//! - No session hangs, no event comes without end, and no descriptor, buffer or pipe is left.
+//! - No session hangs, no event comes without end, and no descriptor is left open and no pipe with nobody.
 //!
 //! A run prints its seed when it fails, with the plan of the session in question made as small as it can be. From the environment:
 //!
@@ -97,7 +97,13 @@ fn keep_to_the_model(way: Way) {
     };
     let before = descriptors();
     match run(way, numbers.map(|number| (number, Plan::of(seed, number)))) {
-        Ok(tally) => println!("{tally:?}"),
+        Ok(tally) => {
+            println!("{tally:?}");
+            let Tally { over, expired, abandoned, early, faults, waited, lingered, pipes, .. } = tally;
+            let spliced = way == Way::Copying || pipes > 0;
+            let everything = spliced && ![over, expired, abandoned, early, faults, waited, lingered].contains(&0);
+            assert!(everything || tally.sessions < SESSIONS, "a run is to see something of everything");
+        }
         Err(failure) => {
             println!("WEIR_MODEL_SEED={seed} WEIR_MODEL_ONLY={}: {}\n{:?}", failure.number, failure.what, failure.plan);
             match simplest(way, seed, failure) {
