@@ -4,7 +4,7 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::context::{Connections, Context, Logs};
@@ -71,6 +71,10 @@ const ACCEPT_TURN: usize = 511;
 /// How often a worker looks whether a peer has gone down whose sessions are then to be closed.
 const FALLEN_PERIOD: Duration = Duration::from_millis(200);
 
+/// How long a new worker leaves clients in the kernel's queue whom it would have to turn away, as nobody has probed their servers yet: the
+/// default time of a probe.
+const FIRST_PROBES: Duration = Duration::from_secs(1);
+
 /// The least that a pause in accepting lasts, so that a worker without descriptors does not spin.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
@@ -96,6 +100,8 @@ pub struct Worker {
     checks: checks::Engine,
     /// This worker's place among those of its configuration.
     slot: usize,
+    /// Until when the first probes are waited for.
+    patience: Instant,
     signalled: bool,
     draining: bool,
     shutdown_timer: TimerId,
@@ -109,7 +115,6 @@ impl Worker {
     /// # Errors
     /// Out of descriptors or kernel memory.
     pub fn new(setup: Setup, signals: Signals) -> io::Result<Self> {
-        log_panics();
         let mut reactor = Reactor::new()?;
         reactor.add(std::os::fd::AsRawFd::as_raw_fd(&signals), own(engine::SIGNALS))?;
         let mut worker = Worker {
@@ -133,6 +138,7 @@ impl Worker {
             http: http::Engine::new(engine::HTTP),
             checks: checks::Engine::new(engine::CHECKS, setup.row),
             slot: 0,
+            patience: Instant::now(),
             signalled: false,
             draining: false,
         };
@@ -162,7 +168,21 @@ impl Worker {
         self.watch_for_fallen();
         self.cx.connections.open += listeners.len();
         self.listeners.extend(listeners.into_iter().map(|listener| Accepting { listener, source: None }));
+        self.patience = Instant::now() + FIRST_PROBES;
+        self.begin_accepting()
+    }
+
+    /// Takes clients, as soon as first probes have told where they can go. Another worker may be the one that probes, so it is looked at again.
+    fn begin_accepting(&mut self) -> io::Result<()> {
+        if self.waits_for_probes() {
+            self.cx.reactor.set_timer(self.accept_timer, Instant::now() + SHORTEST_PAUSE);
+            return Ok(());
+        }
         self.resume_accepting()
+    }
+
+    fn waits_for_probes(&self) -> bool {
+        Instant::now() < self.patience && self.cx.board.is_undecided()
     }
 
     /// The rosters of the configurations that live sessions are served by.
@@ -206,15 +226,19 @@ impl Worker {
             }
             self.cx.reactor.wait(None)?;
             while let Some(event) = self.cx.reactor.next() {
-                // A fault of the program costs the session it happened in, not the others.
-                if panic::catch_unwind(AssertUnwindSafe(|| self.route(event))).is_err() {
-                    self.abandon(event);
-                }
+                self.guarded(event, |worker| worker.route(event));
             }
             if std::mem::take(&mut self.signalled) {
                 let signals = std::iter::from_fn(|| self.signals.next()).collect();
                 return Ok(Wake::Signals(signals));
             }
+        }
+    }
+
+    /// Serves an event. A fault of the program costs the session it happened in, not the others.
+    fn guarded(&mut self, event: Event, serve: impl FnOnce(&mut Self)) {
+        if panic::catch_unwind(AssertUnwindSafe(|| serve(self))).is_err() {
+            self.abandon(event);
         }
     }
 
@@ -251,7 +275,7 @@ impl Worker {
                 }
                 engine::LOGS => self.cx.logs.flush_due(&mut self.cx.reactor),
                 engine::ACCEPT => {
-                    if let Err(error) = self.resume_accepting() {
+                    if let Err(error) = self.begin_accepting() {
                         self.accept_failed("epoll_ctl()", &error);
                     }
                 }
@@ -279,21 +303,34 @@ impl Worker {
         self.checks.adopt(&mut self.cx.reactor, self.cx.board.clone(), self.slot, self.config.main.workers());
     }
 
+    /// The program failed while it served `event`.
     fn abandon(&mut self, event: Event) {
         let (Event::Ready(owner) | Event::Timer(owner)) = event;
         let ended = panic::catch_unwind(AssertUnwindSafe(|| match owner.engine {
-            engine::TCP => self.tcp.abandon(&mut self.cx, owner),
+            engine::TCP | engine::LISTENER => self.tcp.abandon(&mut self.cx),
             engine::HTTP => self.http.abandon(&mut self.cx, owner.id),
             engine::RESOLVER => {
                 self.cx.resolver.abandon(&mut self.cx.reactor, owner.id);
                 self.bring_answers();
             }
             engine::CHECKS => self.checks.abandon(&mut self.cx.reactor, owner),
+            engine::FALLEN => {
+                self.tcp.abandon(&mut self.cx);
+                self.watch_for_fallen();
+            }
+            engine::SHUTDOWN => {
+                self.tcp.abandon(&mut self.cx);
+                // For those that are left.
+                self.cx.reactor.set_timer(self.shutdown_timer, self.cx.reactor.now());
+            }
             _ => {}
         }));
         if ended.is_err() {
             message(Level::Alert, format_args!("a session could not be ended cleanly"));
         }
+        // Whatever it had taken and not given back.
+        self.cx.connections.open =
+            self.listeners.len() + self.tcp.recount(&mut self.cx) + self.http.recount(&mut self.cx);
     }
 
     /// Peers go down in the sight of whoever checks them; the others look by and by.
@@ -361,16 +398,19 @@ impl Worker {
         }
         self.draining = true;
         self.checks.stop(&mut self.cx.reactor);
-        // The queue of a listener that no other worker has dies with it; the kernel keeps one client more than it is told.
-        for id in 0..self.listeners.len() {
+        // The queue of a listener that no other worker has dies with it; the kernel keeps one client more than it is told. Clients who would
+        // be turned away are left to the workers that come after this one.
+        let taken = if self.waits_for_probes() { 0 } else { self.listeners.len() };
+        for id in 0..taken {
             let backlog = self.config.listens[id].backlog as usize;
-            self.accept_up_to(id, ACCEPT_TURN.max(backlog + 1));
+            let client = Event::Ready(own(engine::LISTENER));
+            self.guarded(client, |worker| worker.accept_up_to(id, ACCEPT_TURN.max(backlog + 1)));
         }
         self.close_listeners();
         self.http.drain(&mut self.cx);
         self.cx.logs.iter_mut().for_each(AccessLogs::unbuffer);
         if let Some(limit) = self.config.main.shutdown_timeout {
-            self.cx.reactor.set_timer(self.shutdown_timer, std::time::Instant::now() + limit);
+            self.cx.reactor.set_timer(self.shutdown_timer, Instant::now() + limit);
         }
     }
 
@@ -413,9 +453,4 @@ fn is_clients(error: &io::Error) -> bool {
                 | libc::ENETUNREACH
         )
     )
-}
-
-/// Makes a panic an `[alert]` line, with where it happened.
-fn log_panics() {
-    panic::set_hook(Box::new(|info| message(Level::Alert, format_args!("{info}"))));
 }

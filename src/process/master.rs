@@ -19,8 +19,9 @@ use crate::shm::Shared;
 use crate::upstream::shared::{ROWS, Roster};
 
 use super::cycle::Cycle;
+use super::pidfile::PidFile;
 use super::start::{Start, redirect_stderr};
-use super::{Logged, child, daemon, failed, listeners, log_received, pidfile, upgrade};
+use super::{Logged, child, daemon, failed, listeners, log_received, order, pidfile, upgrade};
 
 /// How long workers told to end at once may take before they are killed; about nginx's time.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -76,6 +77,7 @@ pub struct Master {
     cycle: Cycle,
     connections: Rc<Shared<AtomicU64>>,
     signals: Signals,
+    pid_file: PidFile,
     reactor: Reactor,
     workers: Vec<Child>,
     /// The numbers of workers to be started, and when.
@@ -84,6 +86,8 @@ pub struct Master {
     new_binary: Option<Pid>,
     /// Workers were retired by WINCH.
     retired: bool,
+    /// QUIT came while a new binary ran: there is no way back to this one, and the pid files are the new one's.
+    superseded: bool,
 }
 
 impl Master {
@@ -93,6 +97,7 @@ impl Master {
         cycle: Cycle,
         connections: Rc<Shared<AtomicU64>>,
         signals: Signals,
+        pid_file: PidFile,
     ) -> Result<Self, Logged> {
         let watched = Reactor::new().and_then(|mut reactor| {
             reactor.add(signals.as_raw_fd(), Owner { engine: 0, part: 0, id: 0 })?;
@@ -104,12 +109,14 @@ impl Master {
             cycle,
             connections,
             signals,
+            pid_file,
             reactor,
             workers: Vec::new(),
             due: Vec::new(),
             ending: Ending::No,
             new_binary: None,
             retired: false,
+            superseded: false,
         })
     }
 
@@ -122,8 +129,8 @@ impl Master {
                 ControlFlow::Continue(()) => {}
                 ControlFlow::Break(Leave::Exit) => return Ok(0),
                 ControlFlow::Break(Leave::Worker(slot, row)) => {
-                    let Master { start, cycle, connections, signals, reactor, .. } = self;
-                    drop((signals, reactor));
+                    let Master { start, cycle, connections, signals, pid_file, reactor, .. } = self;
+                    drop((signals, pid_file, reactor));
                     return Ok(child::run(&start, cycle.into_setup(slot, row, connections)));
                 }
             }
@@ -147,6 +154,13 @@ impl Master {
             self.receive(received);
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether the master before this one still could take over again. One that only waits for its last sessions, which may take days,
+    /// has given its pid file up.
+    fn can_go_back(&self) -> bool {
+        let old = pidfile::old(&self.cycle.config.main.pid);
+        self.start.has_predecessor() && self.start.predecessor.is_some_and(|pid| order::names(&old, pid))
     }
 
     fn is_ending(&self) -> bool {
@@ -178,6 +192,10 @@ impl Master {
                     self.ending = Ending::Graceful;
                     self.retire_workers();
                     self.close_listeners();
+                    if self.new_binary.is_some() {
+                        self.superseded = true;
+                        self.pid_file.remove();
+                    }
                 }
             }
             _ if self.is_ending() => log_received(received, "ignoring"),
@@ -195,7 +213,7 @@ impl Master {
                 self.retired = true;
                 self.retire_workers();
             }
-            Signal::SIGUSR2 if self.new_binary.is_some() || self.start.has_predecessor() => {
+            Signal::SIGUSR2 if self.new_binary.is_some() || self.can_go_back() => {
                 log_received(received, "ignoring");
                 let advice = "the changing binary signal is ignored: you should shutdown or terminate before either old or new binary's process";
                 message(Level::Crit, format_args!("{advice}"));
@@ -340,19 +358,19 @@ impl Master {
         message(Level::Notice, format_args!("reconfiguring"));
         // All that failed is logged, and the old configuration goes on.
         let rosters: Vec<&Roster> = self.workers.iter().map(|worker| worker.roster.as_ref()).collect();
-        let Ok(new) = self.cycle.reload(&self.start.source, &rosters) else { return };
+        let Ok(new) = self.cycle.reload(&self.start.source, &rosters, &mut self.pid_file) else { return };
         let old = mem::replace(&mut self.cycle, new);
         listeners::retire(old.listeners, &self.cycle.listeners);
         self.retire_workers();
         self.start_workers();
     }
 
-    /// Starts workers for a cycle whose former workers may still be finishing.
+    /// The way back from a new binary, or what is left when it has ended: clients come to this one's sockets only, and workers that were retired come back.
     fn restart_workers(&mut self) {
+        // The new binary may have other numbers of workers, and closes the sockets of those that are more.
+        let config = &self.cycle.config;
+        listeners::steer(&self.cycle.listeners, &config.listens, config.main.workers());
         if self.retired {
-            // The new binary may have other numbers of them.
-            let config = &self.cycle.config;
-            listeners::steer(&self.cycle.listeners, &config.listens, config.main.workers());
             self.start_workers();
         }
     }
@@ -371,8 +389,7 @@ impl Master {
         message(Level::Notice, format_args!("changing binary"));
         let program = &self.start.program;
         let pid = &self.cycle.config.main.pid;
-        let old = pidfile::old(pid);
-        if let Err(error) = std::fs::rename(pid, &old) {
+        if let Err((old, error)) = self.pid_file.move_aside() {
             let what = format_args!(
                 "rename() {} to {} failed before executing new binary process \"{}\"",
                 pid.display(),
@@ -382,7 +399,8 @@ impl Master {
             failed(Level::Alert, &error, what);
             return;
         }
-        match upgrade::execute(program, &self.start.arguments, &self.start.environment, &self.cycle.listeners) {
+        let environment = self.start.environment.restricted(&self.cycle.config.main.env);
+        match upgrade::execute(program, &self.start.arguments, &environment, &self.cycle.listeners) {
             Ok(child) => {
                 message(Level::Notice, format_args!("start new binary process {child}"));
                 self.new_binary = Some(child);
@@ -397,16 +415,19 @@ impl Master {
     /// The new binary has ended: this one is the only one again.
     fn roll_back(&mut self) {
         self.new_binary = None;
+        if self.superseded {
+            return;
+        }
         self.take_pidfile_back("the end of");
         if !self.is_ending() {
             self.restart_workers();
         }
     }
 
-    fn take_pidfile_back(&self, after: &str) {
+    fn take_pidfile_back(&mut self, after: &str) {
         let pid = &self.cycle.config.main.pid;
-        let old = pidfile::old(pid);
-        if let Err(error) = std::fs::rename(&old, pid) {
+        let old = self.pid_file.path().to_owned();
+        if let Err(error) = self.pid_file.move_back(pid) {
             let (old, pid, program) = (old.display(), pid.display(), self.start.program.display());
             let what =
                 format_args!("rename() {old} back to {pid} failed after {after} new binary process \"{program}\"");
@@ -424,10 +445,8 @@ impl Master {
 
     /// The last act.
     fn finish(&mut self) {
-        let pid = &self.cycle.config.main.pid;
-        match self.new_binary {
-            Some(_) => pidfile::remove(&pidfile::old(pid)),
-            None => pidfile::remove(pid),
+        if !self.superseded {
+            self.pid_file.remove();
         }
         message(Level::Notice, format_args!("exit"));
         self.close_listeners();

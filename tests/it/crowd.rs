@@ -12,7 +12,7 @@ use super::common::running::send;
 use crate::common::*;
 
 /// A server that does what the first byte says: echo, or leave in one of several ways after some bytes.
-fn moody(mut stream: TcpStream) {
+pub fn moody(mut stream: TcpStream) {
     let mut kind = [0];
     if stream.read_exact(&mut kind).is_err() {
         return;
@@ -30,7 +30,7 @@ fn moody(mut stream: TcpStream) {
 }
 
 /// Echoes noise in pieces and pauses of all sizes; whether all came back, which is so unless weir was hurt.
-fn whole_echo(address: &str, dice: &mut Dice) -> std::io::Result<()> {
+pub fn whole_echo(address: &str, dice: &mut Dice) -> std::io::Result<()> {
     let mut stream = clients::try_connect(address)?;
     stream.write_all(b"e")?;
     let bytes = noise(1 + dice.roll(300_000));
@@ -67,7 +67,7 @@ fn whole_echo(address: &str, dice: &mut Dice) -> std::io::Result<()> {
 }
 
 /// A client that misbehaves in one way or another; nothing is expected of weir but that it lives.
-fn rude(address: &str, dice: &mut Dice) {
+pub fn rude(address: &str, dice: &mut Dice) {
     let Ok(mut stream) = clients::try_connect(address) else { return };
     let kind = *b"ercxh".get(dice.roll(5)).unwrap();
     let _ = stream.write_all(&[kind]);

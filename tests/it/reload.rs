@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::common::clients::{fetch, try_connect};
 use super::common::proc;
-use super::common::wait::PATIENCE;
+use super::common::wait::{PATIENCE, StopOnDrop};
 use crate::common::*;
 
 /// Clients that connect without pause and count what they get.
@@ -66,14 +66,6 @@ impl Load {
     pub fn wait_for_more(&self, count: usize) {
         let target = self.answered.load(Ordering::SeqCst) + count;
         wait_for("clients to be served", || self.answered.load(Ordering::SeqCst) >= target);
-    }
-}
-
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -150,6 +150,33 @@ fn a_binary_upgrade_hands_all_sockets_over() {
 }
 
 #[test]
+fn the_way_back_from_more_workers_begins_with_their_sockets() {
+    let port = Port::reserve();
+    let weir = tells(&port, "reuseport").workers(2).daemon().start();
+    let old = weir.master();
+    weir.prefix.write("nginx.conf", tells(&port, "reuseport").workers(4).daemon().text());
+    send(old, Signal::SIGUSR2);
+    let new = wait_some("the new master", || weir.prefix.pid("weir.pid").filter(|&pid| pid != old));
+    wait_for("workers of the new master", || workers_of(new).len() == 4);
+    wait_sockets(&port, 4);
+    // Both serve; the last two workers have sockets that are going to be closed.
+    let going = workers_of(new)[2..].to_vec();
+    wait_for("a worker that goes", || going.contains(&ask_tcp(&port)));
+    send(old, Signal::SIGHUP);
+    weir.wait_error("signal 1 (SIGHUP) received");
+    // What the signal brings about comes before the answer to a later one.
+    send(old, Signal::SIGUSR1);
+    weir.wait_error(&format!("{old}#{old}: signal 10 (SIGUSR1) received"));
+    for _ in 0..100 {
+        assert!(!going.contains(&ask_tcp(&port)));
+    }
+    send(new, Signal::SIGQUIT);
+    wait_for("the new master to leave", || !proc::alive(new));
+    wait_sockets(&port, 2);
+    all_serve(&workers_of(old), || ask_tcp(&port));
+}
+
+#[test]
 fn the_successor_of_a_killed_worker_serves_those_who_wait() {
     let port = Port::reserve();
     let weir = tells(&port, "reuseport").workers(2).start();

@@ -1,15 +1,13 @@
 //! USR2: another binary takes over the listening sockets, and may give them back.
 
-use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::common::clients::fetch;
 use super::common::proc;
-use super::common::running::{binary, send, workers_of};
+use super::common::running::{send, workers_of};
 use super::reload::Load;
 use crate::common::*;
 
@@ -54,6 +52,32 @@ fn forward() {
     send(newer, Signal::SIGTERM);
     wait_for("the last master to leave", || !proc::alive(newer));
     assert!(!weir.prefix.join("weir.pid").exists());
+}
+
+#[test]
+fn the_next_upgrade_does_not_wait_for_old_sessions() {
+    let backend = Backend::start(backends::echo);
+    let port = Port::reserve();
+    let weir = Setup::proxy(port.v4(), backend.address).daemon().start();
+    let mut session = connect(port.v4());
+    assert_eq!(ask(&mut session, b"a"), b"a");
+    let (first, second) = upgrade(&weir, 1);
+    // As long as there is a way back from the second, it has no successor.
+    send(second, Signal::SIGUSR2);
+    weir.wait_error("the changing binary signal is ignored");
+    send(first, Signal::SIGQUIT);
+    wait_for("the first master to give its pid file up", || !weir.prefix.join("weir.pid.oldbin").exists());
+    let (_, third) = upgrade(&weir, 1);
+    send(second, Signal::SIGQUIT);
+    wait_for("the second master to leave", || !proc::alive(second));
+    assert_eq!(ask(&mut session, b"b"), b"b");
+    let (_, fourth) = upgrade(&weir, 1);
+    // The first one's end, though its new binary is gone and its pid file's name in use again, touches nobody's pid file.
+    drop(session);
+    wait_for("the first master to leave", || !proc::alive(first));
+    assert_eq!((weir.master(), weir.prefix.pid("weir.pid.oldbin")), (fourth, Some(third)));
+    assert!(!weir.error_log().contains("[alert]"), "{}", weir.error_log());
+    assert_eq!(ask(connect(port.v4()), b"c"), b"c");
 }
 
 #[test]
@@ -214,54 +238,4 @@ fn a_second_request_is_ignored_while_the_first_is_under_way() {
     let masters = |pid: i32| proc::children(pid).into_iter().filter(|&pid| proc::title(pid).contains("master")).count();
     assert_eq!((masters(old), masters(new)), (1, 0));
     assert_eq!(fetch(port.v4()), "a");
-}
-
-#[test]
-fn from_nginx_and_back() {
-    // weir in the place of an nginx that runs, without a gap, and nginx in its place again.
-    let nginx = Path::new("/usr/sbin/nginx");
-    if !nginx.exists() || !nix::unistd::geteuid().is_root() {
-        eprintln!("this needs {} and root", nginx.display());
-        return;
-    }
-    let port = Port::reserve();
-    let prefix = Prefix::new();
-    let start = "pid weir.pid; error_log error.log info; events { }";
-    let of_nginx = format!("{start} http {{ access_log off; server {{ listen {}; return 200 nginx; }} }}", port.v4());
-    let of_weir = format!(
-        "{start} tcp {{ access_log off; server {{ listen {}; return \"HTTP/1.0 200 OK\\r\\n\\r\\nweir\"; }} }}",
-        port.v4()
-    );
-    // The master starts what stands where it was started from.
-    let install = |binary: &Path, configuration: &str| {
-        let _ = std::fs::remove_file(prefix.join("binary"));
-        std::os::unix::fs::symlink(binary, prefix.join("binary")).unwrap();
-        prefix.write("nginx.conf", configuration);
-    };
-    let answer = || {
-        let mut stream = connect(port.v4());
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-        String::from_utf8(read_all(stream)).unwrap().rsplit('\n').next().unwrap().to_string()
-    };
-    let exchange = || {
-        let old = prefix.pid("weir.pid").unwrap();
-        send(old, Signal::SIGUSR2);
-        let new = wait_some("the new master", || prefix.pid("weir.pid").filter(|&pid| pid != old));
-        wait_for("its worker", || proc::children(new).len() == 1);
-        send(old, Signal::SIGQUIT);
-        wait_for("the old master to leave", || !proc::alive(old));
-    };
-    install(nginx, &of_nginx);
-    let mut command = std::process::Command::new(prefix.join("binary"));
-    command.current_dir(prefix.join("")).args(["-p", prefix.join("").to_str().unwrap()]);
-    command.args(["-c", &prefix.text_path("nginx.conf"), "-e", "error.log"]);
-    assert!(command.status().unwrap().success());
-    wait_for("the pid file", || prefix.pid("weir.pid").is_some());
-    assert_eq!(answer(), "nginx");
-    install(binary(), &of_weir);
-    exchange();
-    assert_eq!(answer(), "weir");
-    install(nginx, &of_nginx);
-    exchange();
-    assert_eq!(answer(), "nginx");
 }

@@ -9,6 +9,7 @@ mod hello;
 mod probe;
 pub mod settings;
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -70,6 +71,15 @@ impl Checked {
     fn is_checked_as(&self, other: &Checked) -> bool {
         self.record.is(&other.record) && self.address == other.address && self.check == other.check
     }
+
+    /// Whether checks let it serve.
+    fn is_up(&self) -> bool {
+        match self.record.health() {
+            Health::Up => true,
+            Health::Down => false,
+            Health::Unknown => !self.check.default_down,
+        }
+    }
 }
 
 /// All checked peers of a configuration, those with a fixed address in its order, the addresses of names behind them. Servers marked `down` are not checked: they are never used.
@@ -122,17 +132,21 @@ impl Board {
         self.peers.is_empty()
     }
 
+    /// Whether some group has no peer to serve with, and one that nobody has probed yet.
+    pub fn is_undecided(&self) -> bool {
+        let serving: HashSet<*const Group> =
+            self.peers.iter().filter(|checked| checked.is_up()).map(|checked| Rc::as_ptr(&checked.group)).collect();
+        let unknown = |checked: &&Checked| checked.record.health() == Health::Unknown;
+        self.peers.iter().filter(unknown).any(|checked| !serving.contains(&Rc::as_ptr(&checked.group)))
+    }
+
     /// What is known now about each peer, in order.
     pub fn status(&self) -> impl Iterator<Item = Status<'_>> {
         self.peers.iter().enumerate().map(|(index, checked)| Status {
             index,
             group: &checked.group.name,
             name: &checked.name,
-            up: match checked.record.health() {
-                Health::Up => true,
-                Health::Down => false,
-                Health::Unknown => !checked.check.default_down,
-            },
+            up: checked.is_up(),
             busyness: checked.record.sessions(),
             rises: checked.record.rises(),
             falls: checked.record.falls(),
@@ -182,5 +196,35 @@ mod tests {
         assert_eq!((rows, board.len()), (vec![first, second], 2));
         let probed: Vec<String> = board.peers.iter().map(|checked| checked.address.to_string()).collect();
         assert_eq!(probed, ["127.0.0.1:7", "unix:/s"]);
+    }
+
+    #[test]
+    fn undecided_until_each_group_has_a_peer_or_has_none_left_to_probe() {
+        let peer = |text: &str| Peer::new(Address::Inet(text.parse().unwrap()));
+        let group = |name: &str, default_down: bool, peers: Vec<Peer>| {
+            Rc::new(Group { check: Some(Check { default_down, ..Check::default() }), ..Group::new(name, peers) })
+        };
+        let groups = [
+            group("two", true, vec![peer("127.0.0.1:1"), peer("127.0.0.1:2")]),
+            group("trusted", false, vec![peer("127.0.0.1:3")]),
+        ];
+        let roster = Roster::new(groups.iter().map(Rc::as_ref), &[]).unwrap();
+        let balancers: Vec<Balancer> = groups
+            .iter()
+            .enumerate()
+            .map(|(n, group)| Balancer::new(group.clone(), roster.records(n), None, 0))
+            .collect();
+        let board = Board::of(balancers.iter().flat_map(Balancer::present));
+        let [first, second] = roster.records(0) else { panic!("two records") };
+        assert!(board.is_undecided());
+        first.report(false, 1, 1);
+        assert!(board.is_undecided());
+        second.report(false, 1, 1);
+        assert!(!board.is_undecided());
+        first.forget_health();
+        assert!(board.is_undecided());
+        second.report(true, 1, 1);
+        assert!(!board.is_undecided());
+        assert!(!Board::default().is_undecided());
     }
 }

@@ -51,6 +51,12 @@ impl Prefix {
         path
     }
 
+    /// [`Prefix::write`] in one step, for a file that may be read at any time.
+    pub fn replace(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.write(&format!("{name}.new"), text);
+        fs::rename(path, self.join(name)).unwrap();
+    }
+
     /// A file's text; empty when there is none.
     pub fn read(&self, name: &str) -> String {
         String::from_utf8_lossy(&fs::read(self.join(name)).unwrap_or_default()).into_owned()
@@ -107,10 +113,12 @@ impl Drop for Prefix {
                 eprintln!("--- {name} of {}:\n{}", self.path.display(), &text[start..]);
             }
         }
-        // The oldest first, as a master would replace its workers.
+        // The oldest first, as a master would replace its workers; without root's rights these are not seen any more when it is gone.
         let deadline = Instant::now() + PATIENCE;
+        let mut known = Vec::new();
         loop {
-            let left: Vec<i32> = proc::users_of(&self.path).into_iter().filter(|&pid| proc::alive(pid)).collect();
+            known.extend(proc::users_of(&self.path));
+            let left: Vec<i32> = known.iter().copied().filter(|&pid| proc::alive(pid)).collect();
             if left.is_empty() || Instant::now() > deadline {
                 break;
             }
@@ -270,7 +278,7 @@ impl Weir {
     #[track_caller]
     pub fn reload(&self, setup: &Setup) {
         let old = self.workers();
-        self.prefix.write("nginx.conf", setup.text());
+        self.prefix.replace("nginx.conf", setup.text());
         self.signal(Signal::SIGHUP);
         wait_for("new workers in place of the old", || {
             let now = self.workers();
@@ -312,8 +320,12 @@ impl Weir {
 impl Drop for Weir {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
+            let workers = proc::children(child.id() as i32);
             let _ = child.kill();
             let _ = child.wait();
+            for worker in workers {
+                let _ = kill(Pid::from_raw(worker), Signal::SIGKILL);
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Waiting for conditions: every wait has a deadline far beyond what a loaded machine needs, and none sleeps for a result.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::proc;
@@ -39,4 +40,13 @@ pub fn wait_until_idle(pid: i32) {
         }
         last.1.elapsed() > Duration::from_millis(300)
     });
+}
+
+/// Sets a flag when it is dropped, so that the threads of a scope end however the test does.
+pub struct StopOnDrop<'a>(pub &'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }

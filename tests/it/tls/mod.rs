@@ -38,7 +38,7 @@ fn proxy(port: &Port, backend: &Backend, more: &str) -> Setup {
 }
 
 /// Speaks TLS over a new connection, as the test likes it; believes anybody.
-fn try_client(
+pub fn try_client(
     port: &Port,
     change: impl FnOnce(&mut SslConnectorBuilder),
 ) -> Result<SslStream<TcpStream>, openssl::ssl::HandshakeError<TcpStream>> {
@@ -54,7 +54,7 @@ fn client(port: &Port, change: impl FnOnce(&mut SslConnectorBuilder)) -> SslStre
     try_client(port, change).expect("a handshake")
 }
 
-fn only(version: SslVersion) -> impl Fn(&mut SslConnectorBuilder) {
+pub fn only(version: SslVersion) -> impl Fn(&mut SslConnectorBuilder) {
     move |builder| {
         builder.set_min_proto_version(Some(version)).unwrap();
         builder.set_max_proto_version(Some(version)).unwrap();

@@ -12,7 +12,7 @@ use super::tls::certs::Identity;
 use crate::common::*;
 
 /// A request for a websocket.
-fn request(target: &str, host: &str) -> String {
+pub fn request(target: &str, host: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
 }
 
