@@ -303,6 +303,7 @@ impl World {
         let case = &mut cases[id];
         let side = if owner.part == Side::Client as u8 { Side::Client } else { Side::Upstream };
         case.events += 1;
+        case.active = reactor.now();
         match (&mut slots[owner.id as usize], event) {
             (Slot::Session { session, .. }, event) => {
                 let verdict = match event {
