@@ -219,6 +219,10 @@ impl Tls {
             return Ok(None);
         }
         let done = self.call(reactor, source, |stream| stream.do_handshake())?;
+        if done.is_some() {
+            // OpenSSL may have taken more than the handshake from the socket, and before the event for it was given out. Then there is none.
+            reactor.expect_input(source);
+        }
         Ok(done.filter(|()| self.held() == 0))
     }
 
