@@ -30,3 +30,7 @@ pub mod event;
 pub mod conf;
 
 pub mod shm;
+
+pub mod safe_open;
+
+pub mod fault;

@@ -115,7 +115,6 @@ impl Worker {
     /// # Errors
     /// Out of descriptors or kernel memory.
     pub fn new(setup: Setup, signals: Signals) -> io::Result<Self> {
-        log_panics();
         let mut reactor = Reactor::new()?;
         reactor.add(std::os::fd::AsRawFd::as_raw_fd(&signals), own(engine::SIGNALS))?;
         let mut worker = Worker {
@@ -227,15 +226,19 @@ impl Worker {
             }
             self.cx.reactor.wait(None)?;
             while let Some(event) = self.cx.reactor.next() {
-                // A fault of the program costs the session it happened in, not the others.
-                if panic::catch_unwind(AssertUnwindSafe(|| self.route(event))).is_err() {
-                    self.abandon(event);
-                }
+                self.guarded(event, |worker| worker.route(event));
             }
             if std::mem::take(&mut self.signalled) {
                 let signals = std::iter::from_fn(|| self.signals.next()).collect();
                 return Ok(Wake::Signals(signals));
             }
+        }
+    }
+
+    /// Serves an event. A fault of the program costs the session it happened in, not the others.
+    fn guarded(&mut self, event: Event, serve: impl FnOnce(&mut Self)) {
+        if panic::catch_unwind(AssertUnwindSafe(|| serve(self))).is_err() {
+            self.abandon(event);
         }
     }
 
@@ -300,21 +303,34 @@ impl Worker {
         self.checks.adopt(&mut self.cx.reactor, self.cx.board.clone(), self.slot, self.config.main.workers());
     }
 
+    /// The program failed while it served `event`.
     fn abandon(&mut self, event: Event) {
         let (Event::Ready(owner) | Event::Timer(owner)) = event;
         let ended = panic::catch_unwind(AssertUnwindSafe(|| match owner.engine {
-            engine::TCP => self.tcp.abandon(&mut self.cx, owner),
+            engine::TCP | engine::LISTENER => self.tcp.abandon(&mut self.cx),
             engine::HTTP => self.http.abandon(&mut self.cx, owner.id),
             engine::RESOLVER => {
                 self.cx.resolver.abandon(&mut self.cx.reactor, owner.id);
                 self.bring_answers();
             }
             engine::CHECKS => self.checks.abandon(&mut self.cx.reactor, owner),
+            engine::FALLEN => {
+                self.tcp.abandon(&mut self.cx);
+                self.watch_for_fallen();
+            }
+            engine::SHUTDOWN => {
+                self.tcp.abandon(&mut self.cx);
+                // For those that are left.
+                self.cx.reactor.set_timer(self.shutdown_timer, self.cx.reactor.now());
+            }
             _ => {}
         }));
         if ended.is_err() {
             message(Level::Alert, format_args!("a session could not be ended cleanly"));
         }
+        // Whatever it had taken and not given back.
+        self.cx.connections.open =
+            self.listeners.len() + self.tcp.recount(&mut self.cx) + self.http.recount(&mut self.cx);
     }
 
     /// Peers go down in the sight of whoever checks them; the others look by and by.
@@ -387,7 +403,8 @@ impl Worker {
         let taken = if self.waits_for_probes() { 0 } else { self.listeners.len() };
         for id in 0..taken {
             let backlog = self.config.listens[id].backlog as usize;
-            self.accept_up_to(id, ACCEPT_TURN.max(backlog + 1));
+            let client = Event::Ready(own(engine::LISTENER));
+            self.guarded(client, |worker| worker.accept_up_to(id, ACCEPT_TURN.max(backlog + 1)));
         }
         self.close_listeners();
         self.http.drain(&mut self.cx);
@@ -436,9 +453,4 @@ fn is_clients(error: &io::Error) -> bool {
                 | libc::ENETUNREACH
         )
     )
-}
-
-/// Makes a panic an `[alert]` line, with where it happened.
-fn log_panics() {
-    panic::set_hook(Box::new(|info| message(Level::Alert, format_args!("{info}"))));
 }

@@ -1,11 +1,10 @@
 //! Reading the main file and what it includes, and what is shared while setters run.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Place, Result, errno};
+use super::file;
 use super::table::{self, Contexts, Directive, Row};
 use super::tree::{self, Node};
 
@@ -68,14 +67,13 @@ impl Loader {
 
     /// Reads a file asked for at `place` and keeps its contents for `-T`.
     pub(super) fn read(&mut self, path: &Path, place: Option<&Place>) -> Result<Vec<u8>> {
-        let mut file = File::open(path).map_err(|error| Error {
+        let file = file::open(path).map_err(|error| Error {
             message: format!("open() \"{}\" failed ({})", path.display(), errno(&error)),
             place: place.cloned(),
             hint: None,
         })?;
-        let mut text = Vec::new();
         // nginx names no place here.
-        file.read_to_end(&mut text)
+        let text = file::contents(&file)
             .map_err(|error| Error::general(format!("pread() \"{}\" failed ({})", path.display(), errno(&error))))?;
         if self.known.insert(path.to_owned()) {
             self.files.push((path.to_owned(), text.clone()));

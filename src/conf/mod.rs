@@ -10,10 +10,11 @@
 //! when its turn comes, unless a setter before it has refused its directive.
 
 pub mod error;
+pub mod file;
 pub mod loader;
 pub mod table;
 pub mod template;
-mod tokens;
+pub mod tokens;
 pub mod tree;
 pub mod value;
 

@@ -19,7 +19,7 @@ const WORD_MAX: usize = 4096;
 
 /// What ends a run of words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
+pub enum Mark {
     /// `;`
     Semicolon,
     /// `{`
@@ -32,7 +32,7 @@ pub(super) enum Mark {
 
 /// Why the text cannot be read on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub struct Fault {
     /// nginx's words for it.
     pub message: String,
     /// The line nginx names.
@@ -42,7 +42,7 @@ pub(super) struct Fault {
 }
 
 /// A text being read.
-pub(super) struct Tokens<'a> {
+pub struct Tokens<'a> {
     rest: &'a [u8],
     /// The line of the next byte, counted from 1.
     line: u32,
@@ -67,7 +67,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Reads words up to and with the mark that ends them.
-    pub fn next(&mut self) -> Result<(Vec<Word>, Mark), Fault> {
+    pub fn read(&mut self) -> Result<(Vec<Word>, Mark), Fault> {
         let mut words = Vec::new();
         match self.words(&mut words) {
             Ok(mark) => Ok((words, mark)),
@@ -214,7 +214,7 @@ mod tests {
 
     /// The words and mark of the first directive.
     fn first(text: &[u8]) -> Result<(Vec<Vec<u8>>, Mark), String> {
-        let (words, mark) = Tokens::of_file(text).next().map_err(|fault| fault.message)?;
+        let (words, mark) = Tokens::of_file(text).read().map_err(|fault| fault.message)?;
         Ok((words.into_iter().map(|word| word.bytes).collect(), mark))
     }
 
@@ -229,7 +229,7 @@ mod tests {
     fn fault(text: &str) -> (String, u32) {
         let mut tokens = Tokens::of_file(text.as_bytes());
         loop {
-            match tokens.next() {
+            match tokens.read() {
                 Ok((_, mark)) => assert_ne!(mark, Mark::End, "no fault in {text}"),
                 Err(fault) => return (fault.message, fault.line),
             }
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(words(r#""a b" 'c;{}#' "it's" '"' "" '';"#), ["a b", "c;{}#", "it's", "\"", "", ""]);
         assert_eq!(words("'a\r\nb' \"${c}\";"), ["a\r\nb", "${c}"]);
         assert_eq!(words("if (a = \"b\") c;"), ["if", "(a", "=", "b", ")", "c"]);
-        let (words, _) = Tokens::of_file(b"a 'b' \"c\";").next().unwrap();
+        let (words, _) = Tokens::of_file(b"a 'b' \"c\";").read().unwrap();
         assert_eq!(words.iter().map(|word| word.quoted).collect::<Vec<_>>(), [false, true, true]);
     }
 
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(fault("a;\n;"), ("unexpected \";\"".into(), 2));
         assert_eq!(fault("\n{"), ("unexpected \"{\"".into(), 2));
         assert_eq!(fault("a\n}"), ("unexpected \"}\"".into(), 2));
-        let fault = Tokens::of_file(b"// x }").next().unwrap_err();
+        let fault = Tokens::of_file(b"// x }").read().unwrap_err();
         assert_eq!(fault.words.iter().map(|word| &word.bytes[..]).collect::<Vec<_>>(), [&b"//"[..], b"x"]);
     }
 
@@ -314,7 +314,7 @@ mod tests {
             assert_eq!(fault(text), (ENDED.into(), 1), "{text}");
         }
         assert_eq!(fault("a 'b\n\n"), (ENDED.into(), 3));
-        let fault = Tokens::of_parameter(b"a").next().unwrap_err();
+        let fault = Tokens::of_parameter(b"a").read().unwrap_err();
         assert_eq!(fault.message, r#"unexpected end of parameter, expecting ";""#);
     }
 
@@ -322,7 +322,7 @@ mod tests {
     fn lines_are_those_of_the_marks() {
         let mut tokens = Tokens::of_file(b"# 1\r\na 'x\ny' b\\\nc\n;d{\n\n}");
         let mut lines = Vec::new();
-        while tokens.next().unwrap().1 != Mark::End {
+        while tokens.read().unwrap().1 != Mark::End {
             lines.push(tokens.line());
         }
         assert_eq!(lines, [5, 5, 7]);
@@ -344,7 +344,7 @@ mod tests {
         // nginx minds long comments too, by mistake.
         assert_eq!(words(&format!("#{long}\na;")), ["a"]);
         let text = format!("{long}b;");
-        assert!(Tokens::of_parameter(text.as_bytes()).next().is_ok());
+        assert!(Tokens::of_parameter(text.as_bytes()).read().is_ok());
     }
 
     proptest! {
@@ -352,7 +352,7 @@ mod tests {
         fn any_text_comes_to_an_end(text in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b" \n;{}#\"'\\$)a".to_vec())], 0..200)) {
             let mut tokens = Tokens::of_file(&text);
             let mut marks = 0;
-            while tokens.next().is_ok_and(|(_, mark)| mark != Mark::End) {
+            while tokens.read().is_ok_and(|(_, mark)| mark != Mark::End) {
                 marks += 1;
             }
             prop_assert!(marks <= text.len());

@@ -103,10 +103,10 @@ impl Reader<'_> {
     /// of blocks around, those around an `include` counted.
     fn read(&mut self, depth: usize, in_block: bool, nodes: &mut Vec<Node>) -> Result<Place, Stopped> {
         loop {
-            let next = self.tokens.next();
+            let read = self.tokens.read();
             let place = Place { file: self.file.clone(), line: if self.parameter { 0 } else { self.tokens.line() } };
-            let (words, mark) = match next {
-                Ok(next) => next,
+            let (words, mark) = match read {
+                Ok(read) => read,
                 Err(fault) => {
                     let error = Error { hint: comment_hint(&fault.words), ..Error::at(&place, fault.message) };
                     return Err(stop(nodes, fault.words, place, error));

@@ -139,6 +139,17 @@ pub(super) fn worker_cpu_affinity(builder: &mut Builder, call: &mut Call) -> Res
     Ok(())
 }
 
+pub(super) fn worker_rlimit_core(builder: &mut Builder, call: &mut Call) -> Result<()> {
+    let size = call.size()? as u64;
+    if size > 0 {
+        call.warn(
+            "\"worker_rlimit_core\" allows core files, which hold the keys of certificates and what sessions carry",
+        );
+    }
+    builder.main.rlimit_core = Some(size);
+    Ok(())
+}
+
 pub(super) fn worker_priority(builder: &mut Builder, call: &mut Call) -> Result<()> {
     let text = call.text(1)?;
     let (negative, digits) = match text.strip_prefix('-') {

@@ -91,11 +91,13 @@ pub static TABLE: &[Directive<Builder>] = &[
         },
     },
     Directive {
-        row: row("worker_rlimit_core", "size", "-", "The limit of a core file (RLIMIT_CORE) of workers."),
-        set: |builder, call| {
-            builder.main.rlimit_core = Some(call.size()? as u64);
-            Ok(())
-        },
+        row: row(
+            "worker_rlimit_core",
+            "size",
+            "-",
+            "The limit of a core file (RLIMIT_CORE) of workers; without it, or with 0, there are none. They hold the keys of certificates and what sessions carry.",
+        ),
+        set: set::worker_rlimit_core,
     },
     Directive {
         row: row(

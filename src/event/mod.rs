@@ -66,8 +66,8 @@ struct Source {
 pub struct Reactor {
     poll: Poll,
     batch: Events,
-    /// What of `batch` has not been given out, last first, as token and flags.
-    pending: Vec<Pending>,
+    /// What of `batch` has not been given out, last first.
+    pending: Vec<Token>,
     sources: Slab<Source>,
     generation: u32,
     again: VecDeque<Token>,
@@ -75,15 +75,6 @@ pub struct Reactor {
     again_now: usize,
     timers: Timers,
     now: Instant,
-}
-
-#[derive(Clone, Copy)]
-struct Pending {
-    token: Token,
-    readable: bool,
-    writable: bool,
-    closing: bool,
-    urgent: bool,
 }
 
 impl Reactor {
@@ -262,16 +253,16 @@ impl Reactor {
         self.now = Instant::now();
         self.again_now = self.again.len();
         self.pending.clear();
-        self.pending.extend(self.batch.iter().map(|event| {
+        for event in &self.batch {
+            // At once, so that whoever is served first knows what waits on its other sources.
+            let Some(source) = find(&mut self.sources, event.token()) else { continue };
             let closing = event.is_read_closed() || event.is_error();
-            Pending {
-                token: event.token(),
-                readable: event.is_readable() || closing,
-                writable: event.is_writable() || event.is_error() || event.is_write_closed(),
-                closing,
-                urgent: event.is_priority(),
-            }
-        }));
+            source.readable |= event.is_readable() || closing;
+            source.writable |= event.is_writable() || event.is_error() || event.is_write_closed();
+            source.closing |= closing;
+            source.urgent |= event.is_priority();
+            self.pending.push(event.token());
+        }
         self.pending.reverse();
         Ok(())
     }
@@ -280,12 +271,8 @@ impl Reactor {
     /// Each is looked up only now, so one that belongs to a source closed earlier in the turn is never given out.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Event> {
-        while let Some(event) = self.pending.pop() {
-            if let Some(source) = find(&mut self.sources, event.token) {
-                source.readable |= event.readable;
-                source.writable |= event.writable;
-                source.closing |= event.closing;
-                source.urgent |= event.urgent;
+        while let Some(token) = self.pending.pop() {
+            if let Some(source) = find(&mut self.sources, token) {
                 return Some(Event::Ready(source.owner));
             }
         }
@@ -358,6 +345,20 @@ mod tests {
         assert_eq!(first, second, "the slot is taken again");
         assert_eq!(reactor.next(), None);
         assert!(!reactor.readable(second));
+    }
+
+    #[test]
+    fn what_waits_on_all_sources_of_a_turn_is_known_before_its_first_event() {
+        let (one, mut peer_one) = UnixStream::pair().unwrap();
+        let (two, mut peer_two) = UnixStream::pair().unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        let sources = [&one, &two].map(|stream| reactor.add(stream.as_raw_fd(), OWNER).unwrap());
+        turn(&mut reactor);
+        peer_one.write_all(b"x").unwrap();
+        peer_two.write_all(b"x").unwrap();
+        reactor.wait(None).unwrap();
+        assert_eq!(reactor.next(), Some(Event::Ready(OWNER)));
+        assert!(sources.into_iter().all(|source| reactor.readable(source)));
     }
 
     #[test]

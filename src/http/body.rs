@@ -10,7 +10,7 @@ const TRAILER_MAX: usize = 8192;
 
 /// What of a body is still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub enum Body {
     /// Nothing.
     Complete,
     /// So many bytes.
@@ -21,7 +21,7 @@ pub(super) enum Body {
 
 /// A piece of a body within the input.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Piece {
+pub struct Piece {
     /// Bytes of the input that are done with.
     pub consumed: usize,
     /// Where in them the content stands.
@@ -33,7 +33,7 @@ impl Body {
     ///
     /// # Errors
     /// RFC 9112 6.3: both kinds of framing, several or malformed lengths, an unknown coding (501), chunks in HTTP/1.0.
-    pub(super) fn framing(head: &Head) -> Result<Body, Refusal> {
+    pub fn framing(head: &Head) -> Result<Body, Refusal> {
         let length = head.unique("content-length")?;
         let coding = head.unique("transfer-encoding")?;
         let length = length.map(parse_length).transpose()?;
@@ -56,7 +56,7 @@ impl Body {
     }
 
     /// Whether all of it has been taken.
-    pub(super) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         *self == Body::Complete
     }
 
@@ -64,7 +64,7 @@ impl Body {
     ///
     /// # Errors
     /// Chunks that are none.
-    pub(super) fn take(&mut self, input: &[u8]) -> Result<Piece, Refusal> {
+    pub fn take(&mut self, input: &[u8]) -> Result<Piece, Refusal> {
         let piece = match self {
             Body::Complete => Piece { consumed: 0, content: 0..0 },
             Body::Length(left) => {
@@ -97,7 +97,7 @@ fn parse_length(text: &[u8]) -> Result<u64, Refusal> {
 
 /// A chunked body that is being read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Chunks {
+pub struct Chunks {
     state: State,
     /// The size read so far, then what is left of the chunk.
     left: u64,

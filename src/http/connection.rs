@@ -26,6 +26,7 @@ use super::variables::Values;
 use super::{LingeringClose, Location};
 use crate::context::Context;
 use crate::event::TimerId;
+use crate::fault;
 use crate::log::Level;
 
 /// How much is read at once while a head arrives.
@@ -231,6 +232,7 @@ impl Session {
         request.pipelined = !input.is_empty();
         let answer = request.interpret(&self.route.names).and_then(|()| {
             take_body(&mut request, &mut input)?;
+            fault::point(format_args!("request {}", request.path.escape_ascii()));
             Ok(handlers::serve(cx, &self.client, &mut request))
         });
         self.input = Some(input);

@@ -147,6 +147,24 @@ impl Engine {
         self.end(cx, id, true);
     }
 
+    /// After the program failed: counts connections anew, and returns how many there are.
+    pub fn recount(&mut self, cx: &mut Context) -> usize {
+        for serving in self.serving.iter_mut().flatten() {
+            serving.sessions = 0;
+        }
+        for (_, session) in &self.sessions {
+            if let Some(serving) = &mut self.serving[session.client.epoch] {
+                serving.sessions += 1;
+            }
+        }
+        for epoch in 0..self.serving.len() {
+            if self.retire(epoch) {
+                cx.logs.remove(epoch);
+            }
+        }
+        self.sessions.len()
+    }
+
     /// Ends all connections now.
     pub fn stop(&mut self, cx: &mut Context) {
         for id in self.ids() {

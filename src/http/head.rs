@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Why a request is answered with an error before any handler sees it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub struct Refusal {
     /// The status of the answer.
     pub status: u16,
     /// For the error log, in nginx's words where it has some.
@@ -22,7 +22,7 @@ const FIELDS_MAX: usize = 256;
 
 /// How large a head may be: `client_header_buffer_size` and `large_client_header_buffers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
+pub struct Limits {
     /// The first buffer, bytes.
     pub first: usize,
     /// How many large ones may follow.
@@ -33,7 +33,7 @@ pub(super) struct Limits {
 
 /// How far a head that is still arriving has been looked through.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Scan {
+pub struct Scan {
     /// Where the line begins that is not complete yet.
     line: usize,
     /// No line end stands before this.
@@ -50,7 +50,7 @@ impl Scan {
     ///
     /// # Errors
     /// What can be told from the part that is there: a faulty request line, a line or a head that is too long.
-    pub(super) fn advance(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
+    pub fn advance(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
         while let Some(end) = memchr::memchr(b'\n', &input[self.seen..]).map(|at| self.seen + at) {
             let line = &input[self.line..end];
             let first = self.line == 0;
@@ -98,8 +98,10 @@ fn is_method_byte(byte: u8) -> bool {
 
 /// The versions whose rules differ; minor versions above 1 follow 1.1 (RFC 9110 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-pub(super) enum Version {
+pub enum Version {
+    /// 1.0
     Http10,
+    /// 1.1 and above.
     Http11,
 }
 
@@ -150,7 +152,7 @@ type Span = Range<u32>;
 
 /// The head of a request. Its parts are places in one piece of memory.
 #[derive(Debug)]
-pub(super) struct Head {
+pub struct Head {
     raw: Box<[u8]>,
     line: Span,
     method: Span,
@@ -164,7 +166,7 @@ impl Head {
     ///
     /// # Errors
     /// What RFC 9112 wants refused; a field whose name nginx holds for invalid (not letters, digits and `-`) is left out instead.
-    pub(super) fn parse(raw: &[u8]) -> Result<Self, Refusal> {
+    pub fn parse(raw: &[u8]) -> Result<Self, Refusal> {
         let raw: Box<[u8]> = raw.into();
         let end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
         let text = cut_cr(&raw[..end]);
@@ -210,31 +212,33 @@ impl Head {
     }
 
     /// The request line.
-    pub(super) fn line(&self) -> &[u8] {
+    pub fn line(&self) -> &[u8] {
         self.part(&self.line)
     }
 
-    pub(super) fn method(&self) -> &[u8] {
+    /// The method, in capitals as nginx wants it.
+    pub fn method(&self) -> &[u8] {
         self.part(&self.method)
     }
 
     /// The target as the client wrote it.
-    pub(super) fn target(&self) -> &[u8] {
+    pub fn target(&self) -> &[u8] {
         self.part(&self.target)
     }
 
-    pub(super) fn version(&self) -> Version {
+    /// The version, as far as its rules differ.
+    pub fn version(&self) -> Version {
         self.version
     }
 
     /// All values of a field, in their order; names are compared without regard to case.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let same = move |field: &&(Span, Span)| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes());
         self.fields.iter().filter(same).map(|(_, value)| self.part(value))
     }
 
     /// The first value of a field.
-    pub(super) fn field(&self, name: &str) -> Option<&[u8]> {
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields
             .iter()
             .find(|field| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes()))
@@ -245,7 +249,7 @@ impl Head {
     ///
     /// # Errors
     /// It stands more than once.
-    pub(super) fn unique(&self, name: &str) -> Result<Option<&[u8]>, Refusal> {
+    pub fn unique(&self, name: &str) -> Result<Option<&[u8]>, Refusal> {
         let first = self.field(name);
         match self.all(name).nth(1) {
             Some(_) => Err(Refusal::new(400, format!("client sent duplicate header line: \"{name}\""))),

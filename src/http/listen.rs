@@ -129,21 +129,19 @@ pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut 
         }
     }
     for served in servers {
-        for entry in entries.iter_mut() {
-            if !served.listens.iter().any(|directive| directive.addresses.contains(&entry.address)) {
-                continue;
-            }
+        for address in served.listens.iter().flat_map(|directive| &directive.addresses) {
+            let Some(names) = entries.get_mut(address) else { continue };
             for name in &served.names {
-                if entry.what.add(name, &served.server).is_err() {
-                    let message = format!("conflicting server name \"{}\" on {}, ignored", name.text, entry.address);
+                if names.add(name, &served.server).is_err() {
+                    let message = format!("conflicting server name \"{}\" on {address}, ignored", name.text);
                     warnings.push(Warning { message, place: None });
                 }
             }
         }
     }
     let route = |entry: &Entry<Names>| Rc::new(Route { address: entry.address.clone(), names: entry.what.clone() });
-    let listen = |own: &Entry<Names>| {
-        let routes: Vec<Rc<Route>> = entries.behind(own).map(route).collect();
+    let listen = |(own, behind): (&Entry<Names>, Vec<&Entry<Names>>)| {
+        let routes: Vec<Rc<Route>> = behind.into_iter().map(route).collect();
         let nodelay = routes.iter().all(|route| route.names.default.own.nodelay);
         Listen { options: own.socket.listen(own.address.clone(), nodelay, false), routes }
     };

@@ -4,7 +4,7 @@
 //! end; [`head`] and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it; the
 //! handlers ([`returns`], [`files`], [`status`]) make a [`response`]; [`output`] sends it; logs tell of it by [`variables`].
 
-mod body;
+pub mod body;
 mod client;
 mod connection;
 pub mod directives;
@@ -12,21 +12,21 @@ mod ending;
 mod engine;
 mod files;
 mod handlers;
-mod head;
+pub mod head;
 mod level;
 mod listen;
 mod location;
 mod names;
 mod output;
 mod pages;
-mod ranges;
+pub mod ranges;
 mod request;
 mod response;
 mod returns;
 mod settings;
 mod status;
 mod types;
-mod uri;
+pub mod uri;
 mod variables;
 
 use std::path::PathBuf;

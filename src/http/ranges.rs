@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// What a `Range` field means for a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub enum Asked {
     /// Nothing that counts: the whole file is sent.
     Whole,
     /// These parts, in the order asked for.
@@ -15,7 +15,7 @@ pub(super) enum Asked {
 
 /// Reads a `Range` field for a file of `size` bytes, as nginx does: other units are ignored, malformed ranges are answered with 416,
 /// and parts that together are longer than the file with the whole.
-pub(super) fn parse(field: &[u8], size: u64) -> Asked {
+pub fn parse(field: &[u8], size: u64) -> Asked {
     if field.len() < 7 || !field[..6].eq_ignore_ascii_case(b"bytes=") {
         return Asked::Whole;
     }

@@ -4,7 +4,7 @@ use super::head::Refusal;
 
 /// The parts of a target as the client wrote it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Target<'a> {
+pub struct Target<'a> {
     /// Of an absolute target (`http://host/path`), its authority.
     pub authority: Option<&'a [u8]>,
     /// The path, escaped still; empty for an absolute target without one.
@@ -20,7 +20,7 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// Neither a path nor an absolute `http` or `https` URI.
-    pub(super) fn parse(target: &'a [u8]) -> Result<Self, Refusal> {
+    pub fn parse(target: &'a [u8]) -> Result<Self, Refusal> {
         let invalid = || Refusal::new(400, "client sent invalid request");
         let whole = target;
         let target = &target[..memchr::memchr(b'#', target).unwrap_or(target.len())];
@@ -50,7 +50,7 @@ impl<'a> Target<'a> {
 
 /// Brings a path to the form in which it is compared with locations and looked for in the file system: percent escapes
 /// decoded, `//` merged, `.` and `..` resolved. `None`: an escape that is none, a NUL byte, or a way out of the root.
-pub(super) fn normalize(path: &[u8]) -> Option<Vec<u8>> {
+pub fn normalize(path: &[u8]) -> Option<Vec<u8>> {
     let decoded = decode(path)?;
     let mut out = Vec::with_capacity(decoded.len() + 1);
     let mut segments = decoded.split(|byte| *byte == b'/').peekable();
@@ -97,7 +97,7 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 /// Writes a path with the bytes escaped that may not stand in a URI as they are, by nginx's table for redirects.
-pub(super) fn escape(path: &[u8], out: &mut Vec<u8>) {
+pub fn escape(path: &[u8], out: &mut Vec<u8>) {
     for &byte in path {
         if byte <= b' ' || byte >= 0x7f || b"\"#%<>?\\^`{|}".contains(&byte) {
             out.extend(format!("%{byte:02X}").bytes());
@@ -111,7 +111,7 @@ pub(super) fn escape(path: &[u8], out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// Empty, or bytes that no host has.
-pub(super) fn host(text: &[u8]) -> Result<Vec<u8>, Refusal> {
+pub fn host(text: &[u8]) -> Result<Vec<u8>, Refusal> {
     let invalid = || Refusal::new(400, "client sent invalid host header");
     if text.iter().any(|byte| *byte <= b' ' || *byte == 0x7f || *byte == b'/') {
         return Err(invalid());

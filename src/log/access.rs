@@ -5,13 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::clock;
 use super::error::{Level, Record, emit};
 use super::file;
 use super::syslog::{Sender, Target};
 
-/// Seconds between two complaints about one log (nginx's own interval).
-const COMPLAINT_INTERVAL: i64 = 60;
+/// The time between two complaints about one log (nginx's own interval), whatever is done to the clock of the day meanwhile.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// One file cannot have two buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +124,7 @@ impl AccessLogs {
         for log in &mut self.logs {
             log.flush();
             if let Output::File { path, file } = &mut log.output {
-                match file::reopen(path, owner) {
+                match file::reopen(path, file.as_ref(), owner) {
                     Ok(new) => *file = Some(new),
                     Err(failure) => failure.report(),
                 }
@@ -148,8 +147,8 @@ struct AccessLog {
     buffer: Vec<u8>,
     /// When the buffer is to be written; `None` while it is empty or may wait for ever.
     due: Option<Instant>,
-    /// When a write last failed and was logged, in seconds since 1970.
-    complained: Option<i64>,
+    /// When a write last failed and was logged.
+    complained: Option<Instant>,
 }
 
 impl AccessLog {
@@ -208,8 +207,8 @@ impl AccessLog {
 }
 
 /// Tells of lost lines, not too often.
-fn complain(last: &mut Option<i64>, level: Level, error: Option<&io::Error>, message: std::fmt::Arguments<'_>) {
-    let now = clock::unix_seconds();
+fn complain(last: &mut Option<Instant>, level: Level, error: Option<&io::Error>, message: std::fmt::Arguments<'_>) {
+    let now = Instant::now();
     if last.is_some_and(|last| now - last < COMPLAINT_INTERVAL) {
         return;
     }
@@ -315,11 +314,11 @@ mod tests {
         }
         let log = &mut logs.logs[0];
         assert!(log.buffer.len() <= 8);
-        let earlier = log.complained.unwrap() - 59;
+        let earlier = log.complained.unwrap() - Duration::from_secs(59);
         log.complained = Some(earlier);
         log.flush();
         assert_eq!(log.complained, Some(earlier));
-        log.complained = Some(earlier - 1);
+        log.complained = Some(earlier - Duration::from_secs(1));
         log.add(b"1234567\n", Instant::now());
         log.flush();
         assert!(log.complained.unwrap() > earlier);

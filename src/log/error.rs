@@ -310,7 +310,7 @@ fn write(sinks: &mut [OpenSink], line: &Line, stderr: &mut impl Write) -> bool {
 fn reopen_files(sinks: &mut [OpenSink], owner: Option<u32>, failures: &mut Vec<Failure>) {
     for sink in sinks {
         if let Output::File(path, file) = &mut sink.output {
-            match file::reopen(path, owner) {
+            match file::reopen(path, Some(&*file), owner) {
                 Ok(new) => *file = new,
                 Err(failure) => failures.push(failure),
             }

@@ -21,6 +21,11 @@ mod line;
 
 pub use error::{Level, Record, emit, enabled, message};
 
+/// Makes a panic an `[alert]` line, with where it happened.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|info| message(Level::Alert, format_args!("{info}"))));
+}
+
 /// The machine's name in small letters, as nginx writes it.
 pub fn hostname() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()

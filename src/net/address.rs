@@ -55,9 +55,14 @@ impl Address {
         matches!(self, Address::Inet(address) if address.ip().is_unspecified())
     }
 
-    /// Whether it is the wildcard address of another's family and port, so that a socket of its own can do for both.
-    pub fn covers(&self, other: &Address) -> bool {
-        self.is_wildcard() && !other.is_wildcard() && self.port() == other.port() && self.domain() == other.domain()
+    /// The wildcard address of its family and port, whose socket can do for this one too; `None` for a wildcard address and a Unix socket.
+    pub fn wildcard(&self) -> Option<Address> {
+        let Address::Inet(address) = self else { return None };
+        let any: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        (!self.is_wildcard()).then(|| Address::Inet(SocketAddr::new(any, address.port())))
     }
 
     /// The socket family.

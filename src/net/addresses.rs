@@ -1,5 +1,7 @@
 //! The addresses of all servers of a block, and the sockets that serve them: nginx's rules for `listen`, the same for every block.
 
+use std::collections::HashMap;
+
 use super::{Address, SocketOptions};
 
 /// One address, with what all `listen` directives say of it.
@@ -17,6 +19,7 @@ pub struct Entry<T> {
 /// All addresses, in the order in which servers name them.
 pub struct Addresses<T> {
     entries: Vec<Entry<T>>,
+    places: HashMap<Address, usize>,
 }
 
 /// Which server gets what comes to an address, as far as one directive settles it.
@@ -41,8 +44,8 @@ impl<T> Addresses<T> {
         default: bool,
         what: impl FnOnce() -> T,
     ) -> Result<(&mut T, Choice), String> {
-        let place = self.entries.iter().position(|entry| entry.address == *address);
-        let Some(place) = place else {
+        let Some(&place) = self.places.get(address) else {
+            self.places.insert(address.clone(), self.entries.len());
             let address = address.clone();
             self.entries.push(Entry { address, socket, what: what(), default_set: default, last_server: server });
             let last = self.entries.len() - 1;
@@ -71,31 +74,38 @@ impl<T> Addresses<T> {
         self.entries.iter()
     }
 
-    /// All of them, to be changed.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry<T>> {
-        self.entries.iter_mut()
+    /// What the block keeps for an address.
+    pub fn get_mut(&mut self, address: &Address) -> Option<&mut T> {
+        self.places.get(address).map(|&place| &mut self.entries[place].what)
     }
 
-    /// The addresses that need a socket of their own. Without `bind` one shares the socket of its port's wildcard address, where there is one.
-    pub fn sockets(&self) -> impl Iterator<Item = &Entry<T>> {
-        self.iter().filter(|entry| self.has_socket(entry))
+    /// The addresses that need a socket of their own, each with all addresses that are served through it, its own last. Without `bind` one
+    /// shares the socket of its port's wildcard address, where there is one.
+    pub fn sockets(&self) -> impl Iterator<Item = (&Entry<T>, Vec<&Entry<T>>)> {
+        let mut behind: HashMap<usize, Vec<&Entry<T>>> = HashMap::new();
+        let mut own = Vec::new();
+        for (place, entry) in self.entries.iter().enumerate() {
+            match self.shared(entry) {
+                Some(place) => behind.entry(place).or_default().push(entry),
+                None => own.push(place),
+            }
+        }
+        own.into_iter().map(move |place| {
+            let mut served = behind.remove(&place).unwrap_or_default();
+            served.push(&self.entries[place]);
+            (&self.entries[place], served)
+        })
     }
 
-    /// The addresses behind the socket of `own`, its own last.
-    pub fn behind<'a>(&'a self, own: &'a Entry<T>) -> impl Iterator<Item = &'a Entry<T>> {
-        let shared = self.iter().filter(|entry| !self.has_socket(entry) && own.address.covers(&entry.address));
-        shared.chain(std::iter::once(own))
-    }
-
-    fn has_socket(&self, entry: &Entry<T>) -> bool {
-        entry.socket.bind
-            || entry.address.is_wildcard()
-            || !self.iter().any(|other| other.address.covers(&entry.address))
+    /// Whose socket an address shares.
+    fn shared(&self, entry: &Entry<T>) -> Option<usize> {
+        let wildcard = entry.address.wildcard().filter(|_| !entry.socket.bind)?;
+        self.places.get(&wildcard).copied()
     }
 }
 
 impl<T> Default for Addresses<T> {
     fn default() -> Self {
-        Addresses { entries: Vec::new() }
+        Addresses { entries: Vec::new(), places: HashMap::new() }
     }
 }

@@ -288,6 +288,15 @@ impl Connection {
         kernels + self.tls.as_ref().map_or(0, |tls| tls.held() as u32)
     }
 
+    /// Bytes that the peer has sent and that have not been read (`SIOCINQ`, tcp(7)); before urgent data, as far as its mark.
+    #[cfg(test)]
+    pub fn unread(&self) -> u32 {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the descriptor is open, and FIONREAD (the same number as SIOCINQ) writes one int.
+        let asked = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::FIONREAD, &mut bytes) };
+        if asked < 0 { 0 } else { u32::try_from(bytes).unwrap_or(0) }
+    }
+
     /// Tells the peer that nothing more will come. A peer that is gone already is not an error. Returns whether it has been told: the
     /// `close_notify` of TLS may have to wait until the connection is writable.
     pub fn shutdown_write(&self, reactor: &mut Reactor) -> bool {

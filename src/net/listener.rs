@@ -2,8 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::FileTypeExt;
 
+use nix::sys::stat::{Mode, umask};
 use socket2::{SockAddr, Socket, Type};
 
 use super::Address;
@@ -59,20 +60,24 @@ impl Listener {
                 socket.set_only_v6(options.ipv6only).map_err(at("setsockopt(IPV6_V6ONLY)"))?;
             }
         }
-        socket.bind(&address).map_err(at("bind()"))?;
-        let mut listener = Listener { socket, address: options.address.clone() };
-        let mut ready = Ok(());
-        if let Address::Unix(path) = &options.address {
-            ready = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).map_err(at("chmod()"));
-        }
-        match ready.and_then(|()| listener.configure(options).map_err(at("listen()"))) {
-            Ok(()) => Ok(listener),
-            Err(fault) => {
-                // The file that bind() made would be in the way of the next start.
-                listener.unlink();
-                Err(fault)
+        match &options.address {
+            Address::Unix(_) => {
+                // The file is made with its mode: changing it by its path could change what somebody has put there meanwhile.
+                let before = umask(Mode::from_bits_truncate(0o111));
+                let bound = socket.bind(&address);
+                umask(before);
+                bound
             }
+            Address::Inet(_) => socket.bind(&address),
         }
+        .map_err(at("bind()"))?;
+        let mut listener = Listener { socket, address: options.address.clone() };
+        if let Err(error) = listener.configure(options) {
+            // The file that bind() made would be in the way of the next start.
+            listener.unlink();
+            return Err(("listen()", error));
+        }
+        Ok(listener)
     }
 
     /// Takes over a descriptor that another process opened and named in `NGINX=`.
@@ -167,10 +172,11 @@ impl Listener {
     }
 
     /// Removes the file of a Unix socket; for the master, when the address is no longer in the configuration or weir ends
-    /// (not when a new binary has taken over).
+    /// (not when a new binary has taken over). What is no socket any more stays.
     pub fn unlink(&self) {
         if let Address::Unix(path) = &self.address
             && !path.as_os_str().is_empty()
+            && std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
         {
             // A file that is gone already is what was wanted.
             let _ = std::fs::remove_file(path);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
@@ -9,6 +10,7 @@ use std::sync::atomic::AtomicU64;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::config::{self, Config, Loaded, Source};
+use crate::fault;
 use crate::log::access::AccessLogs;
 use crate::log::error::{self, Opened};
 use crate::log::{Level, message};
@@ -18,8 +20,9 @@ use crate::tls;
 use crate::upstream::shared::Roster;
 use crate::worker::Setup;
 
+use super::pidfile::PidFile;
 use super::start::redirect_stderr;
-use super::{Logged, failed, listeners, pidfile};
+use super::{Logged, failed, listeners};
 
 /// What one reading of the configuration brought about; a reload makes another one.
 pub struct Cycle {
@@ -64,22 +67,28 @@ impl Cycle {
         }
     }
 
-    /// HUP: the next cycle, from the configuration read anew. Its error log is in use then and its pid file written; the sockets of
+    /// HUP: the next cycle, from the configuration read anew. Its error log is in use then and `pid_file` where it says; the sockets of
     /// this cycle are still open, those that stay have a second handle in the new one. Peers keep what is known of them in this cycle
     /// or in the rosters `older`. On failure everything is as before, and logged.
-    pub fn reload(&self, source: &Source, older: &[&Roster]) -> Result<Cycle, Logged> {
+    pub fn reload(&self, source: &Source, older: &[&Roster], pid_file: &mut PidFile) -> Result<Cycle, Logged> {
+        // A fault of the program changes no more than one of the configuration.
+        panic::catch_unwind(AssertUnwindSafe(|| self.next(source, older, pid_file))).unwrap_or(Err(Logged))
+    }
+
+    fn next(&self, source: &Source, older: &[&Roster], pid_file: &mut PidFile) -> Result<Cycle, Logged> {
         let mut config = report(config::load(source), || {})?;
         let (error_log, access_logs) = open_logs(&mut config)?;
+        fault::point(format_args!("reload {}", config.main.pid.display()));
         let (old, new) = (&self.config.main.pid, config.main.pid.clone());
         if *old != new {
-            pidfile::check(&new)?;
+            pid_file.check_other(&new)?;
         }
         let rosters = [&[self.roster.as_ref()], older].concat();
         let cycle = Cycle::open(config, access_logs, &self.listeners, &rosters, Some(&self.config.tls))?;
         // Last of all: whoever's id stood in the new file keeps it when the reload fails. One that cannot be written now, which
         // it could a moment ago, is logged and costs only `-s`.
-        if *old != new && pidfile::write(&new).is_ok() {
-            pidfile::remove(old);
+        if *old != new {
+            pid_file.move_to(&new);
         }
         error::install(error_log);
         cycle.announce();

@@ -21,18 +21,18 @@ impl Environment {
         (environment, inherited.into_iter().next().map(|(_, value)| value))
     }
 
-    /// All variables, for a new binary.
-    pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.variables.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
-    }
-
-    /// Leaves this process `TZ` and what `env` directives name, with the values weir was started with or those given there.
+    /// Leaves this process what is [`Environment::restricted`].
     pub fn restrict(&self, directives: &[(String, Option<String>)]) {
         replace(self.restricted(directives).into_iter());
     }
 
-    fn restricted<'a>(&'a self, directives: &'a [(String, Option<String>)]) -> Vec<(&'a OsStr, &'a OsStr)> {
-        let started_with = |wanted: &str| self.iter().find(|(name, _)| *name == wanted);
+    /// `TZ` and what `env` directives name, with the values weir was started with or those given there: for workers, and, as in nginx, for a new
+    /// binary.
+    pub fn restricted<'a>(&'a self, directives: &'a [(String, Option<String>)]) -> Vec<(&'a OsStr, &'a OsStr)> {
+        let started_with = |wanted: &str| {
+            let found = self.variables.iter().find(|(name, _)| name == wanted);
+            found.map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+        };
         let named = directives.iter().filter_map(|(name, value)| match value {
             Some(value) => Some((OsStr::new(name), OsStr::new(value))),
             None => started_with(name),

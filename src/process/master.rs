@@ -19,8 +19,9 @@ use crate::shm::Shared;
 use crate::upstream::shared::{ROWS, Roster};
 
 use super::cycle::Cycle;
+use super::pidfile::PidFile;
 use super::start::{Start, redirect_stderr};
-use super::{Logged, child, daemon, failed, listeners, log_received, pidfile, upgrade};
+use super::{Logged, child, daemon, failed, listeners, log_received, order, pidfile, upgrade};
 
 /// How long workers told to end at once may take before they are killed; about nginx's time.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -76,6 +77,7 @@ pub struct Master {
     cycle: Cycle,
     connections: Rc<Shared<AtomicU64>>,
     signals: Signals,
+    pid_file: PidFile,
     reactor: Reactor,
     workers: Vec<Child>,
     /// The numbers of workers to be started, and when.
@@ -95,6 +97,7 @@ impl Master {
         cycle: Cycle,
         connections: Rc<Shared<AtomicU64>>,
         signals: Signals,
+        pid_file: PidFile,
     ) -> Result<Self, Logged> {
         let watched = Reactor::new().and_then(|mut reactor| {
             reactor.add(signals.as_raw_fd(), Owner { engine: 0, part: 0, id: 0 })?;
@@ -106,6 +109,7 @@ impl Master {
             cycle,
             connections,
             signals,
+            pid_file,
             reactor,
             workers: Vec::new(),
             due: Vec::new(),
@@ -125,8 +129,8 @@ impl Master {
                 ControlFlow::Continue(()) => {}
                 ControlFlow::Break(Leave::Exit) => return Ok(0),
                 ControlFlow::Break(Leave::Worker(slot, row)) => {
-                    let Master { start, cycle, connections, signals, reactor, .. } = self;
-                    drop((signals, reactor));
+                    let Master { start, cycle, connections, signals, pid_file, reactor, .. } = self;
+                    drop((signals, pid_file, reactor));
                     return Ok(child::run(&start, cycle.into_setup(slot, row, connections)));
                 }
             }
@@ -156,7 +160,7 @@ impl Master {
     /// has given its pid file up.
     fn can_go_back(&self) -> bool {
         let old = pidfile::old(&self.cycle.config.main.pid);
-        self.start.has_predecessor() && self.start.predecessor.is_some_and(|pid| pidfile::names(&old, pid))
+        self.start.has_predecessor() && self.start.predecessor.is_some_and(|pid| order::names(&old, pid))
     }
 
     fn is_ending(&self) -> bool {
@@ -190,7 +194,7 @@ impl Master {
                     self.close_listeners();
                     if self.new_binary.is_some() {
                         self.superseded = true;
-                        pidfile::remove(&pidfile::old(&self.cycle.config.main.pid));
+                        self.pid_file.remove();
                     }
                 }
             }
@@ -354,7 +358,7 @@ impl Master {
         message(Level::Notice, format_args!("reconfiguring"));
         // All that failed is logged, and the old configuration goes on.
         let rosters: Vec<&Roster> = self.workers.iter().map(|worker| worker.roster.as_ref()).collect();
-        let Ok(new) = self.cycle.reload(&self.start.source, &rosters) else { return };
+        let Ok(new) = self.cycle.reload(&self.start.source, &rosters, &mut self.pid_file) else { return };
         let old = mem::replace(&mut self.cycle, new);
         listeners::retire(old.listeners, &self.cycle.listeners);
         self.retire_workers();
@@ -385,8 +389,7 @@ impl Master {
         message(Level::Notice, format_args!("changing binary"));
         let program = &self.start.program;
         let pid = &self.cycle.config.main.pid;
-        let old = pidfile::old(pid);
-        if let Err(error) = std::fs::rename(pid, &old) {
+        if let Err((old, error)) = self.pid_file.move_aside() {
             let what = format_args!(
                 "rename() {} to {} failed before executing new binary process \"{}\"",
                 pid.display(),
@@ -396,7 +399,8 @@ impl Master {
             failed(Level::Alert, &error, what);
             return;
         }
-        match upgrade::execute(program, &self.start.arguments, &self.start.environment, &self.cycle.listeners) {
+        let environment = self.start.environment.restricted(&self.cycle.config.main.env);
+        match upgrade::execute(program, &self.start.arguments, &environment, &self.cycle.listeners) {
             Ok(child) => {
                 message(Level::Notice, format_args!("start new binary process {child}"));
                 self.new_binary = Some(child);
@@ -420,10 +424,10 @@ impl Master {
         }
     }
 
-    fn take_pidfile_back(&self, after: &str) {
+    fn take_pidfile_back(&mut self, after: &str) {
         let pid = &self.cycle.config.main.pid;
-        let old = pidfile::old(pid);
-        if let Err(error) = std::fs::rename(&old, pid) {
+        let old = self.pid_file.path().to_owned();
+        if let Err(error) = self.pid_file.move_back(pid) {
             let (old, pid, program) = (old.display(), pid.display(), self.start.program.display());
             let what =
                 format_args!("rename() {old} back to {pid} failed after {after} new binary process \"{program}\"");
@@ -441,11 +445,8 @@ impl Master {
 
     /// The last act.
     fn finish(&mut self) {
-        let pid = &self.cycle.config.main.pid;
-        match self.new_binary {
-            _ if self.superseded => {}
-            Some(_) => pidfile::remove(&pidfile::old(pid)),
-            None => pidfile::remove(pid),
+        if !self.superseded {
+            self.pid_file.remove();
         }
         message(Level::Notice, format_args!("exit"));
         self.close_listeners();

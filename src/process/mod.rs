@@ -8,6 +8,7 @@ pub mod environment;
 pub mod listeners;
 pub mod master;
 pub mod options;
+pub mod order;
 pub mod pidfile;
 pub mod privileges;
 pub mod single;

@@ -4,6 +4,7 @@ use std::ffi::CString;
 
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Pid, Uid, chdir, initgroups, setgid, setuid};
 
@@ -13,6 +14,9 @@ use crate::log::{Level, message};
 
 use super::{Logged, failed};
 
+/// The highest number a capability can have: sets are of 64 bits.
+const CAPABILITIES: libc::c_ulong = 63;
+
 /// Makes this process what `main` says worker number `slot` should be. An error must end it: it would run with rights
 /// it should not have, or write where it should not. Everything is logged.
 pub fn apply(main: &Main, slot: usize) -> Result<(), Logged> {
@@ -21,10 +25,29 @@ pub fn apply(main: &Main, slot: usize) -> Result<(), Logged> {
     }
     limit(Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE", main.rlimit_nofile);
     limit(Resource::RLIMIT_CORE, "RLIMIT_CORE", main.rlimit_core);
-    if let Some(user) = &main.user
-        && Uid::effective().is_root()
-    {
+    let user = main.user.as_ref().filter(|_| Uid::effective().is_root());
+    // Workers that are to be root are to have root's rights.
+    let powerless = user.map_or(!Uid::effective().is_root(), |user| user.uid != 0);
+    if powerless {
+        bound_capabilities();
+    }
+    if let Some(user) = user {
         become_user(user)?;
+    }
+    if powerless {
+        drop_capabilities()?;
+    }
+    // Nothing that a worker could be made to execute gives it more than it has: no set-user-ID program, no file with capabilities.
+    let _ = prctl::set_no_new_privs();
+    match main.rlimit_core {
+        // Changing the account has forbidden cores.
+        Some(1..) => {
+            let allowed = prctl::set_dumpable(true);
+            allowed
+                .map_err(|errno| failed(Level::Alert, &errno.into(), format_args!("prctl(PR_SET_DUMPABLE) failed")))
+                .ok();
+        }
+        _ => keep_memory_private(),
     }
     if let Some(cpus) = main.cpu_affinity.get(slot).or(main.cpu_affinity.last()) {
         bind_to(cpus);
@@ -48,6 +71,31 @@ fn limit(resource: Resource, name: &str, value: Option<u64>) {
     {
         failed(Level::Alert, &errno.into(), format_args!("setrlimit({name}, {value}) failed"));
     }
+}
+
+/// No core file of this process is written, and its memory, which holds the keys and what sessions carry, is closed to processes of the same
+/// user (ptrace(2), proc(5)). Lasts until another program is executed; a change of account is no exception.
+pub fn keep_memory_private() {
+    // Fails only for a value that the kernel does not know.
+    let _ = prctl::set_dumpable(false);
+}
+
+/// Empties the bounding set, as far as this process may: what is not in it cannot come back by executing a file.
+fn bound_capabilities() {
+    // SAFETY: a call with plain numbers. It fails for what the kernel does not know, and without CAP_SETPCAP.
+    let dropped = |capability: &libc::c_ulong| unsafe { libc::prctl(libc::PR_CAPBSET_DROP, *capability) == 0 };
+    let _ = (0..=CAPABILITIES).take_while(dropped).count();
+}
+
+/// Empties the effective, the permitted and the inheritable set, and with them the ambient one. A change of account leaves the inheritable
+/// set, and there is none where weir was started as an ordinary user with capabilities, to listen on low ports say.
+fn drop_capabilities() -> Result<(), Logged> {
+    // `struct __user_cap_header_struct` and twice `struct __user_cap_data_struct` of version 3 (capset(2)); 0 is this process.
+    const VERSION: u32 = 0x2008_0522;
+    let (mut header, sets) = ([VERSION, 0], [[0u32; 3]; 2]);
+    // SAFETY: the kernel reads a header of two words, writes one when it does not know the version, and reads two times three words.
+    let done = unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) };
+    Errno::result(done).map(drop).map_err(|errno| failed(Level::Emerg, &errno.into(), format_args!("capset() failed")))
 }
 
 /// The group first: after `setuid` there is no right left to change it.

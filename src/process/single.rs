@@ -14,17 +14,24 @@ use crate::shm::Shared;
 use crate::worker::{Setup, Wake, Worker};
 
 use super::cycle::Cycle;
+use super::pidfile::PidFile;
 use super::start::{Start, redirect_stderr};
-use super::{Logged, child, failed, listeners, log_received, pidfile};
+use super::{Logged, child, failed, listeners, log_received};
 
 /// Serves until told to end; gives the exit code.
-pub fn run(start: Start, mut cycle: Cycle, connections: Rc<Shared<AtomicU64>>, signals: Signals) -> Result<u8, Logged> {
+pub fn run(
+    start: Start,
+    mut cycle: Cycle,
+    connections: Rc<Shared<AtomicU64>>,
+    signals: Signals,
+    mut pid_file: PidFile,
+) -> Result<u8, Logged> {
     start.environment.restrict(&cycle.config.main.env);
     let worker = share(&mut cycle, &connections).and_then(|setup| Worker::new(setup, signals));
     let served = worker
-        .and_then(|mut worker| serve(&start, &mut cycle, &connections, &mut worker))
+        .and_then(|mut worker| serve(&start, &mut cycle, &connections, &mut worker, &mut pid_file))
         .map_err(|error| failed(Level::Emerg, &error, format_args!("serving in a single process failed")));
-    pidfile::remove(&cycle.config.main.pid);
+    pid_file.remove();
     // The files of Unix sockets are the old master's while it runs.
     if !start.has_predecessor() {
         listeners::retire(cycle.listeners, &[]);
@@ -33,7 +40,13 @@ pub fn run(start: Start, mut cycle: Cycle, connections: Rc<Shared<AtomicU64>>, s
     served.map(|()| 0)
 }
 
-fn serve(start: &Start, cycle: &mut Cycle, connections: &Rc<Shared<AtomicU64>>, worker: &mut Worker) -> io::Result<()> {
+fn serve(
+    start: &Start,
+    cycle: &mut Cycle,
+    connections: &Rc<Shared<AtomicU64>>,
+    worker: &mut Worker,
+    pid_file: &mut PidFile,
+) -> io::Result<()> {
     let mut draining = false;
     while let Wake::Signals(signals) = worker.run()? {
         for received in signals {
@@ -41,7 +54,7 @@ fn serve(start: &Start, cycle: &mut Cycle, connections: &Rc<Shared<AtomicU64>>, 
                 Signal::SIGHUP if !draining => {
                     log_received(received, "reconfiguring");
                     // All that failed is logged, and the old configuration goes on.
-                    let _ = reload(start, cycle, connections, worker);
+                    let _ = reload(start, cycle, connections, worker, pid_file);
                 }
                 _ if child::act(worker, received) => {
                     message(Level::Notice, format_args!("exiting"));
@@ -65,9 +78,10 @@ fn reload(
     cycle: &mut Cycle,
     connections: &Rc<Shared<AtomicU64>>,
     worker: &mut Worker,
+    pid_file: &mut PidFile,
 ) -> Result<(), Logged> {
     message(Level::Notice, format_args!("reconfiguring"));
-    let mut new = cycle.reload(&start.source, &worker.rosters())?;
+    let mut new = cycle.reload(&start.source, &worker.rosters(), pid_file)?;
     let adopted = share(&mut new, connections).and_then(|setup| worker.adopt(setup));
     if let Err(error) = adopted {
         failed(Level::Emerg, &error, format_args!("reconfiguring failed"));

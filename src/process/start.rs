@@ -12,7 +12,7 @@ use nix::unistd::{Pid, getppid};
 use crate::config::{self, Config, Loaded, Source};
 use crate::event::signals::Signals;
 use crate::log::error::{self, ErrorLogs};
-use crate::log::{Level, message};
+use crate::log::{Level, log_panics, message};
 use crate::net::Listener;
 use crate::shm::Shared;
 
@@ -20,8 +20,9 @@ use super::cycle::{self, Cycle};
 use super::environment::Environment;
 use super::master::Master;
 use super::options::VERSION;
+use super::pidfile::{self, PidFile};
 use super::title::Title;
-use super::{Logged, SIGNALS, daemon, failed, listeners, pidfile, single, upgrade};
+use super::{Logged, SIGNALS, daemon, failed, listeners, order, privileges, single, upgrade};
 
 /// How weir was started; the master keeps it for reloads and upgrades, workers for their environment and title.
 pub struct Start {
@@ -61,6 +62,7 @@ impl Start {
 
 /// Runs weir with the command line `arguments`, given in the directory `cwd`; gives the exit code, in each process that it becomes.
 pub fn run(arguments: Vec<OsString>, cwd: &Path, source: Source) -> Result<u8, Logged> {
+    privileges::keep_memory_private();
     let program = upgrade::program(&arguments[0], cwd, env::var_os("PATH").as_deref());
     let (environment, variable) = Environment::take();
     // First of all, before this process opens files whose numbers could be taken for inherited ones.
@@ -73,6 +75,7 @@ pub fn run(arguments: Vec<OsString>, cwd: &Path, source: Source) -> Result<u8, L
     let mut config = report(config::load(&start.source), &start.source, || {})?;
     let (error_log, access_logs) = cycle::open_logs(&mut config)?;
     error::install(error_log);
+    log_panics();
     let inherited = inherited.unwrap_or_default();
     let cycle = Cycle::open(config, access_logs, &inherited, &[], None)?;
     cycle.announce();
@@ -97,15 +100,15 @@ fn serve(start: Start, cycle: Cycle, inherited: Vec<Listener>) -> Result<u8, Log
         // Before the pid file tells others whom to send signals.
         let signals =
             Signals::new(&SIGNALS).map_err(|error| failed(Level::Emerg, &error, format_args!("signalfd() failed")))?;
-        pidfile::write(&main.pid)?;
+        let pid_file = PidFile::create(&main.pid)?;
         error::copy_to_stderr(false);
         redirect_stderr(&cycle.config);
         if let Some(caller) = caller {
             caller.tell();
         }
-        Ok((connections, signals))
+        Ok((connections, signals, pid_file))
     });
-    let (connections, signals) = match ready {
+    let (connections, signals, pid_file) = match ready {
         Ok(ready) => ready,
         Err(logged) => {
             listeners::retire(cycle.listeners, &inherited);
@@ -115,16 +118,16 @@ fn serve(start: Start, cycle: Cycle, inherited: Vec<Listener>) -> Result<u8, Log
     // Sockets that the configuration does not want are closed; their files are the old master's to remove.
     drop(inherited);
     if cycle.config.main.master_process {
-        Master::new(start, cycle, connections, signals)?.run()
+        Master::new(start, cycle, connections, signals, pid_file)?.run()
     } else {
-        single::run(start, cycle, connections, signals)
+        single::run(start, cycle, connections, signals, pid_file)
     }
 }
 
 /// `-s`: sends a signal to the master that the configuration's pid file names.
 pub fn signal(source: &Source, signal: Signal) -> Result<(), Logged> {
     let config = report(config::load(source), source, || {})?;
-    pidfile::signal(&config.main.pid, signal)
+    order::send(&config.main.pid, signal)
 }
 
 /// Logs what reading a configuration brought up, and gives it if it can be used. As in nginx, a faulty one is reported in the default error

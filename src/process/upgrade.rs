@@ -17,7 +17,6 @@ use nix::unistd::{ForkResult, Pid, execve, fork};
 use crate::log::{Level, message};
 use crate::net::Listener;
 
-use super::environment::Environment;
 use super::failed;
 
 /// The environment variable that names the listening sockets.
@@ -86,11 +85,11 @@ pub fn program(name: &OsStr, cwd: &Path, search: Option<&OsStr>) -> PathBuf {
     found.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| cwd.join(name))
 }
 
-/// Runs `program` with the arguments and environment weir was started with and the listening sockets; gives its process id.
+/// Runs `program` with the arguments weir was started with, `environment` and the listening sockets; gives its process id.
 pub fn execute(
     program: &Path,
     arguments: &[OsString],
-    environment: &Environment,
+    environment: &[(&OsStr, &OsStr)],
     listeners: &[Listener],
 ) -> io::Result<Pid> {
     let fds: Vec<RawFd> = listeners.iter().map(Listener::fd).collect();
@@ -98,7 +97,7 @@ pub fn execute(
     let path = CString::new(program.as_os_str().as_bytes())?;
     let arguments = arguments.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<Vec<_>, _>>()?;
     let mut variables = vec![CString::new(format!("{VARIABLE}={numbers}"))?];
-    for (name, value) in environment.iter() {
+    for (name, value) in environment {
         variables.push(CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())?);
     }
     // SAFETY: weir has one thread, so the child may do what it likes; it executes another program or ends.

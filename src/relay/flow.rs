@@ -36,16 +36,6 @@ enum Kept {
     Pipe(Pipe),
 }
 
-/// What one read brought.
-pub(super) struct Passed {
-    /// Bytes received; 0 at the source's end.
-    pub received: usize,
-    /// How many of them the destination took at once.
-    pub sent: usize,
-    /// What they count for in a turn.
-    pub cost: usize,
-}
-
 /// The side that failed.
 pub(super) enum Failed {
     Receiving(io::Error),
@@ -143,7 +133,7 @@ impl Flow {
     }
 
     /// Reads once, when nothing waits, and sends on what came; what the destination does not take then waits for it. `buffer` is the
-    /// size that reads begin with. `None`: nothing has come.
+    /// size that reads begin with. Returns what it counts for in a turn. `None`: nothing has come, or the source has ended.
     ///
     /// # Errors
     /// Which side failed, and how.
@@ -154,7 +144,7 @@ impl Flow {
         buffer: u32,
         reactor: &mut Reactor,
         buffers: &mut Buffers,
-    ) -> Result<Option<Passed>, Failed> {
+    ) -> Result<Option<usize>, Failed> {
         // splice(2) does not get past urgent data.
         let spliced = (self.splicing || buffers.pipes.patience == 0)
             && from.is_plain()
@@ -173,12 +163,12 @@ impl Flow {
         buffer: u32,
         reactor: &mut Reactor,
         buffers: &mut Buffers,
-    ) -> Result<Option<Passed>, Failed> {
+    ) -> Result<Option<usize>, Failed> {
         let scratch = buffers.scratch(self.read_size as usize);
         let Some(received) = from.recv(reactor, scratch).map_err(Failed::Receiving)? else { return Ok(None) };
         if received == 0 {
             self.ended = Some(End::Source);
-            return Ok(Some(Passed { received, sent: 0, cost: 0 }));
+            return Ok(None);
         }
         self.received += received as u64;
         let filled = received == scratch.len();
@@ -194,7 +184,7 @@ impl Flow {
         } else if filled {
             self.read_size = (self.read_size * 2).min(Buffers::SCRATCH as u32);
         }
-        Ok(Some(Passed { received, sent, cost: received }))
+        Ok(Some(received))
     }
 
     fn splice(
@@ -205,7 +195,7 @@ impl Flow {
         mut pipe: Pipe,
         reactor: &mut Reactor,
         buffers: &mut Buffers,
-    ) -> Result<Option<Passed>, Failed> {
+    ) -> Result<Option<usize>, Failed> {
         let received = match from.fill(reactor, &mut pipe, SPLICE) {
             Ok(Some(received)) if received > 0 => received,
             nothing => {
@@ -236,6 +226,6 @@ impl Flow {
         }
         let sent = sent.map_err(Failed::Sending)?;
         self.sent += sent as u64;
-        Ok(Some(Passed { received, sent, cost: received / CHEAPER }))
+        Ok(Some(received / CHEAPER))
     }
 }

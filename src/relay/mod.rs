@@ -289,20 +289,23 @@ impl Relay {
                 reactor.again(source.source());
                 break;
             }
-            let passed =
-                flow.pass(source, destination, self.buffer, reactor, buffers).map_err(|failed| match failed {
-                    Failed::Receiving(error) => receiving(error),
-                    Failed::Sending(error) => sending(error),
-                })?;
-            let Some(passed) = passed.filter(|passed| passed.received > 0) else { break };
-            *budget = budget.saturating_sub(passed.cost);
-            self.active[from as usize] = now;
-            if passed.sent > 0 {
+            let before = (flow.received, flow.sent);
+            let passed = flow.pass(source, destination, self.buffer, reactor, buffers);
+            if flow.received > before.0 {
+                self.active[from as usize] = now;
+            }
+            if flow.sent > before.1 {
                 self.active[to as usize] = now;
             }
             if flow.waits() && to == Side::Upstream {
                 self.stalled = Some(now);
             }
+            let cost = passed.map_err(|failed| match failed {
+                Failed::Receiving(error) => receiving(error),
+                Failed::Sending(error) => sending(error),
+            })?;
+            let Some(cost) = cost else { break };
+            *budget = budget.saturating_sub(cost);
         }
         Ok(())
     }
@@ -391,5 +394,7 @@ impl Relay {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -77,3 +77,34 @@ fn what_was_read_ahead_comes_behind_what_precedes_it() {
     assert_eq!((relay.received(Side::Client), relay.sent(Side::Upstream)), (19, 26));
     assert!(!relay.waiting());
 }
+
+#[test]
+fn what_came_before_an_end_of_the_same_turn_is_delivered() {
+    let mut reactor = Reactor::new().unwrap();
+    let mut buffers = Buffers::default();
+    let (mut outer_client, client) = UnixStream::pair().unwrap();
+    let (mut outer_upstream, upstream) = UnixStream::pair().unwrap();
+    let client = watched(client, &mut reactor, Side::Client);
+    let upstream = watched(upstream, &mut reactor, Side::Upstream);
+    let mut relay = Relay::new(4096, reactor.now());
+    let ends = Ends { client: &client, upstream: &upstream };
+    let mut turn = || {
+        let mut goes_on = true;
+        reactor.wait(None).unwrap();
+        while let Some(Event::Ready(owner)) = reactor.next() {
+            let side = if owner.part == Side::Client as u8 { Side::Client } else { Side::Upstream };
+            goes_on = goes_on && relay.ready(side, ends, &mut reactor, &mut buffers, |fault| panic!("{fault:?}"));
+        }
+        goes_on
+    };
+    assert!(turn());
+    // The kernel names the upstream first, whose end came last.
+    outer_upstream.write_all(b"reply").unwrap();
+    outer_client.write_all(b"last words").unwrap();
+    outer_upstream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(!turn());
+    let mut received = [0; 10];
+    outer_upstream.set_nonblocking(true).unwrap();
+    outer_upstream.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"last words");
+}

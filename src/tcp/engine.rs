@@ -11,6 +11,7 @@ use super::linger::Linger;
 use super::session::{Session, Verdict};
 use crate::context::{Context, Epoch};
 use crate::event::Owner;
+use crate::fault;
 use crate::log::clock;
 use crate::net::{Address, Connection, access};
 use crate::relay::Side;
@@ -56,12 +57,14 @@ pub struct Engine {
     serving: Vec<Option<Serving>>,
     /// Names of all epochs; a place is never used again, as answers may still come for it.
     following: Vec<Option<Following>>,
+    /// The slot that the current event has to do with, once that is known.
+    at_work: Option<u32>,
 }
 
 impl Engine {
     /// An engine without a configuration; events of its sources come with `number`.
     pub fn new(number: u8) -> Self {
-        Engine { number, slots: Slab::new(), serving: Vec::new(), following: Vec::new() }
+        Engine { number, slots: Slab::new(), serving: Vec::new(), following: Vec::new(), at_work: None }
     }
 
     /// From now on new sessions are served by `config`, whose groups' peers have their records in `roster`; `row` is this worker's in them.
@@ -136,6 +139,7 @@ impl Engine {
 
     /// A client has come to the listener number `listen` of the current configuration.
     pub fn accept(&mut self, cx: &mut Context, listen: usize, socket: Socket, client: Address) {
+        self.at_work = None;
         let epoch = self.serving.len() - 1;
         let Some(serving) = &self.serving[epoch] else { return };
         let config = serving.config.clone();
@@ -180,6 +184,7 @@ impl Engine {
                 return;
             }
         };
+        fault::point(format_args!("accept {}", arrival.route.name));
         let timer = cx.reactor.add_timer(owner(Side::Client));
         let session = Session::new(arrival, client, timer, owner(Side::Upstream), cx.reactor.now());
         self.slots.insert(Slot::Session(session));
@@ -191,6 +196,7 @@ impl Engine {
 
     /// A connection of session `owner.id` is ready.
     pub fn ready(&mut self, cx: &mut Context, owner: Owner) {
+        self.at_work = Some(owner.id);
         match self.slots.get_mut(owner.id as usize) {
             Some(Slot::Session(_)) => {
                 let side = if owner.part == Side::Client as u8 { Side::Client } else { Side::Upstream };
@@ -208,12 +214,14 @@ impl Engine {
 
     /// The timer of session, or name, `owner.id` has run out.
     pub fn timer(&mut self, cx: &mut Context, owner: Owner) {
+        self.at_work = None;
         if owner.part == FOLLOWER {
             if let Some((follower, balancer)) = self.following(owner) {
                 follower.ask(balancer.group(), &mut cx.reactor, &mut cx.resolver);
             }
             return;
         }
+        self.at_work = Some(owner.id);
         match self.slots.get_mut(owner.id as usize) {
             Some(Slot::Session(_)) => {
                 self.serve(cx, owner.id, |session, cx, balancer| session.timer(cx, balancer));
@@ -235,6 +243,7 @@ impl Engine {
         id: u32,
         step: impl FnOnce(&mut Session, &mut Context, Option<&mut Balancer>) -> Verdict,
     ) {
+        self.at_work = Some(id);
         let Some(Slot::Session(session)) = self.slots.get_mut(id as usize) else { return };
         let mut verdict = step(session, cx, balancer(&mut self.serving, session));
         if verdict == Verdict::Chosen {
@@ -248,6 +257,7 @@ impl Engine {
     }
 
     fn end(&mut self, cx: &mut Context, id: u32, keep: Option<Side>) {
+        self.at_work = Some(id);
         let Some(Slot::Session(session)) = self.slots.try_remove(id as usize) else { return };
         let balancer = balancer(&mut self.serving, &session);
         let patience = session.patience(keep);
@@ -280,6 +290,7 @@ impl Engine {
 
     /// Ends the sessions whose peers checks have found down since this was asked last, where the check says so.
     pub fn close_fallen(&mut self, cx: &mut Context) {
+        self.at_work = None;
         let mut fallen: Vec<(Epoch, usize, usize)> = Vec::new();
         for (epoch, serving) in self.serving.iter_mut().enumerate() {
             let balancers = serving.iter_mut().flat_map(|serving| serving.balancers.iter_mut().enumerate());
@@ -305,14 +316,47 @@ impl Engine {
         }
     }
 
-    /// Ends the session that `owner` is of, whatever state it is in: the program failed while serving it.
-    pub fn abandon(&mut self, cx: &mut Context, owner: Owner) {
-        if owner.part != FOLLOWER {
-            self.drop_slot(cx, owner.id);
+    /// Ends the session that was at work, whatever state it is in: the program failed while serving it.
+    pub fn abandon(&mut self, cx: &mut Context) {
+        if let Some(id) = self.at_work.take() {
+            if let Some(Slot::Session(session)) = self.slots.get_mut(id as usize) {
+                session.abandoned();
+            }
+            self.drop_slot(cx, id);
         }
     }
 
+    /// After the program failed, wherever that was: counts sessions anew, for the records that workers share as well. Returns how many
+    /// connections there are.
+    pub fn recount(&mut self, cx: &mut Context) -> usize {
+        for serving in self.serving.iter_mut().flatten() {
+            serving.sessions = 0;
+            serving.balancers.iter_mut().for_each(Balancer::forget_sessions);
+        }
+        let mut connections = 0;
+        for (_, slot) in &self.slots {
+            connections += 1;
+            let Slot::Session(session) = slot else { continue };
+            if let Some(serving) = &mut self.serving[session.arrival.epoch] {
+                serving.sessions += 1;
+            }
+            if let Some(peer) = session.peer() {
+                connections += 1;
+                if let Some(balancer) = balancer(&mut self.serving, session) {
+                    balancer.count_session(peer);
+                }
+            }
+        }
+        for epoch in 0..self.serving.len() {
+            if self.retire(cx, epoch) {
+                cx.logs.remove(epoch);
+            }
+        }
+        connections
+    }
+
     fn drop_slot(&mut self, cx: &mut Context, id: u32) {
+        self.at_work = Some(id);
         match self.slots.get(id as usize) {
             Some(Slot::Session(_)) => self.end(cx, id, None),
             Some(Slot::Linger(_)) => self.drop_lingering(cx, id),
@@ -322,6 +366,7 @@ impl Engine {
 
     /// Ends all sessions now.
     pub fn stop(&mut self, cx: &mut Context) {
+        self.at_work = None;
         let ids: Vec<u32> = self.slots.iter().map(|(id, _)| id as u32).collect();
         for id in ids {
             self.drop_slot(cx, id);

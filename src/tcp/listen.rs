@@ -148,8 +148,8 @@ pub(super) fn build(servers: &[(Rc<Server>, Vec<Directive>)], warnings: &mut Vec
             names: names(entry, warnings),
         })
     };
-    let listen = |own: &Entry| {
-        let routes: Vec<Rc<Route>> = entries.behind(own).map(&mut route).collect();
+    let listen = |(own, behind): (&Entry, Vec<&Entry>)| {
+        let routes: Vec<Rc<Route>> = behind.into_iter().map(&mut route).collect();
         Listen {
             options: own.socket.listen(
                 own.address.clone(),

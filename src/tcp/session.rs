@@ -31,6 +31,7 @@ use super::variables::{Agreed, Attempt, Attempts, Values};
 use super::websocket::Destination;
 use crate::context::{Context, Epoch};
 use crate::event::{Owner, TimerId};
+use crate::fault;
 use crate::log::Level;
 use crate::net::{Connection, TlsError, access};
 use crate::relay::{Due, Ends, Expired, Fault, Relay, Side};
@@ -210,6 +211,7 @@ impl Session {
             let level = fault_level(fault);
             arrival.log(level, Some(&fault.error), fault.action, name, format_args!("{} failed", call_name(fault)));
         });
+        fault::point(format_args!("relay {}", self.relay.received(Side::Client)));
         if goes_on {
             if self.relay.waiting() && !was_waiting {
                 let until = self.relay.wake(&self.arrival.server.timeouts, cx.reactor.now());
@@ -280,6 +282,11 @@ impl Session {
         }
     }
 
+    /// The number of the peer that it is connected, or being connected to.
+    pub(super) fn peer(&self) -> Option<usize> {
+        self.upstream.as_ref().map(|upstream| upstream.peer)
+    }
+
     /// The group and the number of the peer it relays to.
     pub(super) fn relays_to(&self) -> Option<(usize, usize)> {
         match (&self.phase, &self.upstream) {
@@ -292,6 +299,12 @@ impl Session {
     pub(super) fn peer_fell(&self, balancer: Option<&Balancer>) {
         let message = format_args!("upstream is down by a check, closing session");
         self.arrival.log(Level::Info, None, "proxying", self.peer_name(balancer), message);
+    }
+
+    /// The program failed while serving it.
+    pub(super) fn abandoned(&mut self) {
+        self.fault = Some(status::INTERNAL_ERROR);
+        self.log(Level::Alert, None, "", format_args!("session is closed for a fault of the program"));
     }
 
     /// How long the peer on a side may take no byte while some wait for it.
@@ -316,6 +329,7 @@ impl Session {
             _ => 0,
         };
         let (received, sent) = (self.relay.received(Side::Client), self.relay.sent(Side::Client) + returned);
+        fault::point(format_args!("end {received}"));
         let local = || self.client.local_address();
         let values = self.arrival.values(cx, &local);
         let status = self.fault.unwrap_or(status::OK);

@@ -1,7 +1,7 @@
 //! The files that directives name: certificates, keys, passwords, ticket keys; what is wrong with them, in nginx's words.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use openssl::error::ErrorStack;
@@ -10,8 +10,11 @@ use openssl::ssl::SslContextBuilder;
 use openssl::x509::X509;
 
 use super::tickets::Key;
-use crate::conf::{Call, Error, Place, Result};
+use crate::conf::{Call, Error, Place, Result, file};
 use crate::net::reasons;
+
+/// No more of a file with passwords is read: it may be a pipe or a device.
+const LONGEST_PASSWORDS: u64 = 64 << 10;
 
 /// A file as a directive names it.
 #[derive(Clone, Debug)]
@@ -51,10 +54,21 @@ impl File {
 
     /// Its contents. `what` begins the message, up to the name of the call that nginx would have made.
     pub(super) fn read(&self, what: impl FnOnce(&Path) -> String) -> Result<Vec<u8>> {
-        fs::read(&self.path).map_err(|error| {
+        file::read(&self.path).map_err(|error| {
             let message = format!("{} failed (SSL: {})", what(&self.path), unreadable(&self.path, &error));
             Error::at(&self.place, message)
         })
+    }
+
+    /// Refuses what OpenSSL, which `call` lets read the file by itself, would wait for or never come to the end of.
+    pub(super) fn can_end(&self, call: &str) -> Result<()> {
+        match fs::metadata(&self.path) {
+            Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+                let message = format!("{call}(\"{}\") failed (it is not a regular file)", self.path.display());
+                Err(Error::at(&self.place, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Uses the certificates in it: the server's own first, then those that lead to its authority. Gives the first.
@@ -91,7 +105,13 @@ impl File {
 
 /// The passwords in the file of `ssl_password_file`, one a line.
 pub(super) fn read_passwords(call: &Call<'_>) -> Result<Vec<Vec<u8>>> {
-    let text = read_now(call)?;
+    // A pipe is a way to give passwords that nginx documents, so it is waited for.
+    let read = |path: &Path| {
+        let mut text = Vec::new();
+        fs::File::open(path)?.take(LONGEST_PASSWORDS).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    let text = read_now(call, read)?;
     let lines = text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     Ok(lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect())
 }
@@ -100,12 +120,12 @@ pub(super) fn read_passwords(call: &Call<'_>) -> Result<Vec<Vec<u8>>> {
 pub(super) fn read_ticket_key(call: &Call<'_>) -> Result<Key> {
     let path = call.conf_path(1);
     let wrong = || call.error(format!("\"{}\" must be 48 or 80 bytes", path.display()));
-    Key::from_file(&read_now(call)?).ok_or_else(wrong)
+    Key::from_file(&read_now(call, file::read)?).ok_or_else(wrong)
 }
 
-fn read_now(call: &Call<'_>) -> Result<Vec<u8>> {
+fn read_now(call: &Call<'_>, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Vec<u8>> {
     let path = call.conf_path(1);
-    fs::read(&path).map_err(|error| {
+    read(&path).map_err(|error| {
         let (number, text) = (error.raw_os_error().unwrap_or_default(), text_of(&error));
         call.error(format!("open() \"{}\" failed ({number}: {text})", path.display()))
     })

@@ -204,10 +204,12 @@ fn set_verify(builder: &mut SslContextBuilder, settings: &Settings) -> Result<Ve
     // The handshake goes on whatever the certificate is; `Server::judge` refuses it then, and the log tells why.
     builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
     builder.set_verify_depth(settings.verify_depth.unwrap_or(VERIFY_DEPTH));
+    file.can_end("SSL_CTX_load_verify_locations")?;
     builder.set_ca_file(&file.path).map_err(file.failed("SSL_CTX_load_verify_locations"))?;
     let names = X509Name::load_client_ca_file(&file.path).map_err(file.failed("SSL_load_client_CA_file"))?;
     builder.set_client_ca_list(names);
     if let Some(crl) = &settings.crl {
+        crl.can_end("X509_LOOKUP_load_file")?;
         let failed = crl.failed("X509_LOOKUP_load_file");
         let store = builder.cert_store_mut();
         let lookup = store.add_lookup(X509Lookup::file()).map_err(&failed)?;

@@ -305,6 +305,16 @@ impl Balancer {
         self.vacate(peer);
     }
 
+    /// Counts from nothing again the sessions that this worker has with the peers.
+    pub fn forget_sessions(&mut self) {
+        self.records.iter().for_each(|record| record.forget_sessions(self.row));
+    }
+
+    /// A session with this peer, after [`Balancer::forget_sessions`].
+    pub fn count_session(&mut self, peer: usize) {
+        self.records[peer].enter(self.row);
+    }
+
     /// The peers that checks have found down since this was asked last.
     pub fn fallen(&mut self) -> Vec<usize> {
         let mut fallen = Vec::new();

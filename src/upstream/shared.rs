@@ -142,6 +142,11 @@ impl Record {
         debug_assert_ne!(before, 0, "a peer was left more often than entered");
     }
 
+    /// The worker with this row counts its sessions anew.
+    pub fn forget_sessions(&self, row: usize) {
+        self.row(row).store(0, Ordering::Relaxed);
+    }
+
     /// Counts an access; only checked peers are asked for them.
     pub fn access(&self) {
         self.cell(Cell::Accesses).fetch_add(1, Ordering::Relaxed);

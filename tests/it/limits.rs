@@ -3,11 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::common::clients::{fetch, is_quiet, reset};
+use super::common::clients::{fetch, reset};
 use super::common::proc;
 use crate::common::*;
 
@@ -108,39 +107,6 @@ fn too_few_connections_for_the_listeners() {
     let run = prefix.run(&[]);
     assert_eq!(run.status.code(), Some(1));
     assert!(run.stderr.contains("3 worker_connections are not enough for 4 listening sockets"), "{}", run.stderr);
-}
-
-#[test]
-fn out_of_descriptors() {
-    let backend = Backend::start(backends::echo);
-    let port = Port::reserve();
-    let weir = Setup::proxy(port.v4(), backend.address)
-        .level("info")
-        .main("worker_rlimit_nofile 40;")
-        .events("worker_connections 1000; accept_mutex_delay 100ms;")
-        .start();
-    let worker = weir.worker();
-    let mut sessions: Vec<TcpStream> = (0..60).map(|_| connect(port.v4())).collect();
-    weir.wait_error("(24: Too many open files)");
-    // It does not go round and round meanwhile, nor fill the disk with lines.
-    let (ticks, length) = (proc::cpu_ticks(worker), weir.error_log().len());
-    thread::sleep(Duration::from_millis(700));
-    assert!(proc::cpu_ticks(worker) - ticks <= 10);
-    assert!(weir.error_log().len() - length < 20_000);
-    // What has a descriptor works; the others get theirs when there are some again.
-    sessions.truncate(3);
-    wait_for("room", || {
-        let mut stream = connect(port.v4());
-        stream.write_all(b"x").unwrap();
-        let mut byte = [0];
-        stream.read(&mut byte).is_ok_and(|count| count == 1)
-    });
-    for stream in &mut sessions {
-        if is_quiet(stream) {
-            assert_eq!(ask(stream, b"y"), b"y");
-        }
-    }
-    assert_eq!(weir.worker(), worker);
 }
 
 #[test]

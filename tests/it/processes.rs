@@ -156,29 +156,3 @@ fn the_error_log_may_be_stderr() {
     assert_eq!(fetch(port.v4()), "a");
     wait_for("lines on stderr", || weir.prefix.read("stderr").contains("[notice]"));
 }
-
-#[test]
-fn the_environment_of_a_new_binary() {
-    let port = Port::reserve();
-    let prefix = Prefix::new();
-    prefix.write("nginx.conf", says(&port).daemon().main("env KEPT;\nenv SET=value;").text());
-    let mut command = prefix.command(&[]);
-    command.env("KEPT", "kept").env("LOST", "lost").env("TZ", "UTC");
-    assert!(prefix.finish(command).status.success());
-    wait_for("the pid file", || prefix.pid("weir.pid").is_some());
-    let weir = Weir { child: None, prefix };
-    let old = weir.master();
-    weir.wait_workers(1);
-    weir.signal(Signal::SIGUSR2);
-    let new = wait_some("the new master", || weir.prefix.pid("weir.pid").filter(|&pid| pid != old));
-    wait_for("its workers", || !super::common::running::workers_of(new).is_empty());
-    // Where the title has taken the place of the environment in memory there is nothing to be seen.
-    let given = std::fs::read(format!("/proc/{new}/environ")).unwrap();
-    let given = String::from_utf8_lossy(&given).into_owned();
-    if given.contains("NGINX=") {
-        for wanted in ["KEPT=kept", "SET=value", "TZ=UTC"] {
-            assert!(given.contains(wanted), "{wanted}: {given:?}");
-        }
-        assert!(!given.contains("LOST="), "{given:?}");
-    }
-}

@@ -6,6 +6,7 @@ use super::super::arrival::status;
 use super::super::websocket::Secured;
 use super::{Phase, Session, Upstream, Verdict};
 use crate::context::Context;
+use crate::fault;
 use crate::log::Level;
 use crate::net::proxy_protocol::{self, Version};
 use crate::net::{Address, Connection, TlsError, out_of_descriptors, reasons};
@@ -34,6 +35,7 @@ impl Session {
                 return self.fail(status::INTERNAL_ERROR);
             }
             self.arrival.debug(format_args!("connect to {}", config.name));
+            fault::point(format_args!("connect {}", self.arrival.route.name));
             let mut made = Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner);
             if made.as_ref().is_err_and(|(_, error)| out_of_descriptors(error)) && cx.give_up_pipes() {
                 made = Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner);

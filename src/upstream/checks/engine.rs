@@ -147,8 +147,9 @@ impl Engine {
             }
             Err(Unfit::Peer(reason)) => self.finish(reactor, key, Some(Err(reason))),
             Err(Unfit::Ourselves(call, error)) => {
-                let line = Line { error: Some(&error), ..Line::new(Level::Alert) };
-                emit(&line, format_args!("{call} failed while checking upstream"));
+                let line =
+                    Line { error: Some(&error), context: Some(&" while checking upstream"), ..Line::new(Level::Alert) };
+                emit(&line, format_args!("{call} failed"));
                 self.finish(reactor, key, None);
             }
         }

@@ -25,6 +25,12 @@ pub fn kilobytes(pid: i32, name: &str) -> Option<u64> {
     status(pid, name)?.trim_end_matches(" kB").parse().ok()
 }
 
+/// The address space in use, in bytes: what `RLIMIT_AS` bounds.
+pub fn address_space(pid: i32) -> u64 {
+    let text = status(pid, "VmSize").expect("VmSize");
+    text.trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
 /// The real user id.
 pub fn uid(pid: i32) -> u32 {
     status(pid, "Uid").unwrap().split_whitespace().next().unwrap().parse().unwrap()
@@ -42,15 +48,15 @@ pub fn cpus(pid: i32) -> String {
 
 /// The soft limit on open files.
 pub fn nofile(pid: i32) -> u64 {
-    limit(pid, "Max open files")
+    limit_of(pid, "Max open files")
 }
 
 /// The soft limit on the size of core files, in bytes.
 pub fn core(pid: i32) -> u64 {
-    limit(pid, "Max core file size")
+    limit_of(pid, "Max core file size")
 }
 
-fn limit(pid: i32, name: &str) -> u64 {
+fn limit_of(pid: i32, name: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();
     line[name.len()..].split_whitespace().next().unwrap().parse().unwrap()
@@ -71,6 +77,11 @@ pub fn cwd(pid: i32) -> std::path::PathBuf {
 pub fn cpu_ticks(pid: i32) -> u64 {
     let fields = stat(pid);
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// How often it has waited for something (`epoll_wait` for one) and was woken.
+pub fn wakes(pid: i32) -> u64 {
+    status(pid, "voluntary_ctxt_switches").unwrap().parse().unwrap()
 }
 
 /// How many descriptors are open.
@@ -118,10 +129,35 @@ pub fn children(parent: i32) -> Vec<i32> {
     found
 }
 
-/// Processes that run in `folder` or hold a file of it open, other than this one (and what it is about to start).
+/// A set of capabilities by its name in `/proc/PID/status`, such as `CapEff`.
+pub fn capabilities(pid: i32, set: &str) -> u64 {
+    u64::from_str_radix(&status(pid, set).unwrap(), 16).unwrap()
+}
+
+/// Whether nothing it executes can give it more rights than it has.
+pub fn no_new_privileges(pid: i32) -> bool {
+    status(pid, "NoNewPrivs").unwrap() == "1"
+}
+
+/// The supplementary groups, and before them the effective group.
+pub fn groups(pid: i32) -> Vec<u32> {
+    let effective = status(pid, "Gid").unwrap().split_whitespace().nth(1).unwrap().to_string();
+    let text = format!("{effective} {}", status(pid, "Groups").unwrap());
+    text.split_whitespace().map(|group| group.parse().unwrap()).collect()
+}
+
+/// Processes that run in `folder` or hold a file of it open, other than this one (and what it is about to start). A weir does not show that
+/// to others of its user; its master's title tells, and its workers are the master's children.
 pub fn users_of(folder: &Path) -> Vec<i32> {
     let own = fs::read_link("/proc/self/exe").unwrap();
+    let named = format!("{}/", folder.display());
+    let masters: Vec<i32> =
+        pids().filter(|&pid| title(pid).starts_with("weir: master process") && title(pid).contains(&named)).collect();
+    let parent = |pid: i32| stat(pid).get(1).and_then(|parent| parent.parse().ok()).unwrap_or(0);
     let uses = |pid: &i32| {
+        if masters.contains(pid) || masters.contains(&parent(*pid)) {
+            return true;
+        }
         let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}"));
         let inside = |path: std::path::PathBuf| path.starts_with(folder);
         let open = || fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
@@ -140,8 +176,13 @@ pub fn pipes(pid: i32) -> usize {
     pipe_descriptors(pid).len() / 2
 }
 
+/// Sets the soft limit on a resource, by its name for prlimit(1). Without `CAP_SYS_RESOURCE` the process must be of the same account.
+pub fn limit(pid: i32, resource: &str, value: u64) {
+    let arguments = [format!("--pid={pid}"), format!("--{resource}={value}:")];
+    assert!(std::process::Command::new("prlimit").args(arguments).status().unwrap().success());
+}
+
 /// Lets a process open no descriptor with this number or a higher one.
 pub fn limit_descriptors(pid: i32, number: u64) {
-    let arguments = [format!("--pid={pid}"), format!("--nofile={number}:")];
-    assert!(std::process::Command::new("prlimit").args(arguments).status().unwrap().success());
+    limit(pid, "nofile", number);
 }

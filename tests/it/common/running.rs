@@ -113,10 +113,12 @@ impl Drop for Prefix {
                 eprintln!("--- {name} of {}:\n{}", self.path.display(), &text[start..]);
             }
         }
-        // The oldest first, as a master would replace its workers.
+        // The oldest first, as a master would replace its workers; without root's rights these are not seen any more when it is gone.
         let deadline = Instant::now() + PATIENCE;
+        let mut known = Vec::new();
         loop {
-            let left: Vec<i32> = proc::users_of(&self.path).into_iter().filter(|&pid| proc::alive(pid)).collect();
+            known.extend(proc::users_of(&self.path));
+            let left: Vec<i32> = known.iter().copied().filter(|&pid| proc::alive(pid)).collect();
             if left.is_empty() || Instant::now() > deadline {
                 break;
             }
@@ -318,8 +320,12 @@ impl Weir {
 impl Drop for Weir {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
+            let workers = proc::children(child.id() as i32);
             let _ = child.kill();
             let _ = child.wait();
+            for worker in workers {
+                let _ = kill(Pid::from_raw(worker), Signal::SIGKILL);
+            }
         }
     }
 }

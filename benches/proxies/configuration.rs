@@ -1,0 +1,86 @@
+//! The configuration each contender gets: the same service said in its own words. Buffers are each one's default.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::tls::Certificate;
+
+/// What a contender is to serve.
+pub struct Service<'a> {
+    /// Who it passes sessions to, in turn.
+    pub backends: &'a [SocketAddr],
+    /// Terminate TLS with this certificate.
+    pub tls: Option<&'a Certificate>,
+    /// How many sessions at once it must be ready for.
+    pub sessions: usize,
+}
+
+/// Descriptors for so many sessions: two each, and some for itself.
+fn descriptors(service: &Service) -> usize {
+    2 * service.sessions + 100
+}
+
+fn servers(service: &Service) -> String {
+    service.backends.iter().map(|backend| format!("        server {backend};\n")).collect()
+}
+
+pub fn nginx(service: &Service, listen: SocketAddr, folder: &Path) -> String {
+    format!(
+        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n{}stream {{\n    access_log off;\n    upstream backends {{\n{}    }}\n    server {{\n        \
+         listen {listen}{};\n        proxy_pass backends;\n        proxy_timeout 1h;\n{}    }}\n}}\n",
+        common(service, folder),
+        servers(service),
+        if service.tls.is_some() { " ssl" } else { "" },
+        certificate(service),
+    )
+}
+
+pub fn weir(service: &Service, listen: SocketAddr, folder: &Path) -> String {
+    format!(
+        "{}tcp {{\n    access_log off;\n    upstream backends {{\n{}    }}\n    server {{\n        \
+         listen {listen}{};\n        proxy_pass backends;\n        timeout 1h;\n        proxy_read_timeout 1h;\n{}    }}\n}}\n",
+        common(service, folder),
+        servers(service),
+        if service.tls.is_some() { " ssl" } else { "" },
+        certificate(service),
+    )
+}
+
+/// The main context, which nginx and weir have in common.
+fn common(service: &Service, folder: &Path) -> String {
+    let (folder, descriptors) = (folder.display(), descriptors(service));
+    format!(
+        "daemon off;\nworker_processes 1;\nworker_rlimit_nofile {descriptors};\npid {folder}/pid;\nerror_log {folder}/error.log;\n\
+         events {{\n    worker_connections {descriptors};\n}}\n"
+    )
+}
+
+fn certificate(service: &Service) -> String {
+    let Some(certificate) = service.tls else { return String::new() };
+    format!(
+        "        ssl_certificate {};\n        ssl_certificate_key {};\n        ssl_protocols TLSv1.3;\n        ssl_session_cache off;\n        \
+         ssl_session_tickets off;\n",
+        certificate.chain.display(),
+        certificate.key.display()
+    )
+}
+
+pub fn haproxy(service: &Service, listen: SocketAddr, splice: bool) -> String {
+    let mut text = format!(
+        "global\n    nbthread 1\n    maxconn {}\n{}\
+         defaults\n    mode tcp\n    timeout connect 10s\n    timeout client 1h\n    timeout server 1h\n{}\
+         listen bench\n    bind {listen}",
+        service.sessions,
+        if service.tls.is_some() { "    tune.ssl.cachesize 0\n" } else { "" },
+        if splice { "    option splice-request\n    option splice-response\n" } else { "" },
+    );
+    if let Some(certificate) = service.tls {
+        let _ = write!(text, " ssl crt {} ssl-min-ver TLSv1.3 no-tls-tickets", certificate.both.display());
+    }
+    text.push_str("\n    balance roundrobin\n");
+    for (number, backend) in service.backends.iter().enumerate() {
+        let _ = writeln!(text, "    server backend{number} {backend}");
+    }
+    text
+}

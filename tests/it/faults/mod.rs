@@ -1,0 +1,159 @@
+//! What goes wrong around weir, and in it: sessions survive or end cleanly, the log says why, and what workers share is true again afterwards.
+//!
+//! | fault | tests |
+//! |---|---|
+//! | no descriptors for clients, upstreams, probes | [`descriptors`] |
+//! | more sessions than `worker_connections` | `limits` |
+//! | no memory: in a worker, for zones at a start, at a reload | [`memory`] |
+//! | disk full under logs | [`disk`], `logs::a_full_disk_stops_no_session` |
+//! | folder of the logs removed | [`disk`] |
+//! | syslog server away or slow | `tcp_log::a_syslog_server_that_*` |
+//! | backend that accepts and never answers | [`backends`], `timeouts`, a probed one: `checks`, `check_types` |
+//! | backend that resets, at every point | [`backends`], `tls::faults`, `websocket::secure` |
+//! | backend that sends without end | [`backends`], `relay::bulk_does_not_starve_a_question`, `relay::a_server_that_is_no_longer_heard_stops`, to slow readers: `relay::memory_stays_bounded_*` |
+//! | client that sends byte by byte | [`clients`] and `timeouts::bytes_from_the_client_alone_keep_a_session` in sessions, [`clients`] before them, `websocket::heads::the_head_must_come_in_time` |
+//! | client that takes nothing | `timeouts::a_client_that_takes_nothing_is_cut`, `relay` |
+//! | SYN to a dead address | `timeouts::proxy_connect_timeout`, `timeouts::a_connect_that_hangs_goes_on_with_the_next_server`, [`backends`] |
+//! | DNS server gone | `resolver::addresses_are_kept_while_name_servers_fail` |
+//! | clock of the day set forward and back | [`clock`] |
+//! | worker killed | [`processes`], `signals::a_dead_worker_is_replaced_and_logged`, its lease on checks: `checks` |
+//! | worker that hangs | `signals::a_worker_that_hears_nothing_is_killed` |
+//! | panic, wherever the program has to do with a session | [`panics`] |
+//! | master killed | [`processes`] |
+//! | new binary that dies | `upgrade` |
+
+mod backends;
+mod clients;
+mod clock;
+mod descriptors;
+mod disk;
+mod memory;
+#[cfg(debug_assertions)]
+mod panics;
+mod processes;
+
+use super::http::get;
+use crate::common::*;
+
+/// A configuration with a group `u` of which the status page tells, a server in front of it, and a second one in front of the same group.
+struct Plan {
+    port: Port,
+    other: Port,
+    page: Port,
+    /// Who answers the probes, so that backends know of sessions only.
+    _probed: Backend,
+    setup: Setup,
+}
+
+impl Plan {
+    /// With these lines in the group and these in the first server, whose sessions are told of in `told.log`.
+    fn new(group: &str, server: &str) -> Plan {
+        let (port, other, page) = (Port::reserve(), Port::reserve(), Port::reserve());
+        let probed = Backend::start(crate::common::backends::silent);
+        let check = format!("check interval=3600000 default_down=false port={};", probed.address.port());
+        let tcp = format!(
+            "log_format told '$status $bytes_received $bytes_sent $upstream_addr';
+             upstream u {{ {group} {check} }}
+             server {{ listen {}; proxy_pass u; access_log told.log told; {server} }}
+             server {{ listen {}; proxy_pass u; }}",
+            port.v4(),
+            other.v4()
+        );
+        let http = format!(
+            "http {{ access_log off; keepalive_timeout 0; server {{ listen {}; tcp_check_status; }} }}",
+            page.v4()
+        );
+        Plan { port, other, page, _probed: probed, setup: Setup::tcp(tcp).main(http).level("info") }
+    }
+
+    /// More in the main context.
+    fn main(mut self, text: &str) -> Plan {
+        self.setup.main += text;
+        self
+    }
+
+    fn events(mut self, text: &str) -> Plan {
+        self.setup = self.setup.events(text);
+        self
+    }
+
+    fn workers(mut self, count: usize) -> Plan {
+        self.setup = self.setup.workers(count);
+        self
+    }
+
+    fn start(self) -> Bench {
+        let weir = self.setup.start();
+        let bench = Bench { weir, plan: self, at_rest: 0 };
+        wait_for("the first probes", || bench.rows().iter().all(|row| row[3] == "up"));
+        let worker = bench.weir.workers()[0];
+        wait::wait_until_idle(worker);
+        Bench { at_rest: descriptors(worker), ..bench }
+    }
+}
+
+/// Makes workers keep the test's own account where there is a choice, so that the test may limit them.
+const SAME_USER: &str = "user root root;";
+
+/// The descriptors of a worker, without those of the pipes that it keeps for the next transfer.
+fn descriptors(worker: i32) -> usize {
+    proc::descriptors(worker) - proc::pipe_descriptors(worker).len()
+}
+
+/// weir by a [`Plan`].
+struct Bench {
+    weir: Weir,
+    plan: Plan,
+    /// The descriptors of a worker without sessions.
+    at_rest: usize,
+}
+
+impl Bench {
+    /// A new session with the first server.
+    #[track_caller]
+    fn client(&self) -> std::net::TcpStream {
+        connect(self.plan.port.v4())
+    }
+
+    /// A session with the second server, that has been served once by a backend that echoes.
+    #[track_caller]
+    fn good_client(&self) -> std::net::TcpStream {
+        let mut stream = connect(self.plan.other.v4());
+        assert_eq!(ask(&mut stream, b"good"), b"good");
+        stream
+    }
+
+    /// The rows of the status page.
+    fn rows(&self) -> Vec<Vec<String>> {
+        let page = get(&self.plan.page, "/?format=csv");
+        page.text().lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
+    }
+
+    /// The sessions now open with the peers, as workers count them together.
+    fn busy(&self) -> Vec<u64> {
+        self.rows().iter().map(|row| row[4].parse().unwrap()).collect()
+    }
+
+    #[track_caller]
+    fn wait_busy(&self, counts: &[u64]) {
+        wait_for(&format!("{counts:?} sessions on the status page"), || self.busy() == counts);
+    }
+
+    /// Waits until no session is left: none is counted, and workers have the descriptors they had at first.
+    #[track_caller]
+    fn settle(&self) {
+        wait_for("no session on the status page", || self.busy().iter().all(|&count| count == 0));
+        for worker in self.weir.workers() {
+            wait_for("descriptors to be given back", || descriptors(worker) == self.at_rest);
+        }
+    }
+
+    /// Waits for so many lines of the first server's sessions: status, bytes from and to the client, servers tried.
+    #[track_caller]
+    fn told(&self, count: usize) -> Vec<String> {
+        wait_some(&format!("{count} sessions told of"), || {
+            let lines = self.weir.prefix.lines("told.log");
+            (lines.len() >= count).then_some(lines)
+        })
+    }
+}
