@@ -250,6 +250,11 @@ impl Reactor {
         self.source_mut(id).writable = false;
     }
 
+    /// Somebody may have read ahead of the events: there may be something to read whatever they say.
+    pub fn expect_input(&mut self, id: SourceId) {
+        self.source_mut(id).readable = true;
+    }
+
     /// A write failed: what the peer sent before it broke can still be read, up to its end or error.
     pub fn expect_end(&mut self, id: SourceId) {
         let source = self.source_mut(id);
