@@ -177,6 +177,13 @@ impl Reactor {
         self.source(id).closing
     }
 
+    /// Whether a read that comes back short has had all there was: no end or error waits behind it that has been reported already, and no
+    /// urgent data has cut it off. What comes later brings an event.
+    pub fn short_read_is_all(&self, id: SourceId) -> bool {
+        let source = self.source(id);
+        !source.closing && !source.urgent
+    }
+
     /// Whether urgent data has been reported and not been read past yet.
     pub fn urgent(&self, id: SourceId) -> bool {
         self.source(id).urgent
@@ -185,8 +192,9 @@ impl Reactor {
     /// A read would block, or came back short. After a short read the flag stays while the peer's end is known to
     /// wait behind it, because no further edge will announce that; `would_block` tells the two apart.
     pub fn clear_readable(&mut self, id: SourceId, would_block: bool) {
+        let all = would_block || self.short_read_is_all(id);
         let source = self.source_mut(id);
-        source.readable = (source.closing || source.urgent) && !would_block;
+        source.readable = !all;
         source.urgent &= !would_block;
     }
 
