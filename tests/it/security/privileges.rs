@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::super::common::clients::fetch;
 use super::super::common::proc;
-use super::super::common::running::{Run, binary, send};
+use super::super::common::running::{Run, binary, copy_program, send};
 use super::*;
 
 const SETS: [&str; 4] = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
@@ -90,7 +90,7 @@ fn the_only_user_of_a_namespace_may_be_root() {
 /// A copy of the binary that `nobody` can execute, in a folder that belongs to `nobody`.
 fn for_nobody(setup: &Setup) -> Prefix {
     let prefix = Prefix::new();
-    std::fs::copy(binary(), prefix.join("weir")).unwrap();
+    copy_program(binary(), &prefix.join("weir"));
     prefix.write("nginx.conf", setup.text());
     for path in [prefix.join(""), prefix.join("logs"), prefix.join("nginx.conf")] {
         give_away(&path);
