@@ -73,7 +73,7 @@ fn rise_and_fall() {
     assert!(is_closed(connect(port.v4())));
     let again = Backend::on(&probed, backends::silent);
     wait_for("it to be up again", || weir.error_log().matches("is up").count() == 2);
-    assert!(again.accepted() >= 3);
+    wait_for("three probes", || again.accepted() >= 3);
     assert_eq!(fetch(port.v4()), "served");
 }
 
