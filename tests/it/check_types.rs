@@ -107,10 +107,12 @@ fn smtp_command_and_expected_classes() {
     let server = Server::exim();
     let address = server.address(0);
     wait_for("exim", || TcpStream::connect(&address).is_ok());
-    let weir = checked(&Port::reserve(), &address, r#"check type=smtp; check_smtp_send "NONSENSE\r\n";"#).start();
+    let weir = checked(&Port::reserve(), &address, r#"check type=smtp timeout=10000; check_smtp_send "NONSENSE\r\n";"#)
+        .start();
     let line = weir.wait_error(&format!("peer {address}"));
     assert!(line.contains("is down: unexpected answer \"500 "), "{line}");
-    let check = r#"check type=smtp; check_smtp_send "NONSENSE\r\n"; check_smtp_expect_alive smtp_2xx smtp_5xx;"#;
+    let check =
+        r#"check type=smtp timeout=10000; check_smtp_send "NONSENSE\r\n"; check_smtp_expect_alive smtp_2xx smtp_5xx;"#;
     checked(&Port::reserve(), &address, check).start().wait_error("is up: smtp check passed");
 }
 
