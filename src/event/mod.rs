@@ -218,10 +218,14 @@ impl Reactor {
         }
     }
 
-    /// An event came for a source that was known to be readable, and that cannot be read from for now: a stalled destination's. Each packet
-    /// would bring another one; when some have come in a row, input is not reported until the source has been read empty.
+    /// An event came for a source that cannot be read from for now: a stalled destination's. If it was known to be readable, each packet would bring
+    /// another one; when some have come in a row, input is not reported until the source has been read empty.
     pub fn knew(&mut self, id: SourceId) {
         let source = self.source_mut(id);
+        // The event was about writing. One that has been read empty is read again only when input is reported.
+        if !source.readable {
+            return;
+        }
         source.known = source.known.saturating_add(1);
         if source.known > KNOWN && !source.muted {
             self.mute(id, true);
