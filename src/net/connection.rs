@@ -46,7 +46,7 @@ impl Connection {
     /// # Errors
     /// The reactor cannot take it; the socket is closed.
     pub fn accepted(socket: Socket, reactor: &mut Reactor, owner: Owner) -> io::Result<Self> {
-        let source = reactor.add(socket.as_raw_fd(), owner)?;
+        let source = reactor.add_open(socket.as_raw_fd(), owner)?;
         Ok(Connection { tls: None, socket, source, nodelay: Cell::new(Nodelay::Settled) })
     }
 
