@@ -21,8 +21,9 @@ const CROWD: usize = 192;
 /// Descriptors that so many sessions need: four sockets each, and two pipes.
 pub const DESCRIPTORS: u64 = 8 * CROWD as u64 + 100;
 
-/// How long nothing may happen to a session whose timeouts cannot run out, beyond what kernels wait with small windows (tcp(7)).
-const MOST_SILENCE: Duration = Duration::from_secs(30);
+/// A session without any event for so long hangs. The kernel's own pauses, where tiny windows make it drop and send again, double up to
+/// two minutes (`TCP_RTO_MAX`).
+const MOST_SILENCE: Duration = Duration::from_secs(125);
 
 /// How many turns in a row without any event must find a session's bytes lying about, as an event can come late.
 const SUSPICIONS: u8 = 5;
