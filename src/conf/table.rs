@@ -36,6 +36,10 @@ impl Contexts {
     pub const HTTP_LOCATION: Contexts = Contexts(1 << 8);
     /// `types {}`
     pub const HTTP_TYPES: Contexts = Contexts(1 << 9);
+    /// `if {}` outside of locations
+    pub const HTTP_SERVER_IF: Contexts = Contexts(1 << 10);
+    /// `if {}` in a location
+    pub const HTTP_LOCATION_IF: Contexts = Contexts(1 << 11);
 
     /// Both sets together; usable in constants.
     pub const fn or(self, other: Contexts) -> Contexts {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::conf::{Contexts, Row};
 
 /// Every block with its name in the documentation, outermost first.
-const BLOCKS: [(Contexts, &str); 10] = [
+const BLOCKS: [(Contexts, &str); 12] = [
     (Contexts::MAIN, "main"),
     (Contexts::EVENTS, "events"),
     (Contexts::TCP, "tcp"),
@@ -18,6 +18,8 @@ const BLOCKS: [(Contexts, &str); 10] = [
     (Contexts::HTTP, "http"),
     (Contexts::HTTP_SERVER, "server in http"),
     (Contexts::HTTP_LOCATION, "location in http"),
+    (Contexts::HTTP_SERVER_IF, "if in server in http"),
+    (Contexts::HTTP_LOCATION_IF, "if in location in http"),
     (Contexts::HTTP_TYPES, "types in http"),
 ];
 

@@ -1,6 +1,7 @@
 //! The directives of `http {}`, and of the `server {}` and `location {}` in it.
 
 use super::level::Level;
+use super::script::Step;
 use super::types::Types;
 use super::{LingeringClose, ModifiedSince, listen, settings as set};
 use crate::conf::{Arity, Contexts, Directive, Row};
@@ -14,6 +15,9 @@ const L: Contexts = Contexts::HTTP_LOCATION;
 const HS: Contexts = H.or(S);
 const SL: Contexts = S.or(L);
 const HSL: Contexts = H.or(S).or(L);
+const SIF: Contexts = Contexts::HTTP_SERVER_IF;
+const LIF: Contexts = Contexts::HTTP_LOCATION_IF;
+const SLIF: Contexts = SL.or(SIF).or(LIF);
 
 /// A row with one argument. Its arguments are those of the documentation, in that order.
 const fn row(
@@ -86,7 +90,7 @@ pub static TABLE: &[Directive<Level>] = &[
                 S,
                 "name ...",
                 "\"\"",
-                "The hosts a server is for: exact names, `*.example.org`, `www.*`, `.example.org` (itself and all below it), `\"\"` for requests without a host, `$hostname`. The exact name wins, then the longest with a star in front, then the longest with a star at the end.",
+                "The hosts a server is for: exact names, `*.example.org`, `www.*`, `.example.org` (itself and all below it), `~expression`, `\"\"` for requests without a host, `$hostname`. The exact name wins, then the longest with a star in front, then the longest with a star at the end, then the first regular expression that matches, whose groups are variables from then on.",
             ),
         )),
         set: set::server_name,
@@ -99,9 +103,9 @@ pub static TABLE: &[Directive<Level>] = &[
                 row(
                     "location",
                     SL,
-                    "[= | ^~] path { ... }",
+                    "[= | ^~ | ~ | ~*] path { ... } | @name { ... }",
                     "-",
-                    "What is said for a path, or with a prefix for all that begin with it; the longest prefix wins, and `=` before all. Locations may stand in locations.",
+                    "What is said for a path, or with a prefix for all that begin with it, or with `~` (`~*`: of either case) for those that match a regular expression. `=` goes before all; else the longest prefix is found, then the first regular expression that matches wins over it, unless it stands behind `^~`. Locations may stand in locations. Redirects of the configuration lead to `@name`.",
                 ),
             ))
         },
@@ -112,13 +116,126 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::Between(1, 2),
             row(
                 "return",
-                SL,
+                SLIF,
                 "code [text] | code URL | URL",
                 "-",
                 "Answers at once: with a text, for 301, 302, 303, 307 and 308 with a redirect; a URL alone is a 302; 444 closes the connection. Variables may be used.",
             ),
         )),
         set: set::returns,
+    },
+    Directive {
+        row: repeated(with(
+            Arity::Exactly(2),
+            row(
+                "set",
+                SLIF,
+                "$variable value",
+                "-",
+                "Gives a variable a value, which may hold variables. `$args` can be set too.",
+            ),
+        )),
+        set: set::set,
+    },
+    Directive {
+        row: Row {
+            block: Some(SIF),
+            ..repeated(with(
+                Arity::AtLeast(1),
+                row(
+                    "if",
+                    S,
+                    "(condition) { ... }",
+                    "-",
+                    "What is done when a condition holds, before a location is found: `$variable` (neither empty nor `0`), `$variable = text`, `!=`, `~ expression`, `~*` (of either case), `!~`, `!~*`, `-f path` (a file is there), `-d` (a directory), `-e` (either), `-x` (executable), and these with `!`.",
+                ),
+            ))
+        },
+        set: set::condition,
+    },
+    Directive {
+        row: Row {
+            block: Some(LIF),
+            ..repeated(with(
+                Arity::AtLeast(1),
+                row(
+                    "if",
+                    L,
+                    "(condition) { ... }",
+                    "-",
+                    "As in `server {}`; what else stands in it counts for the request from then on, with all that the location says.",
+                ),
+            ))
+        },
+        set: set::condition,
+    },
+    Directive {
+        row: repeated(with(
+            Arity::Between(2, 3),
+            row(
+                "rewrite",
+                SLIF,
+                "expression replacement [last | break | redirect | permanent]",
+                "-",
+                "Where the path matches, it becomes the replacement, with the request's arguments behind it unless that ends with `?`. `last`: the location is found anew, at once and not behind the last of the directives; `break`: the request stays where it is; `redirect`, `permanent`, or a replacement with a scheme: the client is redirected by 302 or 301.",
+            ),
+        )),
+        set: set::rewrite,
+    },
+    Directive {
+        row: repeated(with(
+            Arity::Exactly(0),
+            row("break", SLIF, "", "-", "Ends what `set`, `if`, `rewrite` and `return` do on this level."),
+        )),
+        set: |level, _| {
+            level.steps.push(Step::Break);
+            Ok(())
+        },
+    },
+    value!(
+        row(
+            "rewrite_log",
+            HSL.or(SIF).or(LIF),
+            "on | off",
+            "off",
+            "Whether the error log tells at level `notice` what is rewritten."
+        ),
+        rewrite_log,
+        flag
+    ),
+    value!(
+        row(
+            "uninitialized_variable_warn",
+            HSL.or(SIF).or(LIF),
+            "on | off",
+            "on",
+            "Whether the error log warns of variables that are used before `set` has given them a value."
+        ),
+        uninitialized_variable_warn,
+        flag
+    ),
+    Directive {
+        row: with(
+            Arity::AtLeast(2),
+            row(
+                "try_files",
+                SL,
+                "file ... path | file ... @name | file ... =code",
+                "-",
+                "Serves the first of these files below the root that is there, with a slash at its end a directory; else the request is led to the last word: a path, a named location or an error. Variables may be used.",
+            ),
+        ),
+        set: set::try_files,
+    },
+    Directive {
+        row: with(
+            Arity::Exactly(0),
+            row("internal", L, "", "-", "Only redirects of the configuration lead here; clients get a 404."),
+        ),
+        set: |level, _| {
+            level.internal = true;
+            Ok(())
+        },
     },
     Directive {
         row: with(
@@ -143,12 +260,22 @@ pub static TABLE: &[Directive<Level>] = &[
     Directive {
         row: row(
             "root",
-            HSL,
+            HSL.or(LIF),
             "path",
             "html",
-            "The directory of static files; a request's path is looked for below it.",
+            "The directory of static files; a request's path is looked for below it. Variables may be used.",
         ),
         set: set::root,
+    },
+    Directive {
+        row: row(
+            "alias",
+            L,
+            "path",
+            "-",
+            "The directory that stands for the location's prefix; in a location with a regular expression, the file. Variables may be used.",
+        ),
+        set: set::alias,
     },
     Directive {
         row: repeated(with(
@@ -158,7 +285,7 @@ pub static TABLE: &[Directive<Level>] = &[
                 HSL,
                 "file ...",
                 "index.html",
-                "What is served for a directory: the first of these files that is there.",
+                "What is served for a directory: the first of these files that is there. Variables may be used.",
             ),
         )),
         set: set::index,
@@ -204,7 +331,7 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::AtLeast(1),
             row(
                 "access_log",
-                HSL,
+                HSL.or(LIF),
                 "path | syslog:server=address[,parameter=value] [format [buffer=size [flush=time]] [if=condition]] | off",
                 "logs/access.log combined",
                 "A line for each request when it is over, in the form `combined` when none is named. Several may be given. `buffer` and `flush`: how much and how long lines are held back. `if`: no line where this is empty or `0`. Syslog servers as for the `access_log` of `tcp {}`.",
@@ -324,7 +451,7 @@ pub static TABLE: &[Directive<Level>] = &[
     value!(
         row(
             "sendfile",
-            HSL,
+            HSL.or(LIF),
             "on | off",
             "off",
             "Whether files go to the client by `sendfile(2)`, inside of the kernel."

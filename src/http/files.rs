@@ -15,7 +15,8 @@ use super::output::Piece;
 use super::ranges::{self, Asked};
 use super::request::Request;
 use super::response::Response;
-use super::{Location, ModifiedSince, uri};
+use super::variables::Values;
+use super::{ModifiedSince, uri};
 use crate::log::Level;
 
 /// What a path leads to.
@@ -26,16 +27,17 @@ pub(super) enum Found {
 }
 
 /// Serves the file that a request's path names below the root.
-pub(super) fn serve(client: &Client, request: &Request) -> Found {
+pub(super) fn serve(values: &Values<'_>) -> Found {
+    let Values { client, request, .. } = *values;
     let location = &*request.location;
     let page = |status| Found::Answer(Response::page(status, location.server_tokens));
     if !matches!(request.head.method(), b"GET" | b"HEAD" | b"POST") {
         return page(405);
     }
     if request.path.ends_with(b"/") {
-        return index(client, request);
+        return index(values);
     }
-    let path = file_path(location, &request.path);
+    let Some(path) = location.root.file(values, &request.path) else { return page(500) };
     let failed = |call: &str, error: &io::Error| {
         let (status, level) = verdict(error);
         let message = format_args!("{call} \"{}\" failed", path.display());
@@ -67,12 +69,6 @@ pub(super) fn serve(client: &Client, request: &Request) -> Found {
     Found::Answer(entity.answer(client, request))
 }
 
-fn file_path(location: &Location, path: &[u8]) -> PathBuf {
-    let mut text = location.root.as_os_str().to_owned();
-    text.push(OsStr::from_bytes(path));
-    text.into()
-}
-
 /// nginx's status and level for a file that cannot be opened.
 fn verdict(error: &io::Error) -> (u16, Level) {
     match error.raw_os_error() {
@@ -95,17 +91,21 @@ fn to_directory(request: &Request) -> Response {
 }
 
 /// The first index file of a directory that is there.
-fn index(client: &Client, request: &Request) -> Found {
+fn index(values: &Values<'_>) -> Found {
+    let Values { client, request, .. } = *values;
     let location = &*request.location;
     let page = |status| Found::Answer(Response::page(status, location.server_tokens));
+    let Some(directory) = location.root.file(values, &request.path) else { return page(500) };
     for name in &location.index {
+        let name = values.fill(name);
         if name.starts_with(b"/") {
-            return Found::Path(name.clone());
+            return Found::Path(name);
         }
-        let path = [&request.path[..], name].concat();
-        let file = file_path(location, &path);
+        let mut file = directory.clone().into_os_string();
+        file.push(OsStr::from_bytes(&name));
+        let file = PathBuf::from(file);
         match std::fs::metadata(&file) {
-            Ok(_) => return Found::Path(path),
+            Ok(_) => return Found::Path([&request.path[..], &name].concat()),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
             Err(error) => {
                 let (status, level) = verdict(&error);
@@ -115,7 +115,6 @@ fn index(client: &Client, request: &Request) -> Found {
             }
         }
     }
-    let directory = file_path(location, &request.path);
     match std::fs::metadata(&directory) {
         Ok(_) => {
             let message = format_args!("directory index of \"{}\" is forbidden", directory.display());

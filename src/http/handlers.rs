@@ -1,19 +1,42 @@
-//! From a request to its answer: the location is chosen, then what it says makes the answer.
+//! From a request to its answer, stage by stage:
+//!
+//! ```text
+//! ServerRewrite ─▶ FindLocation ─▶ LocationRewrite ─▶ Access ─▶ TryFiles ─▶ Content ─▶ the answer
+//!       ▲               ▲ path rewritten │ ▲                        │          │
+//!       │               └────────────────┘ └─ to a named location ◀─┤          │
+//!       └─────────────────────────────────────────── to a path ◀────┴──────────┘
+//! ```
 
 use std::fmt;
-use std::rc::Rc;
+use std::time::Instant;
 
 use super::client::Client;
 use super::files::{self, Found};
 use super::request::Request;
 use super::response::{Answer, Response};
+use super::roots::Alias;
+use super::script::{Flow, Program, Run};
+use super::try_files::Tried;
 use super::variables::Values;
 use super::{Content, status};
 use crate::context::Context;
 use crate::log::Level;
 
-/// How often an index may lead to another location, nginx's bound.
-const REDIRECTS_MAX: usize = 10;
+/// Where a request is on its way.
+pub(super) enum Stage {
+    /// The program of its server is run.
+    ServerRewrite,
+    FindLocation,
+    /// The program of its location is run.
+    LocationRewrite,
+    /// The location decides whether the request may be served.
+    Access,
+    /// The first of its files that is there becomes the path.
+    TryFiles,
+    /// The location makes the answer.
+    Content,
+    Answer(Answer),
+}
 
 /// Whether the body is larger than its location allows, as far as its length is known; that is logged.
 pub(super) fn is_too_large(client: &Client, request: &Request) -> bool {
@@ -35,29 +58,152 @@ pub(super) fn is_too_large(client: &Client, request: &Request) -> bool {
 /// Answers a request whose head is understood.
 pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) -> Answer {
     let now = cx.reactor.now();
-    if let Some(returns) = request.server.own.clone().returns.as_ref() {
-        return returns.answer(&Values { client, request, now });
-    }
-    for _ in 0..=REDIRECTS_MAX {
-        request.location = request.server.locations.find(&request.path).unwrap_or(&request.server.own).clone();
-        let location = Rc::clone(&request.location);
-        client.debug(request, format_args!("http uri: \"{}\"", request.path.escape_ascii()));
-        if is_too_large(client, request) {
-            return Answer::Respond(Response::page(413, location.server_tokens));
-        }
-        if let Some(returns) = &location.returns {
-            return returns.answer(&Values { client, request, now });
-        }
-        let found = match location.content {
-            Content::Status => return Answer::Respond(status::answer(request, &cx.board)),
-            Content::Files => files::serve(client, request),
+    let mut stage = Stage::ServerRewrite;
+    loop {
+        stage = match stage {
+            Stage::ServerRewrite => {
+                let server = request.server.clone();
+                match run(client, request, now, &server.program) {
+                    Flow::Answer(answer) => Stage::Answer(answer),
+                    Flow::Through | Flow::Stop => Stage::FindLocation,
+                }
+            }
+            Stage::FindLocation => find_location(client, request),
+            Stage::LocationRewrite => location_rewrite(client, request, now),
+            Stage::Access => Stage::TryFiles,
+            Stage::TryFiles => try_files(client, request, now),
+            Stage::Content => content(cx, client, request, now),
+            Stage::Answer(answer) => return answer,
         };
-        match found {
-            Found::Answer(response) => return Answer::Respond(response),
-            Found::Path(path) => request.path = path,
+    }
+}
+
+/// The page of a status that the location answers with.
+fn page(request: &Request, status: u16) -> Stage {
+    Stage::Answer(Answer::Respond(Response::page(status, request.location.server_tokens)))
+}
+
+fn run(client: &Client, request: &mut Request, now: Instant, program: &Program) -> Flow {
+    if program.is_empty() {
+        return Flow::Through;
+    }
+    let log = request.location.rewrite_log;
+    Run { client, request, now, log }.run(program)
+}
+
+fn find_location(client: &Client, request: &mut Request) -> Stage {
+    request.path_changed = false;
+    request.outside_location = false;
+    let server = request.server.clone();
+    match server.locations.find(&request.path, &request.memory) {
+        Ok(found) => request.location = found.unwrap_or(&server.own).clone(),
+        Err(failed) => {
+            client.log(Level::Alert, None, "", Some(request), format_args!("{failed}"));
+            return page(request, 500);
         }
     }
-    let message = format_args!("rewrite or internal redirection cycle");
-    client.log(Level::Error, None, "", Some(request), message);
-    Answer::Respond(Response::page(500, request.location.server_tokens))
+    client.debug(request, format_args!("http uri: \"{}\"", request.path.escape_ascii()));
+    if request.location.internal && !request.internal {
+        return page(request, 404);
+    }
+    if is_too_large(client, request) {
+        return page(request, 413);
+    }
+    Stage::LocationRewrite
+}
+
+fn location_rewrite(client: &Client, request: &mut Request, now: Instant) -> Stage {
+    let location = request.location.clone();
+    if let Flow::Answer(answer) = run(client, request, now, &location.program) {
+        return Stage::Answer(answer);
+    }
+    if !request.path_changed {
+        return Stage::Access;
+    }
+    match change(client, request, format_args!("processing \"{}\"", String::from_utf8_lossy(&request.path))) {
+        true => Stage::FindLocation,
+        false => page(request, 500),
+    }
+}
+
+/// Counts one more change of location; false, and logged, when there have been too many.
+fn change(client: &Client, request: &Request, doing: fmt::Arguments<'_>) -> bool {
+    let left = request.changes.get().checked_sub(1);
+    match left {
+        Some(left) => request.changes.set(left),
+        None => {
+            let message = format_args!("rewrite or internal redirection cycle while {doing}");
+            client.log(Level::Error, None, "", Some(request), message);
+        }
+    }
+    left.is_some()
+}
+
+fn try_files(client: &Client, request: &mut Request, now: Instant) -> Stage {
+    let Some(tried) = request.location.try_files.as_ref().map(|tries| tries.run(&Values { client, request, now }))
+    else {
+        return Stage::Content;
+    };
+    match tried {
+        Tried::Found(path) => {
+            client.debug(request, format_args!("try file uri: \"{}\"", String::from_utf8_lossy(&path)));
+            if matches!(request.location.root.alias(), Alias::Whole) {
+                request.path_behind_alias = true;
+            }
+            request.path = path;
+            Stage::Content
+        }
+        Tried::Status(status) => page(request, status),
+        Tried::Named(name) => to_named(client, request, &name),
+        Tried::Redirect(path, args) => redirect(client, request, path, args),
+    }
+}
+
+fn content(cx: &mut Context, client: &Client, request: &mut Request, now: Instant) -> Stage {
+    let found = match request.location.content {
+        Content::Status => Found::Answer(status::answer(request, &cx.board)),
+        Content::Files => files::serve(&Values { client, request, now }),
+    };
+    match found {
+        Found::Answer(response) => Stage::Answer(Answer::Respond(response)),
+        Found::Path(path) => {
+            let args = request.args.take();
+            redirect(client, request, path, args)
+        }
+    }
+}
+
+/// Leads a request to another path, as if it had come for that, but not counted among those of clients.
+pub(super) fn redirect(client: &Client, request: &mut Request, path: Vec<u8>, args: Option<Vec<u8>>) -> Stage {
+    let text = String::from_utf8_lossy(&path);
+    if !change(client, request, format_args!("internally redirecting to \"{text}\"")) {
+        return page(request, 500);
+    }
+    client.debug(request, format_args!("internal redirect: \"{text}\""));
+    (request.path, request.args) = (path, args);
+    request.internal = true;
+    request.as_received = false;
+    request.path_behind_alias = false;
+    request.location = request.server.own.clone();
+    Stage::ServerRewrite
+}
+
+/// Leads a request to a named location, its path as it is.
+fn to_named(client: &Client, request: &mut Request, name: &[u8]) -> Stage {
+    let text = String::from_utf8_lossy(name);
+    if !change(client, request, format_args!("redirect to named location \"{text}\"")) {
+        return page(request, 500);
+    }
+    let server = request.server.clone();
+    let Some(location) = server.locations.named(name) else {
+        let message = format_args!("could not find named location \"{text}\"");
+        client.log(Level::Error, None, "", Some(request), message);
+        return page(request, 500);
+    };
+    client.debug(request, format_args!("using location: {text} \"{}\"", request.path.escape_ascii()));
+    request.location = location.clone();
+    request.internal = true;
+    request.outside_location = false;
+    request.path_behind_alias = false;
+    Stage::LocationRewrite
 }

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::definitions::{Definitions, Registry};
 use super::head::Limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
-use super::returns::Return;
+use super::roots::{Alias, Root};
+use super::script::{Branch, Program, Step};
+use super::try_files::TryFiles;
 use super::types::Types;
-use super::variables::{self, Variable};
+use super::variables::{self, Text, Variable};
 use super::{Config, Content, Keepalive, Lingering, LingeringClose, Location, ModifiedSince, Server, Tokens, listen};
 use crate::conf::loader::Warning;
 use crate::conf::{Error, Result};
@@ -23,8 +26,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// What is said on one level, `http {}`, `server {}` or `location {}`; `None` where it says nothing and the level above counts.
 #[derive(Clone, Debug, Default)]
 pub struct Level {
-    pub(super) root: Option<PathBuf>,
-    pub(super) index: Option<Vec<Vec<u8>>>,
+    pub(super) root: Option<Root>,
+    pub(super) index: Option<Vec<Text>>,
     pub(super) types: Option<Rc<Types>>,
     pub(super) default_type: Option<Vec<u8>>,
     pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
@@ -48,17 +51,25 @@ pub struct Level {
     pub(super) header_timeout: Option<Duration>,
     pub(super) header_buffer: Option<usize>,
     pub(super) large_buffers: Option<(usize, usize)>,
-    /// Not inherited: what this level itself answers with.
-    pub(super) returns: Option<Return>,
+    pub(super) rewrite_log: Option<bool>,
+    pub(super) uninitialized_variable_warn: Option<bool>,
+    /// Not inherited: what this level itself does and answers with.
+    pub(super) steps: Vec<Step<Level>>,
+    pub(super) internal: bool,
+    pub(super) try_files: Option<TryFiles>,
     pub(super) content: Option<Content>,
     /// Of a `server {}` only.
     pub(super) listens: Vec<listen::Directive>,
     pub(super) names: Vec<Name>,
+    /// Of a `location {}` only.
+    pub(super) pattern: Option<Pattern>,
     /// Of a `server {}` or a `location {}`.
     pub(super) locations: Vec<(Pattern, Level)>,
     /// Of `http {}` only.
     pub(super) servers: Vec<Level>,
     pub(super) formats: Formats<Variable>,
+    /// The variables of the block; an inner level has them while it is read.
+    pub(super) registry: Registry,
 }
 
 /// All `http {}` blocks while a configuration is read.
@@ -86,6 +97,7 @@ impl Builder {
         for mut block in self.blocks {
             let mut formats = std::mem::take(&mut block.formats);
             formats.insert("combined", variables::combined());
+            let definitions = Rc::new(block.registry.settle()?);
             // Faults show even where every server says something else.
             for log in block.access_logs.iter().flatten() {
                 log.settle(&formats, &mut AccessLogs::default())?;
@@ -96,6 +108,7 @@ impl Builder {
                 logs: &mut *logs,
                 error_logs: &mut *error_logs,
                 formats: &formats,
+                definitions: &definitions,
             };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
@@ -121,19 +134,24 @@ struct Assembly<'a> {
     logs: &'a mut AccessLogs,
     error_logs: &'a mut ErrorLogs,
     formats: &'a Formats<Variable>,
+    definitions: &'a Rc<Definitions>,
 }
 
 impl Assembly<'_> {
     fn server(&mut self, http: &Level, mut own: Level, names: &[Name]) -> Result<Server> {
         own.inherit(http);
         let locations = self.locations(&mut own)?;
+        let steps = std::mem::take(&mut own.steps);
+        let program = self.program(steps, None)?;
         let (number, size) = own.large_buffers.unwrap_or((4, 8192));
         Ok(Server {
             name: names[0].text.clone(),
             header_timeout: own.header_timeout.unwrap_or(MINUTE),
             limits: Limits { first: own.header_buffer.unwrap_or(1024), number, size },
-            own: Rc::new(self.location(&own)?),
+            own: Rc::new(self.location(&mut own)?),
             locations,
+            program,
+            definitions: self.definitions.clone(),
         })
     }
 
@@ -143,22 +161,54 @@ impl Assembly<'_> {
         for (pattern, mut inner) in std::mem::take(&mut level.locations) {
             inner.inherit(level);
             let nested = self.locations(&mut inner)?;
-            built.add(pattern, Rc::new(self.location(&inner)?), nested);
+            built.add(pattern, Rc::new(self.location(&mut inner)?), nested);
         }
         Ok(built)
     }
 
-    fn location(&mut self, level: &Level) -> Result<Location> {
+    /// What a level runs; `around` is the location that it stands in.
+    fn program(&mut self, steps: Vec<Step<Level>>, around: Option<&Level>) -> Result<Program> {
+        let mut program = Vec::with_capacity(steps.len());
+        for step in steps {
+            program.push(match step {
+                Step::If(condition, inner) => Step::If(condition, self.branch(inner, around)?),
+                Step::Set(place, value) => Step::Set(place, value),
+                Step::SetArgs(value) => Step::SetArgs(value),
+                Step::Rewrite(rewrite) => Step::Rewrite(rewrite),
+                Step::Return(returns) => Step::Return(returns),
+                Step::Break => Step::Break,
+            });
+        }
+        Ok(program)
+    }
+
+    /// What an `if` leads to: in a location, one more that differs from it in what the `if` says.
+    fn branch(&mut self, mut inner: Level, around: Option<&Level>) -> Result<Branch> {
+        let steps = std::mem::take(&mut inner.steps);
+        let Some(around) = around else { return Ok(Branch { program: self.program(steps, None)?, location: None }) };
+        inner.inherit(around);
+        inner.content = inner.content.or(around.content);
+        let program = self.program(steps, Some(&inner))?;
+        Ok(Branch { program, location: Some(Rc::new(self.location(&mut inner)?)) })
+    }
+
+    fn location(&mut self, level: &mut Level) -> Result<Location> {
+        let steps = std::mem::take(&mut level.steps);
+        let program = self.program(steps, Some(level))?;
         let (timeout, header) = level.keepalive_timeout.unwrap_or((Duration::from_secs(75), None));
         Ok(Location {
-            returns: level.returns.clone(),
+            program,
+            internal: level.internal,
+            try_files: level.try_files.clone(),
             content: level.content.unwrap_or(Content::Files),
-            root: level.root.clone().unwrap_or_else(|| self.prefix.join("html")),
-            index: level.index.clone().unwrap_or_else(|| vec![b"index.html".to_vec()]),
+            root: level.root.clone().unwrap_or_else(|| self.html()),
+            index: level.index.clone().unwrap_or_else(|| vec![Text::plain(b"index.html")]),
             types: level.types.clone().unwrap_or_default(),
             default_type: level.default_type.clone().unwrap_or_else(|| b"text/plain".to_vec()),
             access_logs: self.access_logs(level.access_logs.as_ref())?,
             error_log: level.error_logs.as_ref().map(|said| self.error_logs.add(said)),
+            rewrite_log: level.rewrite_log.unwrap_or(false),
+            uninitialized_variable_warn: level.uninitialized_variable_warn.unwrap_or(true),
             server_tokens: level.server_tokens.unwrap_or(Tokens::On),
             etag: level.etag.unwrap_or(true),
             if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
@@ -177,6 +227,11 @@ impl Assembly<'_> {
                 timeout: level.lingering_timeout.unwrap_or(Duration::from_secs(5)),
             },
         })
+    }
+
+    /// The root where none is said.
+    fn html(&self) -> Root {
+        Root::new(self.prefix.to_owned(), Text::plain(b"html"), Alias::No)
     }
 
     fn access_logs(&mut self, said: Option<&Vec<AccessLog<Variable>>>) -> Result<Vec<Entry<Variable>>> {
@@ -210,6 +265,8 @@ impl Level {
         from(&mut self.default_type, &above.default_type);
         from(&mut self.access_logs, &above.access_logs);
         from(&mut self.error_logs, &above.error_logs);
+        from(&mut self.rewrite_log, &above.rewrite_log);
+        from(&mut self.uninitialized_variable_warn, &above.uninitialized_variable_warn);
         from(&mut self.server_tokens, &above.server_tokens);
         from(&mut self.etag, &above.etag);
         from(&mut self.if_modified_since, &above.if_modified_since);
@@ -235,15 +292,15 @@ impl Level {
 /// A location of what one level says, with defaults for the rest.
 #[cfg(test)]
 pub(super) fn location_of(level: &Level) -> Location {
-    let level = Level { access_logs: Some(Vec::new()), ..level.clone() };
-    with_assembly(|assembly| assembly.location(&level)).unwrap()
+    let mut level = Level { access_logs: Some(Vec::new()), ..level.clone() };
+    with_assembly(|assembly| assembly.location(&mut level)).unwrap()
 }
 
 /// A server with nothing but a name.
 #[cfg(test)]
 pub(super) fn server_of(name: &str) -> Server {
     let level = Level { access_logs: Some(Vec::new()), ..Level::default() };
-    let names = [Name::parse(name).unwrap_or_else(|_| Name::nameless())];
+    let names = [Name::parse(name, &mut Registry::default()).unwrap_or_else(|_| Name::nameless())];
     with_assembly(|assembly| assembly.server(&Level::default(), level, &names)).unwrap()
 }
 
@@ -255,5 +312,6 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         logs: &mut AccessLogs::default(),
         error_logs: &mut ErrorLogs::default(),
         formats: &Formats::default(),
+        definitions: &Rc::default(),
     })
 }

@@ -1,12 +1,14 @@
 //! The `http {}` block: its directives, and its requests.
 //!
 //! A request goes through these files: [`connection`] is its state machine, from the accepted client to the next request or the
-//! end; [`head`] and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it; the
-//! handlers ([`returns`], [`files`], [`status`]) make a [`response`]; [`output`] sends it; logs tell of it by [`variables`].
+//! end; [`head`] and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it, which
+//! the programs of [`script`] may change; [`handlers`] leads it through all that; [`returns`], [`files`] and [`status`] make a
+//! [`response`]; [`output`] sends it; logs tell of it by [`variables`].
 
 pub mod body;
 mod client;
 mod connection;
+mod definitions;
 pub mod directives;
 mod ending;
 mod engine;
@@ -16,20 +18,25 @@ pub mod head;
 mod level;
 mod listen;
 mod location;
+mod memory;
 mod names;
 mod output;
 mod pages;
 pub mod ranges;
+mod regex;
 mod request;
 mod response;
 mod returns;
+mod rewrite;
+mod roots;
+mod script;
 mod settings;
 mod status;
+mod try_files;
 mod types;
 pub mod uri;
 mod variables;
 
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -57,21 +64,29 @@ struct Server {
     /// What serves requests that no location takes, and says how errors are answered before one is chosen.
     own: Rc<Location>,
     locations: location::Locations,
+    /// What is run before a location is found.
+    program: script::Program,
+    definitions: Rc<definitions::Definitions>,
 }
 
 /// What serves a request: a `location {}`, or what a server says outside of its locations.
 #[derive(Debug)]
 struct Location {
-    /// `return`
-    returns: Option<returns::Return>,
+    /// What is run before access is decided and the answer is made.
+    program: script::Program,
+    /// Only redirects of ours lead here.
+    internal: bool,
+    try_files: Option<try_files::TryFiles>,
     content: Content,
-    root: PathBuf,
-    index: Vec<Vec<u8>>,
+    root: roots::Root,
+    index: Vec<variables::Text>,
     types: Rc<types::Types>,
     default_type: Vec<u8>,
     access_logs: Vec<Entry<variables::Variable>>,
     /// `None`: the log of the process.
     error_log: Option<ErrorLog>,
+    rewrite_log: bool,
+    uninitialized_variable_warn: bool,
     server_tokens: Tokens,
     etag: bool,
     if_modified_since: ModifiedSince,

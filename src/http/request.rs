@@ -1,15 +1,20 @@
 //! One request: what its head says, what serves it, and its answer.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::body::Body;
 use super::head::{Head, Refusal, Version};
+use super::memory::Memory;
 use super::names::Names;
 use super::output::Output;
 use super::response::Field;
 use super::uri::{self, Target};
 use super::{Location, Server};
+
+/// How often a request may be led to another location, nginx's bound.
+const CHANGES_MAX: usize = 10;
 
 /// A request from its head to the end of its answer.
 pub(super) struct Request {
@@ -36,6 +41,20 @@ pub(super) struct Request {
     pub expects_continue: bool,
     /// It came behind another one that was not answered yet.
     pub pipelined: bool,
+    /// What variables have come to; those who read a request may be the first to ask for a value.
+    pub memory: RefCell<Memory>,
+    /// It has come to its path by a redirect of ours: what is `internal` may serve it.
+    pub internal: bool,
+    /// How often it may still be led to another location.
+    pub changes: Cell<usize>,
+    /// Path and arguments are still those of `uri`.
+    pub as_received: bool,
+    /// A rewrite has led to another path, whose location is not found yet.
+    pub path_changed: bool,
+    /// A rewrite has changed the path within its location, which may not begin it any more.
+    pub outside_location: bool,
+    /// `try_files` has made the path one that follows an `alias` with captures.
+    pub path_behind_alias: bool,
     pub server: Rc<Server>,
     pub location: Rc<Location>,
     pub started: Instant,
@@ -64,6 +83,13 @@ impl Request {
             keepalive: false,
             expects_continue: false,
             pipelined: false,
+            memory: RefCell::default(),
+            internal: false,
+            changes: Cell::new(CHANGES_MAX),
+            as_received: true,
+            path_changed: false,
+            outside_location: false,
+            path_behind_alias: false,
             server: server.clone(),
             location: server.own.clone(),
             started,
@@ -94,7 +120,8 @@ impl Request {
             (None, Some(host)) => self.host = host,
             (None, None) => {}
         }
-        self.server = names.find(&self.host).clone();
+        let found = names.find(&self.host, &self.memory);
+        self.server = found.map_err(|failed| Refusal::new(500, failed.to_string()))?.clone();
         self.location = self.server.own.clone();
         if named.is_none() && head.version() == Version::Http11 {
             return Err(Refusal::new(400, "client sent HTTP/1.1 request without \"Host\" header"));
@@ -131,12 +158,14 @@ fn keeps_alive(head: &Head) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::definitions::Registry;
 
     fn read(text: &str) -> (Request, Result<(), u16>) {
         let server = Rc::new(super::super::level::server_of("default"));
         let mut names = Names::new(server.clone());
         let other = Rc::new(super::super::level::server_of("a.b"));
-        names.add(&super::super::names::Name::parse("a.b").unwrap(), &other).unwrap();
+        let name = super::super::names::Name::parse("a.b", &mut Registry::default()).unwrap();
+        names.add(&name, &other).unwrap();
         let head = Head::parse(text.as_bytes()).unwrap();
         let mut request = Request::new(head, &server, Instant::now());
         let read = request.interpret(&names).map_err(|refusal| refusal.status);

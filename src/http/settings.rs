@@ -2,13 +2,19 @@
 
 use std::rc::Rc;
 
+use super::definitions::Source;
 use super::directives::{TABLE, TYPES};
 use super::level::{Builder, Level};
 use super::location::{Pattern, nests};
 use super::names::Name;
 use super::returns::Return;
+use super::rewrite::Rewrite;
+use super::roots::{Alias, Root};
+use super::script::{self, Step};
+use super::try_files::TryFiles;
 use super::types::Types;
-use super::{Content, Tokens, variables};
+use super::variables::{self, Named, Variable};
+use super::{Content, Tokens};
 use crate::conf::{Call, Result, value};
 use crate::log::directive;
 
@@ -24,22 +30,28 @@ pub fn http_block(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
 }
 
 pub(super) fn server(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let mut server = Level::default();
-    call.apply(TABLE, &mut server)?;
+    let server = inner(level, Level::default(), call)?;
     level.servers.push(server);
     Ok(())
 }
 
+/// Reads the block of an inner level, which has the block's variables meanwhile.
+fn inner(level: &mut Level, mut inner: Level, call: &mut Call<'_>) -> Result<Level> {
+    inner.registry = std::mem::take(&mut level.registry);
+    call.apply(TABLE, &mut inner)?;
+    level.registry = std::mem::take(&mut inner.registry);
+    Ok(inner)
+}
+
 pub(super) fn location(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
-    let pattern = Pattern::parse(&words).map_err(|message| call.error(message))?;
-    let mut location = Level::default();
-    call.apply(TABLE, &mut location)?;
+    let pattern = Pattern::parse(&words, &mut level.registry).map_err(|message| call.error(message))?;
+    let location = inner(level, Level { pattern: Some(pattern.clone()), ..Level::default() }, call)?;
     for (inner, _) in &location.locations {
         nests(inner, &pattern).map_err(|message| call.error(message))?;
     }
-    if level.locations.iter().any(|(other, _)| *other == pattern) {
-        let path = String::from_utf8_lossy(pattern.path());
+    if level.locations.iter().any(|(other, _)| other.collides(&pattern)) {
+        let path = String::from_utf8_lossy(pattern.text());
         return Err(call.error(format!("duplicate location \"{path}\"")));
     }
     level.locations.push((pattern, location));
@@ -51,16 +63,57 @@ pub(super) fn server_name(level: &mut Level, call: &mut Call<'_>) -> Result<()> 
         if word.contains('/') {
             call.warn(format!("server name \"{word}\" has suspicious symbols"));
         }
-        level.names.push(Name::parse(word).map_err(|message| call.error(message))?);
+        level.names.push(Name::parse(word, &mut level.registry).map_err(|message| call.error(message))?);
     }
     Ok(())
 }
 
 pub(super) fn returns(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
-    let returns = Return::parse(&words).map_err(|message| call.error(message))?;
-    // Of several only the first is ever reached, as in nginx.
-    level.returns.get_or_insert(returns);
+    let returns =
+        Return::parse(&words, &mut level.registry, &call.node.place).map_err(|message| call.error(message))?;
+    level.steps.push(Step::Return(returns));
+    Ok(())
+}
+
+pub(super) fn set(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let fault = |message: String| call.error(message);
+    let name = variable_name(call, 1)?;
+    let value = level.registry.text(call.bytes(2), &call.node.place).map_err(fault)?;
+    level.steps.push(match variables::find(&name) {
+        Some(Variable::Named(Named::Args)) => Step::SetArgs(value),
+        _ => Step::Set(level.registry.define(&name, Source::Assigned).map_err(fault)?, value),
+    });
+    Ok(())
+}
+
+/// The variable that argument `i` names with its `$`.
+fn variable_name(call: &Call<'_>, i: usize) -> Result<String> {
+    let word = call.text(i)?;
+    let name = word.strip_prefix('$').filter(|name| !name.is_empty());
+    name.map(str::to_ascii_lowercase).ok_or_else(|| call.error(format!("invalid variable name \"{word}\"")))
+}
+
+pub(super) fn condition(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
+    let condition = script::condition(&words, &mut level.registry, &call.node.place);
+    let condition = condition.map_err(|message| call.error(message))?;
+    let branch = inner(level, Level { pattern: level.pattern.clone(), ..Level::default() }, call)?;
+    level.steps.push(Step::If(condition, branch));
+    Ok(())
+}
+
+pub(super) fn try_files(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
+    let read = TryFiles::parse(&words, &mut level.registry, &call.node.place);
+    level.try_files = Some(read.map_err(|message| call.error(message))?);
+    Ok(())
+}
+
+pub(super) fn rewrite(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
+    let rewrite = Rewrite::parse(&words, &mut level.registry, &call.node.place);
+    level.steps.push(Step::Rewrite(rewrite.map_err(|message| call.error(message))?));
     Ok(())
 }
 
@@ -78,11 +131,11 @@ pub(super) fn log_format(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     if call.bytes(1) == b"combined" {
         return Err(call.error("duplicate \"log_format\" name \"combined\""));
     }
-    level.formats.add(call, variables::find)
+    level.formats.add(call, |name| Some(level.registry.variable(name, &call.node.place)))
 }
 
 pub(super) fn access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    directive::add(&mut level.access_logs, call, variables::find)
+    directive::add(&mut level.access_logs, call, |name| Some(level.registry.variable(name, &call.node.place)))
 }
 
 pub(super) fn types(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
@@ -109,15 +162,42 @@ pub(super) fn mime_type(types: &mut Types, call: &mut Call<'_>) -> Result<()> {
 }
 
 pub(super) fn root(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    if call.bytes(1).contains(&b'$') {
-        return Err(call.error("variables in \"root\" are not offered by weir yet"));
-    }
     // A slash at its end would be doubled by the path.
-    let path = call.path(1).into_os_string();
-    let text = std::os::unix::ffi::OsStringExt::into_vec(path);
-    let length = text.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-    let path: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(text[..length].to_vec());
-    level.root = Some(path.into());
+    let directory = call.bytes(1);
+    let length = directory.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    set_root(level, call, &directory[..length], Alias::No)
+}
+
+pub(super) fn alias(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let alias = match &level.pattern {
+        Some(Pattern::Named(_)) => {
+            return Err(call.error("the \"alias\" directive cannot be used inside the named location"));
+        }
+        Some(Pattern::Regex(_)) | None => Alias::Whole,
+        Some(prefix) => Alias::Prefix(prefix.text().to_vec()),
+    };
+    set_root(level, call, call.bytes(1), alias)
+}
+
+fn set_root(level: &mut Level, call: &Call<'_>, directory: &[u8], alias: Alias) -> Result<()> {
+    let name = call.name();
+    if let Some(root) = &level.root {
+        let fault = match (root.alias(), &alias) {
+            (Alias::No, Alias::No) => return Err(call.duplicate()),
+            (Alias::No, _) => "\"root\" directive was specified earlier",
+            (_, Alias::No) => "\"alias\" directive was specified earlier",
+            _ => return Err(call.duplicate()),
+        };
+        return Err(call.error(format!("\"{name}\" directive is duplicate, {fault}")));
+    }
+    for own in ["$document_root", "${document_root}", "$realpath_root", "${realpath_root}"] {
+        if memchr::memmem::find(directory, own.as_bytes()).is_some() {
+            let own = own.replace(['{', '}'], "");
+            return Err(call.error(format!("the {own} variable cannot be used in the \"{name}\" directive")));
+        }
+    }
+    let text = level.registry.text(directory, &call.node.place).map_err(|message| call.error(message))?;
+    level.root = Some(Root::new(call.loader.prefix.clone(), text, alias));
     Ok(())
 }
 
@@ -128,13 +208,10 @@ pub(super) fn index(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
         if name.is_empty() {
             return Err(call.error("index \"\" in \"index\" directive is invalid"));
         }
-        if name.contains(&b'$') {
-            return Err(call.error("variables in \"index\" are not offered by weir yet"));
-        }
         if name.starts_with(b"/") && i != call.count() {
             call.warn("only the last index in \"index\" directive should be absolute");
         }
-        names.push(name.to_vec());
+        names.push(level.registry.text(name, &call.node.place).map_err(|message| call.error(message))?);
     }
     Ok(())
 }

@@ -107,6 +107,48 @@ pub fn escape(path: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Writes a value with the bytes escaped that mean something in arguments, by nginx's table for them.
+pub fn escape_args(value: &[u8], out: &mut Vec<u8>) {
+    for &byte in value {
+        if byte <= b' ' || byte >= 0x7f || b"\"#%&+;<>?\\^`{|}".contains(&byte) {
+            out.extend(format!("%{byte:02X}").bytes());
+        } else {
+            out.push(byte);
+        }
+    }
+}
+
+/// What nginx undoes of the escapes in the target of a redirect: those of printable bytes above `%`, up to `?`.
+pub fn unescape_redirect(target: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(target.len());
+    let mut rest = target;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = match (byte, after) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        match escaped {
+            Some(plain @ b'&'..0x7f) => {
+                out.push(plain);
+                rest = &after[2..];
+            }
+            Some(_) => {
+                out.extend_from_slice(&rest[..3]);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+        if out.last() == Some(&b'?') {
+            break;
+        }
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
 /// Takes an authority or a `Host` value apart as nginx does: the name in lower case without its port and last dot.
 ///
 /// # Errors
@@ -182,6 +224,16 @@ mod tests {
         for wrong in ["*", "a", "host:443", "ftp://h/", "http:///a", "?a"] {
             assert_eq!(parts(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn escapes_of_redirects() {
+        for (text, form) in [("/a%20%41%2fb", "/a%20A/b"), ("/%3F%41", "/?%41"), ("/a?%41", "/a?%41"), ("/%4", "/%4")] {
+            assert_eq!(unescape_redirect(text.as_bytes()), form.as_bytes());
+        }
+        let mut out = Vec::new();
+        escape_args(b"a b&c/d", &mut out);
+        assert_eq!(out, b"a%20b%26c/d");
     }
 
     #[test]

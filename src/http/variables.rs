@@ -9,10 +9,11 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::client::Client;
+use super::definitions::Source;
 use super::head::Version;
 use super::request::Request;
 use crate::log::format::{Escape, Format};
-use crate::log::{clock, hostname};
+use crate::log::{Level, clock, hostname};
 use crate::net::Address;
 
 /// What a request can tell.
@@ -27,6 +28,10 @@ pub(super) enum Variable {
     SentHttp(String),
     /// `$cookie_NAME`
     Cookie(String),
+    /// `$1` to `$9`: what a group of the last match captured.
+    Capture(usize),
+    /// One that the configuration makes, by its place among the [`super::definitions::Definitions`].
+    Defined(usize),
 }
 
 /// Those with a name of their own.
@@ -47,6 +52,7 @@ pub(super) enum Named {
     NginxVersion,
     Pid,
     Pipe,
+    RealpathRoot,
     RemoteAddr,
     RemotePort,
     RemoteUser,
@@ -86,6 +92,7 @@ const NAMES: &[(&str, Named)] = &[
     ("pid", Named::Pid),
     ("pipe", Named::Pipe),
     ("query_string", Named::Args),
+    ("realpath_root", Named::RealpathRoot),
     ("remote_addr", Named::RemoteAddr),
     ("remote_port", Named::RemotePort),
     ("remote_user", Named::RemoteUser),
@@ -116,17 +123,14 @@ const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $
 
 /// The form of lines when no other is named.
 pub(super) fn combined() -> Text {
-    compile(COMBINED.as_bytes(), Escape::Default).expect("the predefined format is right")
+    Format::compile(COMBINED.as_bytes(), Escape::Default, find).expect("the predefined format is right")
 }
 
-/// # Errors
-/// nginx's message: a malformed or unknown variable.
-pub(super) fn compile(text: &[u8], escape: Escape) -> Result<Text, String> {
-    Format::compile(text, escape, find)
-}
-
-/// The variable of this name.
+/// The variable of this name, in lower case, that every request has.
 pub(super) fn find(name: &str) -> Option<Variable> {
+    if let [digit @ b'1'..=b'9'] = name.as_bytes() {
+        return Some(Variable::Capture(usize::from(digit - b'0')));
+    }
     if let Some((_, named)) = NAMES.iter().find(|(known, _)| *known == name) {
         return Some(Variable::Named(*named));
     }
@@ -166,15 +170,41 @@ impl Values<'_> {
             }
             Variable::Arg(name) => {
                 let args = request.args.as_deref().unwrap_or_default().split(|byte| *byte == b'&');
-                pair(args, name, true)
+                pair(args, name)
             }
             Variable::Cookie(name) => {
                 let cookies = request.head.all("cookie").flat_map(|value| value.split(|byte| *byte == b';'));
-                pair(cookies.map(<[u8]>::trim_ascii_start), name, false)
+                pair(cookies.map(<[u8]>::trim_ascii_start), name)
             }
+            Variable::Capture(group) => {
+                let memory = request.memory.borrow();
+                let value = memory.group(*group);
+                out.extend_from_slice(value.unwrap_or_default());
+                return value.is_some();
+            }
+            Variable::Defined(place) => return self.write_defined(*place, out),
         };
         out.extend(value.unwrap_or_default());
         value.is_some()
+    }
+
+    /// The value of a variable that the configuration makes.
+    fn write_defined(&self, place: usize, out: &mut Vec<u8>) -> bool {
+        if let Some(value) = self.request.memory.borrow().value(place) {
+            out.extend_from_slice(value.unwrap_or_default());
+            return value.is_some();
+        }
+        let (name, source) = self.request.server.definitions.get(place);
+        match source {
+            Source::Assigned => {
+                if self.request.location.uninitialized_variable_warn {
+                    let message = format_args!("using uninitialized \"{name}\" variable");
+                    self.client.log(Level::Warn, None, "", Some(self.request), message);
+                }
+                true
+            }
+            Source::Captured => false,
+        }
     }
 
     fn write_named(&self, named: Named, out: &mut Vec<u8>) -> bool {
@@ -194,7 +224,7 @@ impl Values<'_> {
             Named::ConnectionRequests => write!(out, "{}", client.requests),
             Named::ContentLength => optional(head.field("content-length"), out),
             Named::ContentType => optional(head.field("content-type"), out),
-            Named::DocumentRoot => out.write_all(location.root.as_os_str().as_bytes()),
+            Named::DocumentRoot => out.write_all(location.root.directory(self).as_os_str().as_bytes()),
             Named::Host if request.host.is_empty() => write!(out, "{}", request.server.name),
             Named::Host => out.write_all(&request.host),
             Named::Hostname => write!(out, "{}", hostname()),
@@ -210,8 +240,17 @@ impl Values<'_> {
             Named::RemoteUser => optional(remote_user(head.field("authorization").unwrap_or_default()).as_deref(), out),
             Named::Request => out.write_all(head.line()),
             Named::RequestCompletion => out.write_all(if client.answered { b"OK" } else { b"" }),
+            Named::RealpathRoot => {
+                let root = location.root.directory(self);
+                let real = root.canonicalize().inspect_err(|error| {
+                    let message = format_args!("realpath() \"{}\" failed", root.display());
+                    client.log(Level::Crit, Some(error), "", Some(request), message);
+                });
+                optional(real.ok().as_ref().map(|real| real.as_os_str().as_bytes()), out)
+            }
             Named::RequestFilename => {
-                out.write_all(location.root.as_os_str().as_bytes()).and_then(|()| out.write_all(&request.path))
+                let file = location.root.file(self, &request.path);
+                optional(file.as_ref().map(|file| file.as_os_str().as_bytes()), out)
             }
             Named::RequestLength => write!(out, "{}", head.length() as u64 + request.received),
             Named::RequestMethod => optional(Some(head.method()).filter(|method| !method.is_empty()), out),
@@ -255,12 +294,11 @@ fn join<'a>(values: impl Iterator<Item = &'a [u8]>, between: &[u8], out: &mut Ve
     any
 }
 
-/// The value of the first `name=value`.
-fn pair<'a>(mut pairs: impl Iterator<Item = &'a [u8]>, name: &str, any_case: bool) -> Option<&'a [u8]> {
+/// The value of the first `name=value`, the name of either case as in nginx.
+fn pair<'a>(mut pairs: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<&'a [u8]> {
     pairs.find_map(|pair| {
         let (found, value) = pair.split_at(memchr::memchr(b'=', pair)?);
-        let same = if any_case { found.eq_ignore_ascii_case(name.as_bytes()) } else { found == name.as_bytes() };
-        same.then_some(&value[1..])
+        found.eq_ignore_ascii_case(name.as_bytes()).then_some(&value[1..])
     })
 }
 
@@ -292,9 +330,8 @@ mod tests {
     #[test]
     fn parts_of_fields() {
         let split = |text: &'static str| text.as_bytes().split(|byte| *byte == b'&');
-        assert_eq!(pair(split("a=1&B=2=3&c"), "b", true), Some(&b"2=3"[..]));
-        assert_eq!(pair(split("a=1&B=2"), "b", false), None);
-        assert_eq!(pair(split("c"), "c", true), None);
+        assert_eq!(pair(split("a=1&B=2=3&c"), "b"), Some(&b"2=3"[..]));
+        assert_eq!(pair(split("c"), "c"), None);
         assert_eq!(remote_user(b"Basic dXNlcjpwYXNz").as_deref(), Some(&b"user"[..]));
         assert_eq!(remote_user(b"basic dXNlcjpwYQ").as_deref(), Some(&b"user"[..]));
         for none in [&b""[..], b"Basic", b"Basic !", b"Bearer dXNlcjpwYXNz", b"Basic dXNlcg=="] {

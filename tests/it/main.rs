@@ -16,6 +16,7 @@ mod faults;
 mod http;
 mod http_config;
 mod http_files;
+mod http_script;
 mod http_status;
 mod limits;
 mod listen;
