@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::conf::{Contexts, Row};
 
 /// Every block with its name in the documentation, outermost first.
-const BLOCKS: [(Contexts, &str); 12] = [
+const BLOCKS: [(Contexts, &str); 15] = [
     (Contexts::MAIN, "main"),
     (Contexts::EVENTS, "events"),
     (Contexts::TCP, "tcp"),
@@ -21,6 +21,9 @@ const BLOCKS: [(Contexts, &str); 12] = [
     (Contexts::HTTP_SERVER_IF, "if in server in http"),
     (Contexts::HTTP_LOCATION_IF, "if in location in http"),
     (Contexts::HTTP_TYPES, "types in http"),
+    (Contexts::HTTP_MAP, "map in http"),
+    (Contexts::HTTP_SPLIT_CLIENTS, "split_clients in http"),
+    (Contexts::HTTP_GEO, "geo in http"),
 ];
 
 /// The document: each directive under the outermost block it may stand in.

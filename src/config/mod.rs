@@ -163,6 +163,7 @@ pub struct Loaded {
 /// Reads and checks a configuration. Opens nothing but the files it reads; asks the resolver for host names.
 pub fn load(source: &Source) -> Loaded {
     let mut loader = Loader::new(&source.prefix, &source.file);
+    loader.awaited = http::awaited::DIRECTIVES;
     let mut builder = Builder::default();
     let mut access_logs = AccessLogs::default();
     let blocks = loader

@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
+use super::geo::Geo;
+use super::map::Map;
 use super::regex::Regex;
+use super::split_clients::Split;
 use super::variables::{self, Text, Variable};
 use crate::conf::{Error, Place, Result};
 use crate::log::format::{Escape, Format};
@@ -14,6 +17,9 @@ pub(super) enum Source {
     Assigned,
     /// A named group of a regular expression: there is nothing before its match.
     Captured,
+    Map(Rc<Map>),
+    Split(Rc<Split>),
+    Geo(Rc<Geo>),
 }
 
 /// The variables of a configuration, by their places.
@@ -74,7 +80,11 @@ impl Registry {
             return Err(format!("the duplicate \"{name}\" variable"));
         }
         let place = self.place(&name);
-        self.entries[place].source.get_or_insert(source);
+        let known = &mut self.entries[place].source;
+        match source {
+            Source::Assigned | Source::Captured => drop(known.get_or_insert(source)),
+            Source::Map(_) | Source::Split(_) | Source::Geo(_) => *known = Some(source),
+        }
         Ok(place)
     }
 

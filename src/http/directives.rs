@@ -1,9 +1,10 @@
 //! The directives of `http {}`, and of the `server {}` and `location {}` in it.
 
+use super::geo::{self, Geo};
 use super::level::Level;
 use super::script::Step;
 use super::types::Types;
-use super::{LingeringClose, ModifiedSince, listen, settings as set};
+use super::{LingeringClose, ModifiedSince, listen, map, settings as set, split_clients};
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
 
@@ -214,6 +215,48 @@ pub static TABLE: &[Directive<Level>] = &[
         uninitialized_variable_warn,
         flag
     ),
+    Directive {
+        row: Row {
+            block: Some(Contexts::HTTP_MAP),
+            ..repeated(with(
+                Arity::Exactly(2),
+                row("map", H, "text $variable { ... }", "-", "Makes a variable whose value depends on that of a text."),
+            ))
+        },
+        set: set::map,
+    },
+    Directive {
+        row: Row {
+            block: Some(Contexts::HTTP_SPLIT_CLIENTS),
+            ..repeated(with(
+                Arity::Exactly(2),
+                row(
+                    "split_clients",
+                    H,
+                    "text $variable { ... }",
+                    "-",
+                    "Makes a variable with one of some values, chosen by a hash of a text (MurmurHash2) so that each has its share.",
+                ),
+            ))
+        },
+        set: set::split_clients,
+    },
+    Directive {
+        row: Row {
+            block: Some(Contexts::HTTP_GEO),
+            ..repeated(with(
+                Arity::Between(1, 2),
+                row(
+                    "geo",
+                    H,
+                    "[$address] $variable { ... }",
+                    "-",
+                    "Makes a variable whose value depends on the client's address, or on that in another variable.",
+                ),
+            ))
+        },
+        set: set::geo,
+    },
     Directive {
         row: with(
             Arity::AtLeast(2),
@@ -583,7 +626,53 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
     set: set::mime_type,
 }];
 
+/// The table of `map {}`, where any word is a value.
+pub static MAP: &[Directive<map::Reading>] = &[Directive {
+    row: repeated(with(
+        Arity::AtLeast(0),
+        row(
+            Row::ANY,
+            Contexts::HTTP_MAP,
+            "value | hostnames | volatile",
+            "-",
+            "A value of the text, of either case, and what the variable is then; `default` for all others; with `~` or `~*` a regular expression. After `hostnames` values may be `*.example.org`, `www.*` and `.example.org`. `volatile`: it is looked up each time it is used. A backslash goes before a value that is one of these words.",
+        ),
+    )),
+    set: map::line,
+}];
+
+/// The table of `split_clients {}`, where any word is a share.
+pub static SPLIT_CLIENTS: &[Directive<split_clients::Reading>] = &[Directive {
+    row: repeated(with(
+        Arity::Exactly(1),
+        row(
+            Row::ANY,
+            Contexts::HTTP_SPLIT_CLIENTS,
+            "value",
+            "-",
+            "A share of all values of the text, `0.5%` or `*` for the rest, and what the variable is for it.",
+        ),
+    )),
+    set: split_clients::line,
+}];
+
+/// The table of `geo {}`, where any word is a network.
+pub static GEO: &[Directive<Geo>] = &[Directive {
+    row: repeated(with(
+        Arity::AtLeast(0),
+        row(
+            Row::ANY,
+            Contexts::HTTP_GEO,
+            "value | ranges",
+            "-",
+            "A network or an address, and what the variable is for it; `default` for all others; `delete` takes one out. After `ranges`: `first-last` of IPv4.",
+        ),
+    )),
+    set: geo::line,
+}];
+
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().map(|directive| &directive.row).chain(TYPES.iter().map(|directive| &directive.row))
+    let blocks = [&TYPES[0].row, &MAP[0].row, &SPLIT_CLIENTS[0].row, &GEO[0].row];
+    TABLE.iter().map(|directive| &directive.row).chain(blocks)
 }

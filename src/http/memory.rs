@@ -8,6 +8,8 @@ pub(super) struct Memory {
     /// What the last match was about, and where in it the groups are.
     subject: Vec<u8>,
     groups: Vec<Option<(usize, usize)>>,
+    /// Variables that are being worked out, one for the other.
+    pub depth: usize,
 }
 
 impl Memory {

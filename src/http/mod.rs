@@ -5,6 +5,7 @@
 //! the programs of [`script`] may change; [`handlers`] leads it through all that; [`returns`], [`files`] and [`status`] make a
 //! [`response`]; [`output`] sends it; logs tell of it by [`variables`].
 
+pub mod awaited;
 pub mod body;
 mod client;
 mod connection;
@@ -13,11 +14,13 @@ pub mod directives;
 mod ending;
 mod engine;
 mod files;
+mod geo;
 mod handlers;
 pub mod head;
 mod level;
 mod listen;
 mod location;
+mod map;
 mod memory;
 mod names;
 mod output;
@@ -31,6 +34,7 @@ mod rewrite;
 mod roots;
 mod script;
 mod settings;
+mod split_clients;
 mod status;
 mod try_files;
 mod types;

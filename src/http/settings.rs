@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::definitions::Source;
-use super::directives::{TABLE, TYPES};
+use super::directives::{GEO, MAP, SPLIT_CLIENTS, TABLE, TYPES};
+use super::geo::Geo;
 use super::level::{Builder, Level};
 use super::location::{Pattern, nests};
 use super::names::Name;
@@ -14,7 +15,7 @@ use super::script::{self, Step};
 use super::try_files::TryFiles;
 use super::types::Types;
 use super::variables::{self, Named, Variable};
-use super::{Content, Tokens};
+use super::{Content, Tokens, map, split_clients};
 use crate::conf::{Call, Result, value};
 use crate::log::directive;
 
@@ -100,6 +101,41 @@ pub(super) fn condition(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let condition = condition.map_err(|message| call.error(message))?;
     let branch = inner(level, Level { pattern: level.pattern.clone(), ..Level::default() }, call)?;
     level.steps.push(Step::If(condition, branch));
+    Ok(())
+}
+
+pub(super) fn map(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let fault = |message: String| call.error(message);
+    let source = level.registry.text(call.bytes(1), &call.node.place).map_err(fault)?;
+    let name = variable_name(call, 2)?;
+    let mut reading = map::Reading::new(source, std::mem::take(&mut level.registry));
+    call.apply(MAP, &mut reading)?;
+    let (map, registry) = reading.finish();
+    level.registry = registry;
+    level.registry.define(&name, Source::Map(Rc::new(map))).map_err(|message| call.error(message))?;
+    Ok(())
+}
+
+pub(super) fn split_clients(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let fault = |message: String| call.error(message);
+    let source = level.registry.text(call.bytes(1), &call.node.place).map_err(fault)?;
+    let name = variable_name(call, 2)?;
+    let mut reading = split_clients::Reading::new(source);
+    call.apply(SPLIT_CLIENTS, &mut reading)?;
+    let source = Source::Split(Rc::new(reading.finish()));
+    level.registry.define(&name, source).map_err(|message| call.error(message))?;
+    Ok(())
+}
+
+pub(super) fn geo(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let address = match call.count() {
+        1 => None,
+        _ => Some(level.registry.variable(&variable_name(call, 1)?, &call.node.place)),
+    };
+    let name = variable_name(call, call.count())?;
+    let mut geo = Geo::new(address);
+    call.apply(GEO, &mut geo)?;
+    level.registry.define(&name, Source::Geo(Rc::new(geo))).map_err(|message| call.error(message))?;
     Ok(())
 }
 

@@ -114,6 +114,9 @@ const NAMES: &[(&str, Named)] = &[
     ("uri", Named::Uri),
 ];
 
+/// How many variables may be worked out one for the other, nginx's bound.
+const DEPTH_MAX: usize = 100;
+
 /// Text with variables of a request.
 pub(super) type Text = Format<Variable>;
 
@@ -204,7 +207,38 @@ impl Values<'_> {
                 true
             }
             Source::Captured => false,
+            Source::Split(split) => self.keep(place, split.value(self), out),
+            Source::Geo(geo) => self.keep(place, geo.value(self), out),
+            Source::Map(map) => {
+                let depth = self.request.memory.borrow().depth;
+                if depth == DEPTH_MAX {
+                    let message = format_args!("cycle while evaluating variable \"{name}\"");
+                    self.client.log(Level::Error, None, "", Some(self.request), message);
+                    return false;
+                }
+                self.request.memory.borrow_mut().depth = depth + 1;
+                let value = map.value(self);
+                self.request.memory.borrow_mut().depth = depth;
+                match value {
+                    Ok(value) if map.volatile => {
+                        out.extend(value);
+                        true
+                    }
+                    Ok(value) => self.keep(place, &value, out),
+                    Err(failed) => {
+                        self.client.log(Level::Alert, None, "", Some(self.request), format_args!("{failed}"));
+                        false
+                    }
+                }
+            }
         }
+    }
+
+    /// Appends a value that was worked out, for the rest of the request.
+    fn keep(&self, place: usize, value: &[u8], out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(value);
+        self.request.memory.borrow_mut().set(place, Some(value.to_vec()));
+        true
     }
 
     fn write_named(&self, named: Named, out: &mut Vec<u8>) -> bool {

@@ -128,7 +128,9 @@ pub fn report(loaded: Loaded, parsed: impl FnOnce()) -> Result<Config, Logged> {
         parsed();
     }
     loaded.config.map_err(|error| {
-        message(Level::Emerg, format_args!("{error}"));
+        for error in std::iter::once(&error).chain(&error.also) {
+            message(Level::Emerg, format_args!("{error}"));
+        }
         Logged
     })
 }

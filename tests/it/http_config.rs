@@ -111,6 +111,58 @@ fn faults() {
 }
 
 #[test]
+fn all_that_is_missing_is_told_at_once() {
+    let prefix = Prefix::new();
+    prefix.write("part", "gzip on;\n");
+    let http = "server {\n  gzip_types a;\n  listen x y z;\n  location / {\n    fastcgi_pass a:1;\n include part;\n mp4 { odd; }\n  }\n}\nfoo;";
+    prefix.write("nginx.conf", config(http));
+    let run = prefix.run(&["-t"]);
+    let lines: Vec<String> =
+        run.stderr.lines().map(|line| line.replace(prefix.join("").to_str().unwrap(), "")).collect();
+    let line = |name: &str, place: &str| {
+        format!("weir: [emerg] unknown directive \"{name}\" in {place} (weir does not have it yet)")
+    };
+    let mut wanted = vec![
+        line("gzip_types", "nginx.conf:9"),
+        line("fastcgi_pass", "nginx.conf:12"),
+        line("gzip", "part:1"),
+        line("mp4", "nginx.conf:14"),
+    ];
+    wanted.push("weir: configuration file nginx.conf test failed".into());
+    assert_eq!(lines, wanted);
+}
+
+#[test]
+fn variables_by_value_and_address() {
+    for (text, wanted) in [
+        ("map $uri x { }", "invalid variable name \"x\""),
+        ("map $uri $x { a; }", "invalid number of the map parameters"),
+        ("map $uri $x { a 1; A 2; }", "conflicting parameter \"A\""),
+        ("map $uri $x { default 1; default 2; }", "duplicate default map parameter"),
+        ("map $uri $x { hostnames; *a 1; }", "invalid hostname or wildcard \"*a\""),
+        ("map $uri $x { ~( 1; }", "pcre2_compile() failed: missing closing parenthesis in \"(\""),
+        ("map $uri $x { a $nope; }", "unknown \"nope\" variable"),
+        ("map $uri $uri { a b; }", "the duplicate \"uri\" variable"),
+        ("split_clients $uri $x { a b; }", "invalid percent value \"a\""),
+        ("split_clients $uri $x { 60% a; 50% b; }", "percent total is greater than 100%"),
+        ("geo $x { a b; }", "invalid network \"a\""),
+        ("geo $x { ranges; 10.0.0.2-10.0.0.1 b; }", "invalid range \"10.0.0.2-10.0.0.1\""),
+        ("geo $x { a; }", "invalid number of the geo parameters"),
+        ("geo x { a b; }", "invalid variable name \"x\""),
+    ] {
+        assert_eq!(message(text), (wanted.to_owned(), false), "{text}");
+    }
+    for (text, wanted) in [
+        ("geo $x { 10.0.0.1/8 a; }", "low address bits of 10.0.0.1/8 are meaningless"),
+        ("geo $x { 10.0.0.1 a; 10.0.0.1/32 b; }", "duplicate network \"10.0.0.1/32\", value: \"b\", old value: \"a\""),
+        ("geo $x { delete 10.0.0.1; }", "no network \"10.0.0.1\" to delete"),
+    ] {
+        let server = "server { listen 127.0.0.1:1; }";
+        assert_eq!(message(&format!("{text} {server}")), (wanted.to_owned(), true), "{text}");
+    }
+}
+
+#[test]
 fn warnings() {
     for (text, wanted) in [
         (

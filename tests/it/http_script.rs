@@ -325,3 +325,68 @@ fn expressions_that_do_not_come_to_an_end_are_given_up() {
     weir.wait_error("pcre2_match() failed: -47 on \"/aaa");
     assert_eq!(get(&port, "/a").status, 204);
 }
+
+#[test]
+fn maps_shares_and_addresses() {
+    let both = Both::serve(
+        r#"map $arg_k $plain { default "other $arg_k"; Word one; "" nothing; ~^(?<first>.)x(.*)$ "$first|$2"; ~*^Y "y"; \default escaped; chain $chained; }
+           map $http_host $host_kind { hostnames; default none; *.example.org sub; .example.net dot; www.* head; exact.example.org exact; }
+           map $uri $chained { /a A; ~/(?<name>b) $name; }
+           map $arg_k $none { a b; }
+           map $circle $circle2 { default "c$circle"; } map $circle2 $circle { default "d$circle2"; }
+           map $arg_k $over { default mapped; }
+           map $x $late { default 1; v volatile; volatile; }
+           split_clients $arg_k $share { 10% ten; 25.5% quarter; 0.01% few; * rest; }
+           split_clients $arg_k $some { 50% half; }
+           geo $arg_a $place { default none; 10.0.0.0/8 ten; 10.1.0.0/16 ten-one; 10.1.2.3 host; 2001:db8::/32 six; 10.2.0.0/16 gone; delete 10.2.0.0/16; }
+           geo $arg_a $in { ranges; default out; 10.0.0.0-10.0.255.255 a; 10.0.1.0-10.0.1.255 b; 127.0.0.0-127.0.0.1 home; }
+           geo $here { default no; 127.0.0.0/8 yes; }
+           log_format later "$made_later"; access_log off;
+           server { listen {0}; set $made_later 1;
+             location / { return 200 "$plain|$host_kind|$chained|$none|$1"; }
+             location /late { set $x v; set $a $late; set $x w; return 200 "$a$late"; }
+             location /share { return 200 "$share $some"; }
+             location /geo { return 200 "$place $in $here"; }
+             location /over { set $over "set"; return 200 $over; }
+             location /circle { return 200 "$circle"; }
+             location /mapped { if ($plain = one) { return 200 "matched"; } return 200 "not"; } }"#,
+    );
+    let mut targets: Vec<String> = [
+        "/",
+        "/a?k=chain",
+        "/b?k=chain",
+        "/c?k=chain",
+        "/?k=WORD",
+        "/?k=axbc",
+        "/?k=yes",
+        "/?k=default",
+        "/?k=a",
+        "/late",
+        "/over",
+        "/mapped?k=word",
+        "/mapped",
+        "/circle",
+    ]
+    .map(String::from)
+    .into();
+    targets.extend((0..60).map(|number| format!("/share?k={number}{}", "x".repeat(number % 7))));
+    for address in
+        ["10.0.0.1", "10.0.1.5", "10.1.2.3", "10.1.9.9", "10.2.0.1", "2001:db8::1", "::ffff:10.1.2.3", "127.0.0.1", "x"]
+    {
+        targets.push(format!("/geo?a={address}"));
+    }
+    for host in [
+        "a.example.org",
+        "exact.example.org",
+        "Exact.Example.ORG",
+        "example.org.",
+        "example.net",
+        "b.example.net",
+        "www.x",
+        "none",
+    ] {
+        targets.push(format!("/ Host: {host}"));
+    }
+    both.compare(&targets.iter().map(String::as_str).collect::<Vec<_>>());
+    both.weir.wait_error("cycle while evaluating variable \"circle");
+}
