@@ -1,10 +1,8 @@
 //! The directives of `http {}`, and of the `server {}` and `location {}` in it.
 
-use super::geo::{self, Geo};
 use super::level::Level;
-use super::script::Step;
 use super::types::Types;
-use super::{LingeringClose, ModifiedSince, listen, map, settings as set, split_clients};
+use super::{LingeringClose, ModifiedSince, listen, script_directives, settings as set};
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
 
@@ -16,12 +14,10 @@ const L: Contexts = Contexts::HTTP_LOCATION;
 const HS: Contexts = H.or(S);
 const SL: Contexts = S.or(L);
 const HSL: Contexts = H.or(S).or(L);
-const SIF: Contexts = Contexts::HTTP_SERVER_IF;
 const LIF: Contexts = Contexts::HTTP_LOCATION_IF;
-const SLIF: Contexts = SL.or(SIF).or(LIF);
 
 /// A row with one argument. Its arguments are those of the documentation, in that order.
-const fn row(
+pub(super) const fn row(
     name: &'static str,
     contexts: Contexts,
     syntax: &'static str,
@@ -32,12 +28,12 @@ const fn row(
 }
 
 /// The same row with another number of arguments.
-const fn with(arity: Arity, row: Row) -> Row {
+pub(super) const fn with(arity: Arity, row: Row) -> Row {
     Row { arity, ..row }
 }
 
 /// The same row for a directive that may stand more than once on a level.
-const fn repeated(row: Row) -> Row {
+pub(super) const fn repeated(row: Row) -> Row {
     Row { repeat: true, ..row }
 }
 
@@ -54,7 +50,9 @@ macro_rules! value {
     };
 }
 
-/// The table of `http {}`, `server {}` and `location {}`.
+pub(super) use value;
+
+/// The table of `http {}`, `server {}` and `location {}`, without what stands in [`super::script_directives`].
 pub static TABLE: &[Directive<Level>] = &[
     Directive {
         row: Row {
@@ -111,174 +109,6 @@ pub static TABLE: &[Directive<Level>] = &[
             ))
         },
         set: set::location,
-    },
-    Directive {
-        row: repeated(with(
-            Arity::Between(1, 2),
-            row(
-                "return",
-                SLIF,
-                "code [text] | code URL | URL",
-                "-",
-                "Answers at once: with a text, for 301, 302, 303, 307 and 308 with a redirect; a URL alone is a 302; 444 closes the connection. Variables may be used.",
-            ),
-        )),
-        set: set::returns,
-    },
-    Directive {
-        row: repeated(with(
-            Arity::Exactly(2),
-            row(
-                "set",
-                SLIF,
-                "$variable value",
-                "-",
-                "Gives a variable a value, which may hold variables. `$args` can be set too.",
-            ),
-        )),
-        set: set::set,
-    },
-    Directive {
-        row: Row {
-            block: Some(SIF),
-            ..repeated(with(
-                Arity::AtLeast(1),
-                row(
-                    "if",
-                    S,
-                    "(condition) { ... }",
-                    "-",
-                    "What is done when a condition holds, before a location is found: `$variable` (neither empty nor `0`), `$variable = text`, `!=`, `~ expression`, `~*` (of either case), `!~`, `!~*`, `-f path` (a file is there), `-d` (a directory), `-e` (either), `-x` (executable), and these with `!`.",
-                ),
-            ))
-        },
-        set: set::condition,
-    },
-    Directive {
-        row: Row {
-            block: Some(LIF),
-            ..repeated(with(
-                Arity::AtLeast(1),
-                row(
-                    "if",
-                    L,
-                    "(condition) { ... }",
-                    "-",
-                    "As in `server {}`; what else stands in it counts for the request from then on, with all that the location says.",
-                ),
-            ))
-        },
-        set: set::condition,
-    },
-    Directive {
-        row: repeated(with(
-            Arity::Between(2, 3),
-            row(
-                "rewrite",
-                SLIF,
-                "expression replacement [last | break | redirect | permanent]",
-                "-",
-                "Where the path matches, it becomes the replacement, with the request's arguments behind it unless that ends with `?`. `last`: the location is found anew, at once and not behind the last of the directives; `break`: the request stays where it is; `redirect`, `permanent`, or a replacement with a scheme: the client is redirected by 302 or 301.",
-            ),
-        )),
-        set: set::rewrite,
-    },
-    Directive {
-        row: repeated(with(
-            Arity::Exactly(0),
-            row("break", SLIF, "", "-", "Ends what `set`, `if`, `rewrite` and `return` do on this level."),
-        )),
-        set: |level, _| {
-            level.steps.push(Step::Break);
-            Ok(())
-        },
-    },
-    value!(
-        row(
-            "rewrite_log",
-            HSL.or(SIF).or(LIF),
-            "on | off",
-            "off",
-            "Whether the error log tells at level `notice` what is rewritten."
-        ),
-        rewrite_log,
-        flag
-    ),
-    value!(
-        row(
-            "uninitialized_variable_warn",
-            HSL.or(SIF).or(LIF),
-            "on | off",
-            "on",
-            "Whether the error log warns of variables that are used before `set` has given them a value."
-        ),
-        uninitialized_variable_warn,
-        flag
-    ),
-    Directive {
-        row: Row {
-            block: Some(Contexts::HTTP_MAP),
-            ..repeated(with(
-                Arity::Exactly(2),
-                row("map", H, "text $variable { ... }", "-", "Makes a variable whose value depends on that of a text."),
-            ))
-        },
-        set: set::map,
-    },
-    Directive {
-        row: Row {
-            block: Some(Contexts::HTTP_SPLIT_CLIENTS),
-            ..repeated(with(
-                Arity::Exactly(2),
-                row(
-                    "split_clients",
-                    H,
-                    "text $variable { ... }",
-                    "-",
-                    "Makes a variable with one of some values, chosen by a hash of a text (MurmurHash2) so that each has its share.",
-                ),
-            ))
-        },
-        set: set::split_clients,
-    },
-    Directive {
-        row: Row {
-            block: Some(Contexts::HTTP_GEO),
-            ..repeated(with(
-                Arity::Between(1, 2),
-                row(
-                    "geo",
-                    H,
-                    "[$address] $variable { ... }",
-                    "-",
-                    "Makes a variable whose value depends on the client's address, or on that in another variable.",
-                ),
-            ))
-        },
-        set: set::geo,
-    },
-    Directive {
-        row: with(
-            Arity::AtLeast(2),
-            row(
-                "try_files",
-                SL,
-                "file ... path | file ... @name | file ... =code",
-                "-",
-                "Serves the first of these files below the root that is there, with a slash at its end a directory; else the request is led to the last word: a path, a named location or an error. Variables may be used.",
-            ),
-        ),
-        set: set::try_files,
-    },
-    Directive {
-        row: with(
-            Arity::Exactly(0),
-            row("internal", L, "", "-", "Only redirects of the configuration lead here; clients get a 404."),
-        ),
-        set: |level, _| {
-            level.internal = true;
-            Ok(())
-        },
     },
     Directive {
         row: with(
@@ -626,53 +456,8 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
     set: set::mime_type,
 }];
 
-/// The table of `map {}`, where any word is a value.
-pub static MAP: &[Directive<map::Reading>] = &[Directive {
-    row: repeated(with(
-        Arity::AtLeast(0),
-        row(
-            Row::ANY,
-            Contexts::HTTP_MAP,
-            "value | hostnames | volatile",
-            "-",
-            "A value of the text, of either case, and what the variable is then; `default` for all others; with `~` or `~*` a regular expression. After `hostnames` values may be `*.example.org`, `www.*` and `.example.org`. `volatile`: it is looked up each time it is used. A backslash goes before a value that is one of these words.",
-        ),
-    )),
-    set: map::line,
-}];
-
-/// The table of `split_clients {}`, where any word is a share.
-pub static SPLIT_CLIENTS: &[Directive<split_clients::Reading>] = &[Directive {
-    row: repeated(with(
-        Arity::Exactly(1),
-        row(
-            Row::ANY,
-            Contexts::HTTP_SPLIT_CLIENTS,
-            "value",
-            "-",
-            "A share of all values of the text, `0.5%` or `*` for the rest, and what the variable is for it.",
-        ),
-    )),
-    set: split_clients::line,
-}];
-
-/// The table of `geo {}`, where any word is a network.
-pub static GEO: &[Directive<Geo>] = &[Directive {
-    row: repeated(with(
-        Arity::AtLeast(0),
-        row(
-            Row::ANY,
-            Contexts::HTTP_GEO,
-            "value | ranges",
-            "-",
-            "A network or an address, and what the variable is for it; `default` for all others; `delete` takes one out. After `ranges`: `first-last` of IPv4.",
-        ),
-    )),
-    set: geo::line,
-}];
-
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    let blocks = [&TYPES[0].row, &MAP[0].row, &SPLIT_CLIENTS[0].row, &GEO[0].row];
-    TABLE.iter().map(|directive| &directive.row).chain(blocks)
+    let own = TABLE.iter().chain(script_directives::TABLE).map(|directive| &directive.row);
+    own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())
 }

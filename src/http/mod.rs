@@ -33,6 +33,8 @@ mod returns;
 mod rewrite;
 mod roots;
 mod script;
+mod script_directives;
+mod script_settings;
 mod settings;
 mod split_clients;
 mod status;

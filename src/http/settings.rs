@@ -2,20 +2,13 @@
 
 use std::rc::Rc;
 
-use super::definitions::Source;
-use super::directives::{GEO, MAP, SPLIT_CLIENTS, TABLE, TYPES};
-use super::geo::Geo;
+use super::directives::{TABLE, TYPES};
 use super::level::{Builder, Level};
 use super::location::{Pattern, nests};
 use super::names::Name;
-use super::returns::Return;
-use super::rewrite::Rewrite;
 use super::roots::{Alias, Root};
-use super::script::{self, Step};
-use super::try_files::TryFiles;
 use super::types::Types;
-use super::variables::{self, Named, Variable};
-use super::{Content, Tokens, map, split_clients};
+use super::{Content, Tokens, script_directives};
 use crate::conf::{Call, Result, value};
 use crate::log::directive;
 
@@ -25,7 +18,7 @@ use crate::log::directive;
 /// The first fault in the block.
 pub fn http_block(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
     let mut level = Level::default();
-    call.apply(TABLE, &mut level)?;
+    call.apply_all(&[TABLE, script_directives::TABLE], &mut level)?;
     builder.blocks.push(level);
     Ok(())
 }
@@ -37,9 +30,9 @@ pub(super) fn server(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
 }
 
 /// Reads the block of an inner level, which has the block's variables meanwhile.
-fn inner(level: &mut Level, mut inner: Level, call: &mut Call<'_>) -> Result<Level> {
+pub(super) fn inner(level: &mut Level, mut inner: Level, call: &mut Call<'_>) -> Result<Level> {
     inner.registry = std::mem::take(&mut level.registry);
-    call.apply(TABLE, &mut inner)?;
+    call.apply_all(&[TABLE, script_directives::TABLE], &mut inner)?;
     level.registry = std::mem::take(&mut inner.registry);
     Ok(inner)
 }
@@ -66,90 +59,6 @@ pub(super) fn server_name(level: &mut Level, call: &mut Call<'_>) -> Result<()> 
         }
         level.names.push(Name::parse(word, &mut level.registry).map_err(|message| call.error(message))?);
     }
-    Ok(())
-}
-
-pub(super) fn returns(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
-    let returns =
-        Return::parse(&words, &mut level.registry, &call.node.place).map_err(|message| call.error(message))?;
-    level.steps.push(Step::Return(returns));
-    Ok(())
-}
-
-pub(super) fn set(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let fault = |message: String| call.error(message);
-    let name = variable_name(call, 1)?;
-    let value = level.registry.text(call.bytes(2), &call.node.place).map_err(fault)?;
-    level.steps.push(match variables::find(&name) {
-        Some(Variable::Named(Named::Args)) => Step::SetArgs(value),
-        _ => Step::Set(level.registry.define(&name, Source::Assigned).map_err(fault)?, value),
-    });
-    Ok(())
-}
-
-/// The variable that argument `i` names with its `$`.
-fn variable_name(call: &Call<'_>, i: usize) -> Result<String> {
-    let word = call.text(i)?;
-    let name = word.strip_prefix('$').filter(|name| !name.is_empty());
-    name.map(str::to_ascii_lowercase).ok_or_else(|| call.error(format!("invalid variable name \"{word}\"")))
-}
-
-pub(super) fn condition(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
-    let condition = script::condition(&words, &mut level.registry, &call.node.place);
-    let condition = condition.map_err(|message| call.error(message))?;
-    let branch = inner(level, Level { pattern: level.pattern.clone(), ..Level::default() }, call)?;
-    level.steps.push(Step::If(condition, branch));
-    Ok(())
-}
-
-pub(super) fn map(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let fault = |message: String| call.error(message);
-    let source = level.registry.text(call.bytes(1), &call.node.place).map_err(fault)?;
-    let name = variable_name(call, 2)?;
-    let mut reading = map::Reading::new(source, std::mem::take(&mut level.registry));
-    call.apply(MAP, &mut reading)?;
-    let (map, registry) = reading.finish();
-    level.registry = registry;
-    level.registry.define(&name, Source::Map(Rc::new(map))).map_err(|message| call.error(message))?;
-    Ok(())
-}
-
-pub(super) fn split_clients(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let fault = |message: String| call.error(message);
-    let source = level.registry.text(call.bytes(1), &call.node.place).map_err(fault)?;
-    let name = variable_name(call, 2)?;
-    let mut reading = split_clients::Reading::new(source);
-    call.apply(SPLIT_CLIENTS, &mut reading)?;
-    let source = Source::Split(Rc::new(reading.finish()));
-    level.registry.define(&name, source).map_err(|message| call.error(message))?;
-    Ok(())
-}
-
-pub(super) fn geo(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let address = match call.count() {
-        1 => None,
-        _ => Some(level.registry.variable(&variable_name(call, 1)?, &call.node.place)),
-    };
-    let name = variable_name(call, call.count())?;
-    let mut geo = Geo::new(address);
-    call.apply(GEO, &mut geo)?;
-    level.registry.define(&name, Source::Geo(Rc::new(geo))).map_err(|message| call.error(message))?;
-    Ok(())
-}
-
-pub(super) fn try_files(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
-    let read = TryFiles::parse(&words, &mut level.registry, &call.node.place);
-    level.try_files = Some(read.map_err(|message| call.error(message))?);
-    Ok(())
-}
-
-pub(super) fn rewrite(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
-    let rewrite = Rewrite::parse(&words, &mut level.registry, &call.node.place);
-    level.steps.push(Step::Rewrite(rewrite.map_err(|message| call.error(message))?));
     Ok(())
 }
 
