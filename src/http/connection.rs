@@ -237,7 +237,7 @@ impl Session {
         });
         self.input = Some(input);
         self.settle_input(cx);
-        let answer = answer.unwrap_or_else(|refusal| self.refusal(&refusal, &mut request));
+        let answer = answer.unwrap_or_else(|refusal| self.refusal(cx, &refusal, &mut request));
         self.request = Some(request);
         self.answer(cx, answer)
     }
@@ -250,17 +250,18 @@ impl Session {
         let mut request = Box::new(Request::new(head, &self.route.names.default, cx.reactor.now()));
         self.client.requests += 1;
         self.client.answered = false;
-        let answer = self.refusal(&refusal, &mut request);
+        let answer = self.refusal(cx, &refusal, &mut request);
         self.request = Some(request);
         self.answer(cx, answer)
     }
 
-    fn refusal(&self, refusal: &Refusal, request: &mut Request) -> Answer {
+    fn refusal(&self, cx: &mut Context, refusal: &Refusal, request: &mut Request) -> Answer {
         // A request line that is there and could be taken apart has not been at fault.
         let past_line = self.scan.is_past_line() && (request.head.method().is_empty() || !request.path.is_empty());
         let action = if past_line { "reading client request headers" } else { "reading client request line" };
         self.client.log(Level::Info, None, action, Some(request), format_args!("{}", refusal.message));
-        Answer::Respond(Response::page(refusal.status, request.location.server_tokens))
+        let page = Answer::Respond(Response::page(refusal.status, request.location.server_tokens));
+        handlers::answer(cx, &self.client, request, page)
     }
 
     /// Begins to send an answer, having decided whether the connection stays.

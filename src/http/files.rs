@@ -31,7 +31,7 @@ pub(super) fn serve(values: &Values<'_>) -> Found {
     let Values { client, request, .. } = *values;
     let location = &*request.location;
     let page = |status| Found::Answer(Response::page(status, location.server_tokens));
-    if !matches!(request.head.method(), b"GET" | b"HEAD" | b"POST") {
+    if !matches!(request.method(), b"GET" | b"HEAD" | b"POST") {
         return page(405);
     }
     if request.path.ends_with(b"/") {
@@ -61,7 +61,7 @@ pub(super) fn serve(values: &Values<'_>) -> Found {
         client.log(Level::Crit, None, "", Some(request), message);
         return page(404);
     }
-    if request.head.method() == b"POST" {
+    if request.method() == b"POST" {
         return page(405);
     }
     let size = metadata.len();

@@ -4,13 +4,15 @@
 //! ServerRewrite ─▶ FindLocation ─▶ LocationRewrite ─▶ Access ─▶ TryFiles ─▶ Content ─▶ the answer
 //!       ▲               ▲ path rewritten │ ▲                        │          │
 //!       │               └────────────────┘ └─ to a named location ◀─┤          │
-//!       └─────────────────────────────────────────── to a path ◀────┴──────────┘
+//!       └─────────────────────────────────────────── to a path ◀────┴──────────┤
+//!                                                   (or to a named location) ◀─┘ error_page
 //! ```
 
 use std::fmt;
 use std::time::Instant;
 
 use super::client::Client;
+use super::error_pages::Instead;
 use super::files::{self, Found};
 use super::request::Request;
 use super::response::{Answer, Response};
@@ -57,8 +59,17 @@ pub(super) fn is_too_large(client: &Client, request: &Request) -> bool {
 
 /// Answers a request whose head is understood.
 pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) -> Answer {
+    walk(cx, client, request, Stage::ServerRewrite)
+}
+
+/// Gives an answer that was made outside of here its error page.
+pub(super) fn answer(cx: &mut Context, client: &Client, request: &mut Request, answer: Answer) -> Answer {
+    walk(cx, client, request, Stage::Answer(answer))
+}
+
+fn walk(cx: &mut Context, client: &Client, request: &mut Request, from: Stage) -> Answer {
     let now = cx.reactor.now();
-    let mut stage = Stage::ServerRewrite;
+    let mut stage = from;
     loop {
         stage = match stage {
             Stage::ServerRewrite => {
@@ -73,8 +84,45 @@ pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) ->
             Stage::Access => Stage::TryFiles,
             Stage::TryFiles => try_files(client, request, now),
             Stage::Content => content(cx, client, request, now),
+            Stage::Answer(Answer::Respond(response)) => match settle(client, request, response, now) {
+                Stage::Answer(answer) => return answer,
+                stage => stage,
+            },
             Stage::Answer(answer) => return answer,
         };
+    }
+}
+
+/// Gives an answer its status and, where it is the page of one, another answer that `error_page` has for it.
+fn settle(client: &Client, request: &mut Request, response: Response, now: Instant) -> Stage {
+    if !response.replaceable {
+        let status = request.error_status.unwrap_or(response.status);
+        let to = response.location.or_else(|| request.redirect_to.take());
+        return Stage::Answer(Answer::Respond(Response { status, location: to, ..response }));
+    }
+    let location = request.location.clone();
+    request.error_status = Some(response.status);
+    if request.error_page_used || location.error_pages.is_empty() || request.changes.get() == 0 {
+        return Stage::Answer(Answer::Respond(response));
+    }
+    request.error_page_used = !location.recursive_error_pages;
+    let Some(page) = location.error_pages.iter().find(|page| page.covers(response.status)) else {
+        return Stage::Answer(Answer::Respond(response));
+    };
+    request.redirect_to = response.location;
+    // What cannot be read on after stays so.
+    request.keepalive &= !response.close;
+    request.error_status = page.status(response.status);
+    match page.target(&Values { client, request, now }) {
+        Instead::Path(path, args) => {
+            request.as_get = !request.is_head();
+            redirect(client, request, path, args)
+        }
+        Instead::Named(name) => to_named(client, request, &name),
+        Instead::Redirect(status, to) => {
+            let redirect = Response::redirect(status, to, location.server_tokens);
+            Stage::Answer(Answer::Respond(Response { replaceable: false, ..redirect }))
+        }
     }
 }
 
@@ -128,15 +176,13 @@ fn location_rewrite(client: &Client, request: &mut Request, now: Instant) -> Sta
 
 /// Counts one more change of location; false, and logged, when there have been too many.
 fn change(client: &Client, request: &Request, doing: fmt::Arguments<'_>) -> bool {
-    let left = request.changes.get().checked_sub(1);
-    match left {
-        Some(left) => request.changes.set(left),
-        None => {
-            let message = format_args!("rewrite or internal redirection cycle while {doing}");
-            client.log(Level::Error, None, "", Some(request), message);
-        }
+    let left = request.changes.get().saturating_sub(1);
+    request.changes.set(left);
+    if left == 0 {
+        let message = format_args!("rewrite or internal redirection cycle while {doing}");
+        client.log(Level::Error, None, "", Some(request), message);
     }
-    left.is_some()
+    left > 0
 }
 
 fn try_files(client: &Client, request: &mut Request, now: Instant) -> Stage {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::definitions::{Definitions, Registry};
+use super::error_pages::ErrorPage;
 use super::head::Limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
@@ -51,6 +52,8 @@ pub struct Level {
     pub(super) header_timeout: Option<Duration>,
     pub(super) header_buffer: Option<usize>,
     pub(super) large_buffers: Option<(usize, usize)>,
+    pub(super) error_pages: Option<Vec<ErrorPage>>,
+    pub(super) recursive_error_pages: Option<bool>,
     pub(super) rewrite_log: Option<bool>,
     pub(super) uninitialized_variable_warn: Option<bool>,
     /// Not inherited: what this level itself does and answers with.
@@ -200,6 +203,8 @@ impl Assembly<'_> {
             program,
             internal: level.internal,
             try_files: level.try_files.clone(),
+            error_pages: level.error_pages.clone().unwrap_or_default(),
+            recursive_error_pages: level.recursive_error_pages.unwrap_or(false),
             content: level.content.unwrap_or(Content::Files),
             root: level.root.clone().unwrap_or_else(|| self.html()),
             index: level.index.clone().unwrap_or_else(|| vec![Text::plain(b"index.html")]),
@@ -265,6 +270,8 @@ impl Level {
         from(&mut self.default_type, &above.default_type);
         from(&mut self.access_logs, &above.access_logs);
         from(&mut self.error_logs, &above.error_logs);
+        from(&mut self.error_pages, &above.error_pages);
+        from(&mut self.recursive_error_pages, &above.recursive_error_pages);
         from(&mut self.rewrite_log, &above.rewrite_log);
         from(&mut self.uninitialized_variable_warn, &above.uninitialized_variable_warn);
         from(&mut self.server_tokens, &above.server_tokens);

@@ -13,6 +13,7 @@ mod definitions;
 pub mod directives;
 mod ending;
 mod engine;
+mod error_pages;
 mod files;
 mod geo;
 mod handlers;
@@ -84,6 +85,8 @@ struct Location {
     internal: bool,
     try_files: Option<try_files::TryFiles>,
     content: Content,
+    error_pages: Vec<error_pages::ErrorPage>,
+    recursive_error_pages: bool,
     root: roots::Root,
     index: Vec<variables::Text>,
     types: Rc<types::Types>,

@@ -13,8 +13,8 @@ use super::response::Field;
 use super::uri::{self, Target};
 use super::{Location, Server};
 
-/// How often a request may be led to another location, nginx's bound.
-const CHANGES_MAX: usize = 10;
+/// How often a request may be led to another location, nginx's bound, and the attempt that fails.
+const CHANGES_MAX: usize = 10 + 1;
 
 /// A request from its head to the end of its answer.
 pub(super) struct Request {
@@ -45,7 +45,7 @@ pub(super) struct Request {
     pub memory: RefCell<Memory>,
     /// It has come to its path by a redirect of ours: what is `internal` may serve it.
     pub internal: bool,
-    /// How often it may still be led to another location.
+    /// What is left of the times it may be led to another location; the one that brings it to zero is one too many.
     pub changes: Cell<usize>,
     /// Path and arguments are still those of `uri`.
     pub as_received: bool,
@@ -55,6 +55,14 @@ pub(super) struct Request {
     pub outside_location: bool,
     /// `try_files` has made the path one that follows an `alias` with captures.
     pub path_behind_alias: bool,
+    /// `error_page` has led here: the status of the answer, whatever is found.
+    pub error_status: Option<u16>,
+    /// Where the answer that it replaced redirected to; its own replaces that.
+    pub redirect_to: Option<Vec<u8>>,
+    /// `error_page` is not asked again.
+    pub error_page_used: bool,
+    /// `error_page` has made a GET of it.
+    pub as_get: bool,
     pub server: Rc<Server>,
     pub location: Rc<Location>,
     pub started: Instant,
@@ -90,6 +98,10 @@ impl Request {
             path_changed: false,
             outside_location: false,
             path_behind_alias: false,
+            error_status: None,
+            redirect_to: None,
+            error_page_used: false,
+            as_get: false,
             server: server.clone(),
             location: server.own.clone(),
             started,
@@ -138,6 +150,11 @@ impl Request {
             b"CONNECT" => Err(Refusal::new(405, "client sent CONNECT method")),
             _ => Ok(()),
         }
+    }
+
+    /// The method by which it is served.
+    pub(super) fn method(&self) -> &[u8] {
+        if self.as_get { b"GET" } else { self.head.method() }
     }
 
     /// Whether the answer goes without a body.

@@ -20,6 +20,8 @@ pub(super) struct Response {
     pub body: Vec<Piece>,
     /// After it nothing more is read from the client.
     pub close: bool,
+    /// The page of a status, which `error_page` may have another answer for.
+    pub replaceable: bool,
 }
 
 /// What a handler makes of a request.
@@ -40,6 +42,7 @@ impl Response {
             fields: Vec::new(),
             body,
             close: false,
+            replaceable: false,
         }
     }
 
@@ -53,10 +56,11 @@ impl Response {
     /// the connection is closed, as in nginx.
     pub(super) fn page(status: u16, tokens: Tokens) -> Self {
         let close = matches!(status, 400 | 408 | 413 | 414 | 431 | 500 | 501 | 505);
-        match pages::page(status, tokens) {
-            Some(page) => Response { close, ..Response::text(status, "text/html", page) },
-            None => Response { close, ..Response::new(status, Vec::new()) },
-        }
+        let page = match pages::page(status, tokens) {
+            Some(page) => Response::text(status, "text/html", page),
+            None => Response::new(status, Vec::new()),
+        };
+        Response { close, replaceable: true, ..page }
     }
 
     /// A redirect to `location`.

@@ -186,6 +186,30 @@ pub static TABLE: &[Directive<Level>] = &[
             Ok(())
         },
     },
+    Directive {
+        row: repeated(with(
+            Arity::AtLeast(2),
+            row(
+                "error_page",
+                HSL.or(LIF),
+                "code ... [=[code]] uri",
+                "-",
+                "What is answered in the place of the page of these statuses: what is found at a path or in a named location `@name`, or a redirect to a URL. `=code` changes the status, `=` alone leaves it to what is found. Variables may be used.",
+            ),
+        )),
+        set: set::error_page,
+    },
+    value!(
+        row(
+            "recursive_error_pages",
+            HSL,
+            "on | off",
+            "off",
+            "Whether `error_page` is asked again when what it led to has failed too."
+        ),
+        recursive_error_pages,
+        flag
+    ),
 ];
 
 /// The table of `map {}`, where any word is a value.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::definitions::Source;
+use super::error_pages::ErrorPage;
 use super::geo::Geo;
 use super::level::Level;
 use super::returns::Return;
@@ -82,6 +83,13 @@ pub(super) fn geo(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let mut geo = Geo::new(address);
     call.apply(GEO, &mut geo)?;
     level.registry.define(&name, Source::Geo(Rc::new(geo))).map_err(|message| call.error(message))?;
+    Ok(())
+}
+
+pub(super) fn error_page(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
+    let page = ErrorPage::parse(&words, &mut level.registry, &call.node.place);
+    level.error_pages.get_or_insert_default().push(page.map_err(|message| call.error(message))?);
     Ok(())
 }
 

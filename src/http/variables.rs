@@ -287,7 +287,7 @@ impl Values<'_> {
                 optional(file.as_ref().map(|file| file.as_os_str().as_bytes()), out)
             }
             Named::RequestLength => write!(out, "{}", head.length() as u64 + request.received),
-            Named::RequestMethod => optional(Some(head.method()).filter(|method| !method.is_empty()), out),
+            Named::RequestMethod => optional(Some(request.method()).filter(|method| !method.is_empty()), out),
             Named::RequestTime => {
                 let taken = now.saturating_duration_since(request.started);
                 write!(out, "{}.{:03}", taken.as_secs(), taken.subsec_millis())
@@ -305,6 +305,7 @@ impl Values<'_> {
                 Version::Http10 => b"HTTP/1.0",
                 Version::Http11 => b"HTTP/1.1",
             }),
+            Named::Status if request.status == 0 => write!(out, "{:03}", request.error_status.unwrap_or(0)),
             Named::Status => write!(out, "{:03}", request.status),
             Named::TimeIso8601 => write!(out, "{}", clock::now_iso8601()),
             Named::TimeLocal => write!(out, "{}", clock::now_local()),

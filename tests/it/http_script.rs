@@ -390,3 +390,56 @@ fn maps_shares_and_addresses() {
     both.compare(&targets.iter().map(String::as_str).collect::<Vec<_>>());
     both.weir.wait_error("cycle while evaluating variable \"circle");
 }
+
+#[test]
+fn error_pages() {
+    let both = Both::serve(
+        r#"server { listen {0}; root ROOT; error_page 404 /a.txt; error_page 403 405 = /shown; error_page 418 =200 /dir/b.txt?x;
+             error_page 500 http://other.example/$status; error_page 501 =301 http://moved.example/; error_page 400 /bad;
+             error_page 502 @named; error_page 503 = @named; error_page 504 /gone; error_page 302 /caught;
+             location / { } location /own { error_page 404 /none; } location /403 { return 403; } location /418 { return 418; }
+             location /500 { return 500; } location /501 { return 501; } location /502 { return 502; } location /503 { return 503; }
+             location /504 { return 504; } location /gone { return 410; } location /text { return 404 "text"; } location /302 { return 302 /x; }
+             location /shown { return 202 "shown $request_method $uri $request_uri"; }
+             location /caught { return 200 "caught"; } location = /bad { return 200 "bad"; }
+             location @named { return 200 "named $uri"; }
+             location /twice { error_page 404 /twice/again; recursive_error_pages on; location /twice/again { error_page 404 /a.txt; } }
+             location /once { error_page 404 /once/again; location /once/again { error_page 404 /a.txt; } }
+             location /circle { error_page 404 /circle; recursive_error_pages on; }
+             location /internal { internal; } location /to-internal { error_page 404 /internal/x; }
+             location /if { if ($arg_x) { error_page 404 /caught; } }
+           }"#,
+    );
+    both.compare(&[
+        "/none",
+        "/own",
+        "/403",
+        "/418",
+        "/500",
+        "/501",
+        "/502",
+        "/503",
+        "/504",
+        "/text",
+        "/302",
+        "/twice",
+        "/once",
+        "/circle",
+        "/internal",
+        "/to-internal",
+        "/if",
+        "/if?x=1",
+        "/..",
+        "/a.txt",
+        "/x Host: a|Host: a",
+    ]);
+    for request in [
+        "POST /a.txt HTTP/1.0\r\n\r\n",
+        "DELETE /403 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "HEAD /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+    ] {
+        let (theirs, ours) = both.ask(request);
+        assert_eq!(ours, theirs, "{request}");
+    }
+}
