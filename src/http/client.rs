@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::io;
+use std::time::Instant;
 
 use super::request::Request;
 use crate::context::Epoch;
@@ -15,6 +16,8 @@ pub(super) struct Client {
     /// `*N` in logs.
     pub number: u64,
     pub address: Address,
+    /// When it came.
+    pub since: Instant,
     /// Requests so far.
     pub requests: u64,
     /// The present request has been answered to the last byte.

@@ -83,6 +83,7 @@ impl Engine {
                     number,
                     debug: cx.debugged.iter().any(|named| named.covers(&client)),
                     address: client,
+                    since: cx.reactor.now(),
                     requests: 0,
                     answered: false,
                     epoch,

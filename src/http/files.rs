@@ -143,7 +143,9 @@ impl Entity {
         let location = &*request.location;
         let etag = location.etag.then(|| format!("\"{:x}-{:x}\"", self.modified, self.size).into_bytes());
         let content_type = location.types.of(&request.path).unwrap_or(&location.default_type).to_vec();
-        match self.conditions(request, etag.as_deref()) {
+        // Conditions and ranges are about what was asked for, not about an error page.
+        let whole = request.error_status.is_some_and(|status| status != 200);
+        match self.conditions(request, etag.as_deref()).filter(|_| !whole) {
             Some(412) => return Response::page(412, location.server_tokens),
             Some(status) => {
                 return Response {
@@ -161,7 +163,7 @@ impl Entity {
         };
         response.fields.extend(etag.clone().map(|etag| ("ETag", etag)));
         let asked = match request.head.field("range") {
-            Some(range) if location.max_ranges > 0 && self.range_holds(request, etag.as_deref()) => {
+            Some(range) if !whole && location.max_ranges > 0 && self.range_holds(request, etag.as_deref()) => {
                 ranges::parse(range, self.size)
             }
             _ => Asked::Whole,
@@ -177,7 +179,7 @@ impl Entity {
             }
             _ => {
                 response.body.push(self.piece(&(0..self.size)));
-                if location.max_ranges > 0 {
+                if location.max_ranges > 0 && !whole {
                     response.fields.push(("Accept-Ranges", b"bytes".to_vec()));
                 }
             }

@@ -88,7 +88,10 @@ fn walk(cx: &mut Context, client: &Client, request: &mut Request, from: Stage) -
                 Stage::Answer(answer) => return answer,
                 stage => stage,
             },
-            Stage::Answer(answer) => return answer,
+            Stage::Answer(close) => {
+                request.error_status = None;
+                return close;
+            }
         };
     }
 }
@@ -96,7 +99,12 @@ fn walk(cx: &mut Context, client: &Client, request: &mut Request, from: Stage) -
 /// Gives an answer its status and, where it is the page of one, another answer that `error_page` has for it.
 fn settle(client: &Client, request: &mut Request, response: Response, now: Instant) -> Stage {
     if !response.replaceable {
-        let status = request.error_status.unwrap_or(response.status);
+        let status = match (request.error_status, response.status) {
+            // What a 200 has become by the request's conditions.
+            (Some(200), conditional @ (206 | 304)) => conditional,
+            (Some(status), _) => status,
+            (None, status) => status,
+        };
         let to = response.location.or_else(|| request.redirect_to.take());
         return Stage::Answer(Answer::Respond(Response { status, location: to, ..response }));
     }
@@ -120,6 +128,7 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
         }
         Instead::Named(name) => to_named(client, request, &name),
         Instead::Redirect(status, to) => {
+            request.error_status = Some(status);
             let redirect = Response::redirect(status, to, location.server_tokens);
             Stage::Answer(Answer::Respond(Response { replaceable: false, ..redirect }))
         }

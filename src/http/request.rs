@@ -1,6 +1,6 @@
 //! One request: what its head says, what serves it, and its answer.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -43,6 +43,8 @@ pub(super) struct Request {
     pub pipelined: bool,
     /// What variables have come to; those who read a request may be the first to ask for a value.
     pub memory: RefCell<Memory>,
+    /// `$request_id`, once asked for.
+    pub id: OnceCell<Option<u128>>,
     /// It has come to its path by a redirect of ours: what is `internal` may serve it.
     pub internal: bool,
     /// What is left of the times it may be led to another location; the one that brings it to zero is one too many.
@@ -92,6 +94,7 @@ impl Request {
             expects_continue: false,
             pipelined: false,
             memory: RefCell::default(),
+            id: OnceCell::new(),
             internal: false,
             changes: Cell::new(CHANGES_MAX),
             as_received: true,

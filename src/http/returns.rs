@@ -31,6 +31,10 @@ impl Return {
         }
     }
 
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
     /// The answer for a request.
     pub(super) fn answer(&self, values: &Values<'_>) -> Answer {
         let location = &values.request.location;

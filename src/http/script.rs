@@ -119,7 +119,11 @@ impl Run<'_> {
                     Err(failed) => self.fail(&failed),
                 },
                 Step::Rewrite(rewrite) => rewrite.run(self),
-                Step::Return(returns) => Flow::Answer(returns.answer(&self.values())),
+                Step::Return(returns) => {
+                    // Its text may tell it.
+                    self.request.status = returns.status();
+                    Flow::Answer(returns.answer(&self.values()))
+                }
                 Step::Break => {
                     if std::mem::take(&mut self.request.path_changed) {
                         self.request.outside_location = true;

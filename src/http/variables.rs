@@ -1,8 +1,9 @@
 //! Variables of a request, and text made of them.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -38,10 +39,12 @@ pub(super) enum Variable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
     Args,
+    BinaryRemoteAddr,
     BodyBytesSent,
     BytesSent,
     Connection,
     ConnectionRequests,
+    ConnectionTime,
     ContentLength,
     ContentType,
     DocumentRoot,
@@ -59,6 +62,7 @@ pub(super) enum Named {
     Request,
     RequestCompletion,
     RequestFilename,
+    RequestId,
     RequestLength,
     RequestMethod,
     RequestTime,
@@ -69,6 +73,10 @@ pub(super) enum Named {
     ServerPort,
     ServerProtocol,
     Status,
+    TcpInfoRcvSpace,
+    TcpInfoRtt,
+    TcpInfoRttVar,
+    TcpInfoSndCwnd,
     TimeIso8601,
     TimeLocal,
     Uri,
@@ -76,10 +84,12 @@ pub(super) enum Named {
 
 const NAMES: &[(&str, Named)] = &[
     ("args", Named::Args),
+    ("binary_remote_addr", Named::BinaryRemoteAddr),
     ("body_bytes_sent", Named::BodyBytesSent),
     ("bytes_sent", Named::BytesSent),
     ("connection", Named::Connection),
     ("connection_requests", Named::ConnectionRequests),
+    ("connection_time", Named::ConnectionTime),
     ("content_length", Named::ContentLength),
     ("content_type", Named::ContentType),
     ("document_root", Named::DocumentRoot),
@@ -99,6 +109,7 @@ const NAMES: &[(&str, Named)] = &[
     ("request", Named::Request),
     ("request_completion", Named::RequestCompletion),
     ("request_filename", Named::RequestFilename),
+    ("request_id", Named::RequestId),
     ("request_length", Named::RequestLength),
     ("request_method", Named::RequestMethod),
     ("request_time", Named::RequestTime),
@@ -109,6 +120,10 @@ const NAMES: &[(&str, Named)] = &[
     ("server_port", Named::ServerPort),
     ("server_protocol", Named::ServerProtocol),
     ("status", Named::Status),
+    ("tcpinfo_rcv_space", Named::TcpInfoRcvSpace),
+    ("tcpinfo_rtt", Named::TcpInfoRtt),
+    ("tcpinfo_rttvar", Named::TcpInfoRttVar),
+    ("tcpinfo_snd_cwnd", Named::TcpInfoSndCwnd),
     ("time_iso8601", Named::TimeIso8601),
     ("time_local", Named::TimeLocal),
     ("uri", Named::Uri),
@@ -166,7 +181,10 @@ impl Values<'_> {
         let request = self.request;
         let value = match variable {
             Variable::Named(named) => return self.write_named(*named, out),
-            Variable::Http(name) => return join(request.head.all(name), b", ", out),
+            Variable::Http(name) => {
+                let between = if name == "cookie" { &b"; "[..] } else { b", " };
+                return join(request.head.all(name), between, out);
+            }
             Variable::SentHttp(name) => {
                 let same = |field: &&super::response::Field| field.0.eq_ignore_ascii_case(name);
                 return join(request.fields.iter().filter(same).map(|(_, value)| value.as_slice()), b", ", out);
@@ -252,10 +270,18 @@ impl Values<'_> {
         };
         let written = match named {
             Named::Args => optional(request.args.as_deref(), out),
+            Named::BinaryRemoteAddr => match &client.address {
+                Address::Inet(inet) => match inet.ip() {
+                    IpAddr::V4(ip) => out.write_all(&ip.octets()),
+                    IpAddr::V6(ip) => out.write_all(&ip.octets()),
+                },
+                unix => write!(out, "{}", unix.host()),
+            },
             Named::BodyBytesSent => write!(out, "{}", request.output.sent().saturating_sub(request.head_sent)),
             Named::BytesSent => write!(out, "{}", request.output.sent()),
             Named::Connection => write!(out, "{}", client.number),
             Named::ConnectionRequests => write!(out, "{}", client.requests),
+            Named::ConnectionTime => seconds(now.saturating_duration_since(client.since), out),
             Named::ContentLength => optional(head.field("content-length"), out),
             Named::ContentType => optional(head.field("content-type"), out),
             Named::DocumentRoot => out.write_all(location.root.directory(self).as_os_str().as_bytes()),
@@ -286,12 +312,17 @@ impl Values<'_> {
                 let file = location.root.file(self, &request.path);
                 optional(file.as_ref().map(|file| file.as_os_str().as_bytes()), out)
             }
+            Named::RequestId => {
+                // Where there is no chance to be had there is no id, as in nginx.
+                let id = request.id.get_or_init(|| {
+                    let mut id = [0; 16];
+                    getrandom::fill(&mut id).ok().map(|()| u128::from_be_bytes(id))
+                });
+                optional(id.map(|id| format!("{id:032x}")).as_deref().map(str::as_bytes), out)
+            }
             Named::RequestLength => write!(out, "{}", head.length() as u64 + request.received),
             Named::RequestMethod => optional(Some(request.method()).filter(|method| !method.is_empty()), out),
-            Named::RequestTime => {
-                let taken = now.saturating_duration_since(request.started);
-                write!(out, "{}.{:03}", taken.as_secs(), taken.subsec_millis())
-            }
+            Named::RequestTime => seconds(now.saturating_duration_since(request.started), out),
             Named::RequestUri => out.write_all(&request.uri),
             Named::Scheme => out.write_all(b"http"),
             Named::ServerAddr => match client.local() {
@@ -305,8 +336,16 @@ impl Values<'_> {
                 Version::Http10 => b"HTTP/1.0",
                 Version::Http11 => b"HTTP/1.1",
             }),
-            Named::Status if request.status == 0 => write!(out, "{:03}", request.error_status.unwrap_or(0)),
-            Named::Status => write!(out, "{:03}", request.status),
+            Named::Status => write!(out, "{:03}", request.error_status.unwrap_or(request.status)),
+            Named::TcpInfoRcvSpace | Named::TcpInfoRtt | Named::TcpInfoRttVar | Named::TcpInfoSndCwnd => {
+                let value = client.connection.tcp_info().ok().map(|info| match named {
+                    Named::TcpInfoRtt => info.tcpi_rtt,
+                    Named::TcpInfoRttVar => info.tcpi_rttvar,
+                    Named::TcpInfoSndCwnd => info.tcpi_snd_cwnd,
+                    _ => info.tcpi_rcv_space,
+                });
+                optional(value.map(|value| value.to_string()).as_deref().map(str::as_bytes), out)
+            }
             Named::TimeIso8601 => write!(out, "{}", clock::now_iso8601()),
             Named::TimeLocal => write!(out, "{}", clock::now_local()),
             Named::Uri => out.write_all(&request.path),
@@ -314,6 +353,11 @@ impl Values<'_> {
         debug_assert!(written.is_ok(), "writing to memory does not fail");
         present
     }
+}
+
+/// A span of time as logs have it.
+fn seconds(span: Duration, out: &mut Vec<u8>) -> std::io::Result<()> {
+    write!(out, "{}.{:03}", span.as_secs(), span.subsec_millis())
 }
 
 /// Appends all values with something between them, and tells whether there are any.

@@ -438,8 +438,33 @@ fn error_pages() {
         "DELETE /403 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         "HEAD /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
+        "GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\nRange: bytes=0-1\r\n\r\n",
+        "GET /418 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nRange: bytes=0-1\r\n\r\n",
+        "GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\nIf-None-Match: *\r\n\r\n",
+        "GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\nIf-Match: x\r\n\r\n",
     ] {
         let (theirs, ours) = both.ask(request);
         assert_eq!(ours, theirs, "{request}");
     }
+}
+
+#[test]
+fn variables_of_every_request() {
+    let both = Both::serve(
+        r#"map $binary_remote_addr $binary { default other; "~^\x7f\x00\x00\x01$" loopback; }
+           map $request_id $id { default odd; "~^[0-9a-f]{32}$" id; }
+           map $tcpinfo_rtt-$tcpinfo_rttvar-$tcpinfo_snd_cwnd-$tcpinfo_rcv_space $tcp { default odd; "~^\d+-\d+-\d+-\d+$" tcp; }
+           map $connection_time-$msec-$time_iso8601-$time_local $time { default odd; "~^0\.\d{3}-\d+\.\d{3}-2\d{3}-\S+-\d" time; }
+           map "$request_id" $same { default no; }
+           server { listen {0}; root ROOT; set $first $request_id; if ($first = $request_id) { set $same yes; }
+             location / { return 200 "$binary $id $tcp $time $same|$http_cookie|$http_x_forwarded_for|$cookie_a|$content_length|$content_type|$request_method|$remote_addr|$remote_user|$scheme|$server_protocol|$pipe|$connection_requests|$is_args$args|$query_string|$document_uri|$request|$ARGS|$Arg_b|$sent_http_etag|$status"; }
+             location /a.txt { }
+           }"#,
+    );
+    both.compare(&[
+        "/?b=1",
+        "/%41?",
+        "/ Host: a|Cookie: a=1|Cookie: b=2|X-Forwarded-For: x|X-Forwarded-For: y",
+        "/ Host: a|Authorization: Basic dTpw",
+    ]);
 }
