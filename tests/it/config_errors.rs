@@ -14,6 +14,8 @@ pub enum At {
     Http,
     HttpServer,
     HttpLocation,
+    HttpServerIf,
+    HttpLocationIf,
     /// The piece is the whole file.
     File,
 }
@@ -42,6 +44,14 @@ impl At {
             At::HttpLocation => (
                 "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nserver {\nlisten unix:weir.sock;\nlocation / {\n",
                 "\n}\n}\n}\n",
+            ),
+            At::HttpServerIf => (
+                "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nserver {\nlisten unix:weir.sock;\nif ($uri) {\n",
+                "\n}\n}\n}\n",
+            ),
+            At::HttpLocationIf => (
+                "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nserver {\nlisten unix:weir.sock;\nlocation / {\nif ($uri) {\n",
+                "\n}\n}\n}\n}\n",
             ),
             At::File => ("", ""),
         };
