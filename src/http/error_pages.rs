@@ -1,6 +1,7 @@
 //! `error_page`: what is answered in the place of the page of a status.
 
 use super::definitions::Registry;
+use super::uri;
 use super::variables::{Text, Values};
 use crate::conf::{Place, value};
 
@@ -66,15 +67,11 @@ impl ErrorPage {
 
     /// Where the request goes.
     pub(super) fn target(&self, values: &Values<'_>) -> Instead {
-        let mut target = values.fill(&self.target);
+        let target = values.fill(&self.target);
         match target.first() {
             Some(b'/') => {
-                let args = memchr::memchr(b'?', &target).map(|at| {
-                    let args = target.split_off(at + 1);
-                    target.truncate(at);
-                    args
-                });
-                Instead::Path(target, args)
+                let (path, args) = uri::split_args(target);
+                Instead::Path(path, args)
             }
             Some(b'@') => Instead::Named(target),
             _ => {

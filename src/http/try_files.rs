@@ -8,6 +8,7 @@ use super::client::Client;
 use super::definitions::Registry;
 use super::request::Request;
 use super::roots::Alias;
+use super::uri;
 use super::variables::{Text, Values};
 use crate::conf::{Place, value};
 use crate::log::Level;
@@ -93,17 +94,12 @@ impl TryFiles {
         match &self.otherwise {
             Otherwise::Status(status) => Tried::Status(*status),
             Otherwise::Target(target) => {
-                let mut target = values.fill(target);
+                let target = values.fill(target);
                 if target.starts_with(b"@") {
                     return Tried::Named(target);
                 }
-                let question = memchr::memchr(b'?', &target);
-                let args = question.map(|at| {
-                    let args = target.split_off(at + 1);
-                    target.truncate(at);
-                    args
-                });
-                Tried::Redirect(target, args)
+                let (path, args) = uri::split_args(target);
+                Tried::Redirect(path, args)
             }
         }
     }
