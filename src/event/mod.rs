@@ -25,9 +25,9 @@ const BATCH: usize = 512;
 /// Events of which nothing is learned that a source may bring in a row.
 const KNOWN: u8 = 2;
 
-/// What a source is watched for.
-fn interest() -> Interest {
-    Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY
+/// What there is to tell of a source's input.
+fn input() -> Interest {
+    Interest::READABLE | Interest::PRIORITY
 }
 
 /// Who is told about an event; the reactor passes it on unread.
@@ -72,6 +72,8 @@ struct Source {
     known: u8,
     /// Input is not reported.
     muted: bool,
+    /// That it can be written to is reported.
+    watched_out: bool,
 }
 
 /// The event loop's heart.
@@ -121,8 +123,24 @@ impl Reactor {
     /// # Errors
     /// What epoll_ctl says: a bad descriptor, out of kernel memory, the user's limit of watches.
     pub fn add(&mut self, fd: RawFd, owner: Owner) -> io::Result<SourceId> {
+        self.watch(fd, owner, true)
+    }
+
+    /// As [`Reactor::add`] for a connection that stands and nothing has been written to: it can be written to, and only when it cannot any more
+    /// the kernel is asked to tell. So there is no first event before the peer has said something.
+    ///
+    /// # Errors
+    /// As [`Reactor::add`].
+    pub fn add_open(&mut self, fd: RawFd, owner: Owner) -> io::Result<SourceId> {
+        self.watch(fd, owner, false)
+    }
+
+    fn watch(&mut self, fd: RawFd, owner: Owner, out: bool) -> io::Result<SourceId> {
         let (id, token) = self.reserve(owner, fd);
-        let watched = self.poll.registry().register(&mut SourceFd(&fd), token, interest());
+        let source = self.source_mut(id);
+        (source.watched_out, source.writable) = (out, !out);
+        let interest = if out { input() | Interest::WRITABLE } else { input() };
+        let watched = self.poll.registry().register(&mut SourceFd(&fd), token, interest);
         if let Err(error) = watched {
             self.remove(id);
             return Err(error);
@@ -160,6 +178,7 @@ impl Reactor {
             fd,
             known: 0,
             muted: false,
+            watched_out: true,
         }) as u32;
         (SourceId(key), token(key, generation))
     }
@@ -214,7 +233,7 @@ impl Reactor {
         source.urgent &= !would_block;
         source.known = 0;
         if all && source.muted {
-            self.mute(id, false);
+            self.rewatch(id, false);
         }
     }
 
@@ -228,21 +247,27 @@ impl Reactor {
         }
         source.known = source.known.saturating_add(1);
         if source.known > KNOWN && !source.muted {
-            self.mute(id, true);
+            self.rewatch(id, true);
         }
     }
 
     /// Has a source's input reported or not. The kernel reports at once what is there already (epoll_ctl(2)), so nothing is missed. It wakes those that
-    /// wait for urgent data for any input.
-    fn mute(&mut self, id: SourceId, muted: bool) {
-        let source = self.source(id);
+    /// wait for urgent data for any input, so who wants none waits for writing alone.
+    fn rewatch(&mut self, id: SourceId, muted: bool) {
+        let source = self.source_mut(id);
+        source.watched_out |= muted;
         let (fd, token) = (source.fd, token(id.0, source.generation));
-        let interest = if muted { Interest::WRITABLE } else { interest() };
+        let interest = match (muted, source.watched_out) {
+            (true, _) => Interest::WRITABLE,
+            (false, true) => input() | Interest::WRITABLE,
+            (false, false) => input(),
+        };
         match self.poll.registry().reregister(&mut SourceFd(&fd), token, interest) {
             Ok(()) => self.source_mut(id).muted = muted,
             // Only the program's own faults bring that about; then the source is asked for, as nothing would tell of it.
             Err(_) if !muted => {
-                self.source_mut(id).readable = true;
+                let source = self.source_mut(id);
+                (source.readable, source.writable) = (true, true);
                 self.again(id);
             }
             Err(_) => {}
@@ -251,7 +276,13 @@ impl Reactor {
 
     /// A write would block or came back short.
     pub fn clear_writable(&mut self, id: SourceId) {
-        self.source_mut(id).writable = false;
+        let source = self.source_mut(id);
+        source.writable = false;
+        if !source.watched_out {
+            source.watched_out = true;
+            let muted = source.muted;
+            self.rewatch(id, muted);
+        }
     }
 
     /// Somebody may have read ahead of the events: there may be something to read whatever they say.
@@ -490,6 +521,31 @@ mod tests {
             assert_eq!(turn(&mut reactor), [Event::Ready(OWNER)]);
         }
         assert_eq!((&ours).read(&mut buffer).unwrap(), 0);
+    }
+
+    #[test]
+    fn an_open_connection_tells_of_room_only_after_it_was_full() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        let id = reactor.add_open(ours.as_raw_fd(), OWNER).unwrap();
+        assert!(reactor.writable(id));
+        reactor.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(reactor.next(), None);
+        let mut sent = 0;
+        while let Ok(count) = (&ours).write(&[0; 4096]) {
+            sent += count;
+        }
+        reactor.clear_writable(id);
+        reactor.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!((reactor.next(), reactor.writable(id)), (None, false));
+        theirs.read_exact(&mut vec![0; sent]).unwrap();
+        while !reactor.writable(id) {
+            assert_eq!(turn(&mut reactor), [Event::Ready(OWNER)]);
+        }
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(turn(&mut reactor), [Event::Ready(OWNER)]);
+        assert!(reactor.readable(id));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A connected socket with its place in the reactor, plain or with TLS behind the same face: reads and writes that keep the
 //! readiness flags true.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::Shutdown;
@@ -24,6 +25,19 @@ pub struct Connection {
     tls: Option<Box<Tls>>,
     socket: Socket,
     source: SourceId,
+    nodelay: Cell<Nodelay>,
+}
+
+/// What is still to be done for `TCP_NODELAY`. Only what is sent while something is unacknowledged is ever held back (tcp(7), RFC 896), so
+/// the first bytes of a connection go at once without it, and those that send no more never need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nodelay {
+    /// Nothing.
+    Settled,
+    /// To be set before the second send.
+    AfterFirst,
+    /// To be set before the next send.
+    Due,
 }
 
 impl Connection {
@@ -32,8 +46,8 @@ impl Connection {
     /// # Errors
     /// The reactor cannot take it; the socket is closed.
     pub fn accepted(socket: Socket, reactor: &mut Reactor, owner: Owner) -> io::Result<Self> {
-        let source = reactor.add(socket.as_raw_fd(), owner)?;
-        Ok(Connection { tls: None, socket, source })
+        let source = reactor.add_open(socket.as_raw_fd(), owner)?;
+        Ok(Connection { tls: None, socket, source, nodelay: Cell::new(Nodelay::Settled) })
     }
 
     /// Begins to connect. The connection turns writable when that has come to an end; [`Connection::probe`] tells which.
@@ -49,7 +63,7 @@ impl Connection {
             result => result.map_err(at("connect()"))?,
         }
         let source = reactor.add(socket.as_raw_fd(), owner).map_err(at("epoll_ctl()"))?;
-        Ok(Connection { tls: None, socket, source })
+        Ok(Connection { tls: None, socket, source, nodelay: Cell::new(Nodelay::Settled) })
     }
 
     /// Where it stands in the reactor.
@@ -64,6 +78,11 @@ impl Connection {
     /// Out of memory.
     pub fn start_tls(&mut self, ssl: Ssl) -> Result<(), ErrorStack> {
         self.tls = Some(Box::new(Tls::new(ssl, self.socket.as_raw_fd())?));
+        if self.nodelay.get() != Nodelay::Settled {
+            // The handshake is an exchange already.
+            self.nodelay.set(Nodelay::Due);
+            self.settle_nodelay();
+        }
         Ok(())
     }
 
@@ -147,6 +166,7 @@ impl Connection {
         if let Some(tls) = &self.tls {
             return tls.send(reactor, self.source, bytes);
         }
+        self.settle_nodelay();
         loop {
             return match self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL) {
                 Ok(count) => {
@@ -206,6 +226,7 @@ impl Connection {
     /// # Errors
     /// What splice(2) says, as for [`Connection::send`].
     pub fn drain(&self, reactor: &mut Reactor, pipe: &mut Pipe) -> io::Result<usize> {
+        self.settle_nodelay();
         loop {
             return match pipe.drain(self.socket.as_fd()) {
                 Ok(count) => {
@@ -342,7 +363,22 @@ impl Connection {
     /// # Errors
     /// What setsockopt(2) says; a peer that reset the connection makes some kernels refuse.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        self.nodelay.set(Nodelay::Settled);
         self.socket.set_tcp_nodelay(on)
+    }
+
+    /// As `set_nodelay(true)`, for a connection that nothing has been sent on, at the time when it begins to matter.
+    pub fn set_nodelay_after_first(&self) {
+        self.nodelay.set(Nodelay::AfterFirst);
+    }
+
+    fn settle_nodelay(&self) {
+        match self.nodelay.get() {
+            Nodelay::Settled => {}
+            Nodelay::AfterFirst => self.nodelay.set(Nodelay::Due),
+            // A peer that has reset the connection makes some kernels refuse; the send will tell.
+            Nodelay::Due => drop(self.set_nodelay(true)),
+        }
     }
 
     /// Sets `SO_KEEPALIVE`.

@@ -243,7 +243,22 @@ impl Relay {
                 self.broken(from, &fault, ends, reactor, buffers);
             }
         }
-        self.flows.iter().all(|flow| flow.ended.is_none()) || !self.over(ends, reactor)
+        if self.flows.iter().all(|flow| flow.ended.is_none()) || !self.over(ends, reactor) {
+            return true;
+        }
+        self.cut_short(ends, reactor);
+        false
+    }
+
+    /// Who has left gets no more of what the other side would still have said, and TLS must not call that complete. A peer that has said its
+    /// `close_notify` and keeps its connection is no such one: it waits for ours.
+    fn cut_short(&self, ends: Ends<'_>, reactor: &Reactor) {
+        for side in [Side::Client, Side::Upstream] {
+            let left = self.flows[side as usize].ended == Some(End::Source) && reactor.closing(ends.of(side).source());
+            if left && self.flows[side.other() as usize].ended.is_none() {
+                ends.of(side).truncate();
+            }
+        }
     }
 
     /// One side has ended, all that was read is delivered, and what the other side has sent up to now is read as well.

@@ -160,8 +160,7 @@ impl Session {
     fn connected(&mut self, cx: &mut Context, balancer: &mut Balancer) -> Verdict {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         if self.arrival.server.nodelay && balancer.peer(upstream.peer).address.port().is_some() {
-            // A peer that has reset the connection meanwhile is found out when it is used.
-            let _ = upstream.connection.set_nodelay(true);
+            upstream.connection.set_nodelay_after_first();
         }
         match self.destination() {
             Some(destination) if destination.tls.is_some() => self.begin_securing(cx, balancer),
