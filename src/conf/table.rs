@@ -36,6 +36,8 @@ impl Contexts {
     pub const HTTP_LOCATION: Contexts = Contexts(1 << 8);
     /// `types {}`
     pub const HTTP_TYPES: Contexts = Contexts(1 << 9);
+    /// `upstream {}` of `http {}`
+    pub const HTTP_UPSTREAM: Contexts = Contexts(1 << 15);
 
     /// Both sets together; usable in constants.
     pub const fn or(self, other: Contexts) -> Contexts {

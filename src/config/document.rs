@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::conf::{Contexts, Row};
 
 /// Every block with its name in the documentation, outermost first.
-const BLOCKS: [(Contexts, &str); 10] = [
+const BLOCKS: [(Contexts, &str); 11] = [
     (Contexts::MAIN, "main"),
     (Contexts::EVENTS, "events"),
     (Contexts::TCP, "tcp"),
@@ -19,6 +19,7 @@ const BLOCKS: [(Contexts, &str); 10] = [
     (Contexts::HTTP_SERVER, "server in http"),
     (Contexts::HTTP_LOCATION, "location in http"),
     (Contexts::HTTP_TYPES, "types in http"),
+    (Contexts::HTTP_UPSTREAM, "upstream in http"),
 ];
 
 /// The document: each directive under the outermost block it may stand in.

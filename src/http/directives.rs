@@ -2,7 +2,7 @@
 
 use super::level::Level;
 use super::types::Types;
-use super::{LingeringClose, ModifiedSince, listen, settings as set};
+use super::{LingeringClose, ModifiedSince, listen, proxy, settings as set};
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
 
@@ -16,7 +16,7 @@ const SL: Contexts = S.or(L);
 const HSL: Contexts = H.or(S).or(L);
 
 /// A row with one argument. Its arguments are those of the documentation, in that order.
-const fn row(
+pub(super) const fn row(
     name: &'static str,
     contexts: Contexts,
     syntax: &'static str,
@@ -27,12 +27,12 @@ const fn row(
 }
 
 /// The same row with another number of arguments.
-const fn with(arity: Arity, row: Row) -> Row {
+pub(super) const fn with(arity: Arity, row: Row) -> Row {
     Row { arity, ..row }
 }
 
 /// The same row for a directive that may stand more than once on a level.
-const fn repeated(row: Row) -> Row {
+pub(super) const fn repeated(row: Row) -> Row {
     Row { repeat: true, ..row }
 }
 
@@ -49,8 +49,11 @@ macro_rules! value {
     };
 }
 
-/// The table of `http {}`, `server {}` and `location {}`.
-pub static TABLE: &[Directive<Level>] = &[
+/// All that may stand in `http {}`, `server {}` and `location {}`.
+pub(super) static TABLES: &[&[Directive<Level>]] = &[TABLE, proxy::directives::TABLE];
+
+/// The table of `http {}`, `server {}` and `location {}`, without what is about proxying.
+static TABLE: &[Directive<Level>] = &[
     Directive {
         row: Row {
             block: Some(S),
@@ -458,5 +461,5 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
 
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().map(|directive| &directive.row).chain(TYPES.iter().map(|directive| &directive.row))
+    TABLES.iter().copied().flatten().map(|directive| &directive.row).chain(TYPES.iter().map(|directive| &directive.row))
 }

@@ -51,10 +51,14 @@ pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) ->
         let found = match location.content {
             Content::Status => return Answer::Respond(status::answer(request, &cx.board)),
             Content::Files => files::serve(client, request),
+            Content::Proxy(ref settings) => return Answer::Proxy(settings.clone()),
         };
         match found {
             Found::Answer(response) => return Answer::Respond(response),
-            Found::Path(path) => request.path = path,
+            Found::Path(path) => {
+                request.path = path;
+                request.is_redirected = true;
+            }
         }
     }
     let message = format_args!("rewrite or internal redirection cycle");

@@ -1,5 +1,6 @@
 //! What one level of an `http {}` block says, and how levels become servers and locations.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use super::head::Limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
+use super::proxy;
 use super::returns::Return;
 use super::types::Types;
 use super::variables::{self, Variable};
@@ -17,6 +19,7 @@ use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
 use crate::log::error::{ErrorLogs, Sink};
 use crate::net::ListenOptions;
+use crate::upstream::Group;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -45,6 +48,7 @@ pub struct Level {
     pub(super) lingering_close: Option<LingeringClose>,
     pub(super) lingering_time: Option<Duration>,
     pub(super) lingering_timeout: Option<Duration>,
+    pub(super) proxy: proxy::level::Said,
     pub(super) header_timeout: Option<Duration>,
     pub(super) header_buffer: Option<usize>,
     pub(super) large_buffers: Option<(usize, usize)>,
@@ -57,6 +61,7 @@ pub struct Level {
     /// Of a `server {}` or a `location {}`.
     pub(super) locations: Vec<(Pattern, Level)>,
     /// Of `http {}` only.
+    pub(super) groups: Vec<Group>,
     pub(super) servers: Vec<Level>,
     pub(super) formats: Formats<Variable>,
 }
@@ -82,8 +87,17 @@ impl Builder {
         taken: &[ListenOptions],
         warnings: &mut Vec<Warning>,
     ) -> Result<Config> {
-        let mut servers = Vec::new();
+        let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
         for mut block in self.blocks {
+            let first = groups.len();
+            for group in std::mem::take(&mut block.groups) {
+                if let Some(line) = group.followed.first() {
+                    let message = format!("no resolver defined to resolve {}", line.host);
+                    return Err(Error::at(&line.place, message));
+                }
+                groups.push(Rc::new(group));
+            }
+            let named = first..groups.len();
             let mut formats = std::mem::take(&mut block.formats);
             formats.insert("combined", variables::combined());
             // Faults show even where every server says something else.
@@ -96,6 +110,9 @@ impl Builder {
                 logs: &mut *logs,
                 error_logs: &mut *error_logs,
                 formats: &formats,
+                groups: &mut groups,
+                named,
+                temp_folders: &mut temp_folders,
             };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
@@ -110,7 +127,7 @@ impl Builder {
                 servers.push(listen::Served { server: Rc::new(built), names, listens });
             }
         }
-        Ok(Config { listens: listen::build(&servers, taken, warnings)? })
+        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, temp_folders })
     }
 }
 
@@ -121,6 +138,10 @@ struct Assembly<'a> {
     logs: &'a mut AccessLogs,
     error_logs: &'a mut ErrorLogs,
     formats: &'a Formats<Variable>,
+    groups: &'a mut Vec<Rc<Group>>,
+    /// The `upstream {}` blocks that a `proxy_pass` can mean.
+    named: Range<usize>,
+    temp_folders: &'a mut Vec<PathBuf>,
 }
 
 impl Assembly<'_> {
@@ -152,7 +173,7 @@ impl Assembly<'_> {
         let (timeout, header) = level.keepalive_timeout.unwrap_or((Duration::from_secs(75), None));
         Ok(Location {
             returns: level.returns.clone(),
-            content: level.content.unwrap_or(Content::Files),
+            content: self.content(level)?,
             root: level.root.clone().unwrap_or_else(|| self.prefix.join("html")),
             index: level.index.clone().unwrap_or_else(|| vec![b"index.html".to_vec()]),
             types: level.types.clone().unwrap_or_default(),
@@ -177,6 +198,20 @@ impl Assembly<'_> {
                 timeout: level.lingering_timeout.unwrap_or(Duration::from_secs(5)),
             },
         })
+    }
+
+    fn content(&mut self, level: &Level) -> Result<Content> {
+        let Some(pass) = &level.proxy.pass else { return Ok(level.content.clone().unwrap_or(Content::Files)) };
+        let named = self.named.clone();
+        let group = Group::meant(self.groups, named, &pass.server, proxy::pass::PORT, proxy::pass::PORT)
+            .map_err(|message| Error::at(&pass.place, message))?;
+        let settings = level.proxy.settle(pass, group, self.prefix);
+        for folder in [&settings.body_temp, &settings.temp] {
+            if !self.temp_folders.contains(folder) {
+                self.temp_folders.push(folder.clone());
+            }
+        }
+        Ok(Content::Proxy(Rc::new(settings)))
     }
 
     fn access_logs(&mut self, said: Option<&Vec<AccessLog<Variable>>>) -> Result<Vec<Entry<Variable>>> {
@@ -226,6 +261,7 @@ impl Level {
         from(&mut self.lingering_close, &above.lingering_close);
         from(&mut self.lingering_time, &above.lingering_time);
         from(&mut self.lingering_timeout, &above.lingering_timeout);
+        self.proxy.inherit(&above.proxy);
         from(&mut self.header_timeout, &above.header_timeout);
         from(&mut self.header_buffer, &above.header_buffer);
         from(&mut self.large_buffers, &above.large_buffers);
@@ -255,5 +291,8 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         logs: &mut AccessLogs::default(),
         error_logs: &mut ErrorLogs::default(),
         formats: &Formats::default(),
+        groups: &mut Vec::new(),
+        named: 0..0,
+        temp_folders: &mut Vec::new(),
     })
 }

@@ -10,6 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::client::Client;
 use super::head::Version;
+use super::proxy;
 use super::request::Request;
 use crate::log::format::{Escape, Format};
 use crate::log::{clock, hostname};
@@ -27,6 +28,8 @@ pub(super) enum Variable {
     SentHttp(String),
     /// `$cookie_NAME`
     Cookie(String),
+    /// Of the server that the request is passed on to.
+    Proxy(proxy::variables::Variable),
 }
 
 /// Those with a name of their own.
@@ -137,6 +140,7 @@ pub(super) fn find(name: &str) -> Option<Variable> {
         .or_else(|| of("http_").map(|name| Variable::Http(field(name))))
         .or_else(|| of("arg_").map(|name| Variable::Arg(name.to_owned())))
         .or_else(|| of("cookie_").map(|name| Variable::Cookie(name.to_owned())))
+        .or_else(|| proxy::variables::find(name).map(Variable::Proxy))
 }
 
 /// Where the values of a request come from.
@@ -159,6 +163,9 @@ impl Values<'_> {
         let request = self.request;
         let value = match variable {
             Variable::Named(named) => return self.write_named(*named, out),
+            Variable::Proxy(variable) => {
+                return proxy::variables::write(variable, request, &self.client.address, out);
+            }
             Variable::Http(name) => return join(request.head.all(name), b", ", out),
             Variable::SentHttp(name) => {
                 let same = |field: &&super::response::Field| field.0.eq_ignore_ascii_case(name);
