@@ -254,8 +254,8 @@ impl Connection {
         self.socket.set_tcp_cork(on)
     }
 
-    /// Looks at a connection that has just been made, before it is used: one byte is peeked at, which also brings up the
-    /// error of a failed connect. What it learns of readiness is kept.
+    /// Looks at a connection that has turned writable, before it is used. It stands if no end and no error has been reported with that; else
+    /// one byte is peeked at, which brings up the error of a failed connect. What it learns of readiness is kept.
     ///
     /// # Errors
     /// Why the connection does not stand; a peer that has closed it already is `UnexpectedEof`.
@@ -265,6 +265,9 @@ impl Connection {
                 Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
                 _ => Ok(()),
             };
+        }
+        if !reactor.closing(self.source) {
+            return Ok(());
         }
         let mut byte = [std::mem::MaybeUninit::uninit()];
         match self.socket.recv_with_flags(&mut byte, libc::MSG_PEEK) {

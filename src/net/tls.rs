@@ -2,12 +2,13 @@
 //!
 //! The readiness flags speak of the socket, and TLS does not follow it step by step: a read may find bytes that OpenSSL has
 //! taken from the socket before, and may have to write first. So a flag is cleared only when the socket itself has said in the very call
-//! that came to nothing that it would block; OpenSSL holds nothing then that it could still give out.
+//! that came to nothing that it would block, or has given less than it was asked for; OpenSSL holds nothing then that it could still give out.
 //!
 //! OpenSSL never sees a socket that took a part of a record: the rest is held here and goes first when there is room. While OpenSSL has
 //! such a record of its own it can write no other, and fails when a read makes it answer (a `KeyUpdate` that asks for one, RFC 8446 4.6.3).
 
 use std::cell::{Cell, RefCell};
+use std::ffi::c_int;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
@@ -28,13 +29,29 @@ const MOST_HELD: usize = 2 * (5 + (1 << 14) + 2048);
 /// sends them.
 const MOST_READ: usize = 32 * 1024;
 
+unsafe extern "C" {
+    fn SSL_has_pending(ssl: *const openssl_sys::SSL) -> c_int;
+}
+
+/// Whether OpenSSL has read bytes that it has not given out, be they a part of a record only (SSL_has_pending(3)).
+fn holds_input(ssl: &SslRef) -> bool {
+    // SAFETY: the crate's reference stands for OpenSSL's object itself, which is only looked at.
+    unsafe { SSL_has_pending(std::ptr::from_ref(ssl).cast()) != 0 }
+}
+
 /// The socket as OpenSSL sees it. The connection that owns the descriptor outlives it.
 struct Wire {
     fd: RawFd,
     /// Encrypted, and not yet taken by the socket.
     held: BytesMut,
+    /// What is written is held, to go in one piece when the call under way is over.
+    gathering: bool,
     /// What the call under way may still read.
     budget: usize,
+    /// A short read has had all there was, see [`Reactor::short_read_is_all`].
+    short_is_all: bool,
+    /// In the call under way there was such a read: the next one would block.
+    drained: bool,
     /// In the call under way a read would have blocked.
     read_blocked: bool,
     /// In the call under way a write would have blocked.
@@ -90,7 +107,8 @@ impl Wire {
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = buffer.len().min(self.budget);
-        if most == 0 {
+        if most == 0 || self.drained {
+            self.read_blocked |= self.drained;
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let count = loop {
@@ -101,6 +119,7 @@ impl Read for Wire {
         };
         self.budget -= count;
         self.ended |= count == 0;
+        self.drained = self.short_is_all && (1..most).contains(&count);
         Ok(count)
     }
 }
@@ -111,9 +130,12 @@ impl Write for Wire {
         if self.silent {
             return Ok(bytes.len());
         }
-        let sent = if self.send_held()? {
+        let room = self.held.len() + bytes.len() <= MOST_HELD;
+        let sent = if self.gathering && room {
+            0
+        } else if self.send_held()? {
             Wire::send(self.fd, bytes, &mut self.write_blocked)?
-        } else if self.held.len() + bytes.len() <= MOST_HELD {
+        } else if room {
             0
         } else {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -209,23 +231,49 @@ impl Tls {
     /// The session `ssl`, which knows whether it accepts or connects, over the socket `fd`.
     pub(super) fn new(ssl: Ssl, fd: RawFd) -> Result<Self, ErrorStack> {
         let held = BytesMut::new();
-        let wire = Wire { fd, held, budget: 0, read_blocked: false, write_blocked: false, ended: false, silent: false };
+        let wire = Wire {
+            fd,
+            held,
+            gathering: false,
+            budget: 0,
+            short_is_all: false,
+            drained: false,
+            read_blocked: false,
+            write_blocked: false,
+            ended: false,
+            silent: false,
+        };
         Ok(Tls { stream: RefCell::new(SslStream::new(ssl, wire)?), owed: Cell::new(0), truncated: Cell::new(false) })
     }
 
-    /// Goes on with the handshake; `None` while it waits for the peer, or our last word in it for the socket.
+    /// Goes on with the handshake; `None` while it waits for the peer, or our last word in it for the socket. OpenSSL writes
+    /// a long flight, and each of its tickets, by a call of its own; the peer gets in one piece what one step brings.
     pub(super) fn handshake(&self, reactor: &mut Reactor, source: SourceId) -> io::Result<Option<()>> {
         if !self.flush(reactor, source)? {
             return Ok(None);
         }
-        let done = self.call(reactor, source, |stream| stream.do_handshake())?;
-        Ok(done.filter(|()| self.held() == 0))
+        self.stream.borrow_mut().get_mut().gathering = true;
+        let done = self.call(reactor, source, |stream| stream.do_handshake());
+        self.stream.borrow_mut().get_mut().gathering = false;
+        // After a fault too: what is held tells the peer of it.
+        let flushed = self.flush(reactor, source);
+        let (done, flushed) = (done?, flushed?);
+        if done.is_some() {
+            // OpenSSL may have taken more than the handshake from the socket, and before the event for it was given out. Then there is none.
+            reactor.expect_input(source);
+        }
+        Ok(done.filter(|()| flushed))
     }
 
     /// As a connection's `recv`. The peer's `close_notify` is its end; the end of the socket without one is an error of kind
     /// `UnexpectedEof`, since somebody else may have cut the connection (RFC 8446 6.1).
     pub(super) fn recv(&self, reactor: &mut Reactor, source: SourceId, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        self.call(reactor, source, |stream| end_as_zero(stream.ssl_read(buffer)))
+        let count = self.call(reactor, source, |stream| end_as_zero(stream.ssl_read(buffer)))?;
+        let stream = self.stream.borrow();
+        if count.is_some_and(|count| count > 0) && stream.get_ref().drained && !holds_input(stream.ssl()) {
+            reactor.clear_readable(source, false);
+        }
+        Ok(count)
     }
 
     /// Looks at the next byte without taking it: `Some(0)` is the peer's end.
@@ -305,7 +353,8 @@ impl Tls {
         mut step: impl FnMut(&mut SslStream<Wire>) -> Result<T, ssl::Error>,
     ) -> io::Result<Option<T>> {
         let stream = &mut *self.stream.borrow_mut();
-        stream.get_mut().budget = MOST_READ;
+        let wire = stream.get_mut();
+        (wire.budget, wire.short_is_all, wire.drained) = (MOST_READ, reactor.short_read_is_all(source), false);
         loop {
             // What anything else has left in OpenSSL's error queue would be taken for this step's (SSL_get_error(3)).
             ErrorStack::get();

@@ -95,6 +95,7 @@ pub struct Peer {
     last: Option<Last>,
     drains: bool,
     piece: usize,
+    burst: usize,
     /// May still send urgent data.
     urgent: bool,
     /// What it writes: from the plan's preface on for a client, whose bytes come behind that.
@@ -114,7 +115,7 @@ pub struct Step {
 
 impl Peer {
     pub fn new(socket: Socket, plan: &Plan, side: Side, now: Instant) -> Self {
-        let PeerPlan { link, writes, reads, piece, .. } = &plan.peers[side as usize];
+        let PeerPlan { link, writes, reads, piece, burst, .. } = &plan.peers[side as usize];
         Peer {
             socket: Some(socket),
             writes: Lane::new(writes.clone(), now),
@@ -122,6 +123,7 @@ impl Peer {
             last: Some(plan.last(side)),
             drains: plan.drains(side),
             piece: *piece,
+            burst: *burst,
             urgent: !link.unix,
             written: Stream { key: 0, offset: 0 },
             read: Stream { key: 0, offset: 0 },
@@ -140,7 +142,7 @@ impl Peer {
         self.reads = Lane::new(Vec::new(), self.reads.since);
     }
 
-    /// Goes on with both lists for one system call or two.
+    /// Goes on with both lists for a turn.
     ///
     /// # Errors
     /// A byte that is not what was written there.
@@ -149,8 +151,18 @@ impl Peer {
         if self.socket.is_none() {
             return Ok(step);
         }
-        step.progress |= self.write(known, now);
-        step.progress |= self.receive(known, now)?;
+        for _ in 0..self.burst {
+            if !self.write(known, now) {
+                break;
+            }
+            step.progress = true;
+        }
+        for _ in 0..self.burst {
+            if !self.receive(known, now)? {
+                break;
+            }
+            step.progress = true;
+        }
         if self.writes.current.is_none() {
             step.last = self.last.filter(|&last| last != Last::Silence);
             let silent = matches!(self.last, None | Some(Last::Silence));

@@ -39,6 +39,8 @@ pub struct PeerPlan {
     pub drains: bool,
     /// The most one of its system calls moves.
     pub piece: usize,
+    /// The most system calls of each kind in one turn.
+    pub burst: usize,
 }
 
 /// The sockets between a peer and the relay; sizes as for `SO_SNDBUF` and `SO_RCVBUF`, else the kernel's own.
@@ -80,7 +82,7 @@ pub enum Last {
 }
 
 /// How often the narrowest place must be passed for one write. A full window of a small socket can take the kernel a fifth of a second.
-const MOST_PASSES: usize = 100;
+const MOST_PASSES: usize = 40;
 
 impl PeerPlan {
     fn narrowest(&self) -> usize {
@@ -140,7 +142,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         prop_oneof![4 => Just(0), 1 => size(0..13)],
         rarely_short,
         prop_oneof![15 => Just(None), 1 => (0u8..60).prop_map(Some)],
-        [peer(), peer()],
+        prop_oneof![5 => [peer(false), peer(false)], 1 => [peer(true), peer(true)]],
     )
         .prop_map(|(buffer, preface, ahead, timeouts, abandoned, mut peers)| {
             let narrowest = peers.each_ref().map(PeerPlan::narrowest).into_iter().min().unwrap_or(usize::MAX);
@@ -153,7 +155,14 @@ fn plan() -> impl Strategy<Value = Plan> {
         })
 }
 
-fn peer() -> impl Strategy<Value = PeerPlan> {
+/// `bulk`: one that moves much at a time.
+fn peer(bulk: bool) -> impl Strategy<Value = PeerPlan> {
+    let (piece, burst, large) = if bulk {
+        (size(16..18).boxed(), size(4..7).boxed(), 8)
+    } else {
+        let piece = prop_oneof![1 => size(5..12), 3 => size(12..18)];
+        (piece.boxed(), prop_oneof![Just(1), size(1..7)].boxed(), 2)
+    };
     let last = prop_oneof![
         5 => Just(Last::HalfClose),
         3 => Just(Last::Silence),
@@ -162,7 +171,7 @@ fn peer() -> impl Strategy<Value = PeerPlan> {
     ];
     let write = prop_oneof![
         6 => size(0..17).prop_map(Write::Bytes),
-        2 => size(17..23).prop_map(Write::Bytes),
+        large => size(17..23).prop_map(Write::Bytes),
         2 => (0u8..20).prop_map(Write::Pause),
         3 => (size(0..17), 1u8..20).prop_map(|(bytes, most)| Write::Await(bytes, most)),
         1 => Just(Write::Urgent),
@@ -172,15 +181,16 @@ fn peer() -> impl Strategy<Value = PeerPlan> {
         1 => (0u8..80).prop_map(Read::Pause),
     ];
     (
-        link(),
+        link(bulk),
         prop_oneof![Just(100u8), 10u8..=100],
         proptest::collection::vec(write, 0..8),
         last,
         proptest::collection::vec(read, 0..6),
         prop::bool::weighted(0.8),
-        prop_oneof![1 => size(5..12), 3 => size(12..18)],
+        piece,
+        burst,
     )
-        .prop_map(|(link, diligence, writes, last, reads, drains, piece)| PeerPlan {
+        .prop_map(|(link, diligence, writes, last, reads, drains, piece, burst)| PeerPlan {
             link,
             diligence,
             writes,
@@ -188,19 +198,14 @@ fn peer() -> impl Strategy<Value = PeerPlan> {
             reads,
             drains,
             piece,
+            burst,
         })
 }
 
-fn link() -> impl Strategy<Value = Link> {
-    let size = || option::weighted(0.7, size(12..19));
-    (prop::bool::weighted(0.15), prop::bool::weighted(0.8), [size(), size(), size(), size()]).prop_map(
-        |(unix, nodelay, [inner_send, inner_receive, outer_send, outer_receive])| Link {
-            unix,
-            nodelay,
-            inner_send,
-            inner_receive,
-            outer_send,
-            outer_receive,
-        },
-    )
+fn link(bulk: bool) -> impl Strategy<Value = Link> {
+    let sizes = [if bulk { 0.02 } else { 0.7 }; 4].map(|chance| option::weighted(chance, size(12..19)));
+    (prop::bool::weighted(0.15), prop::bool::weighted(0.8), sizes).prop_map(|(unix, nodelay, sizes)| {
+        let [inner_send, inner_receive, outer_send, outer_receive] = sizes;
+        Link { unix, nodelay, inner_send, inner_receive, outer_send, outer_receive }
+    })
 }

@@ -18,6 +18,9 @@ const LINGERING: Duration = Duration::from_millis(50);
 /// How long is waited for the bytes that are to be read ahead.
 const AHEAD: Duration = Duration::from_millis(20);
 
+/// How much of a peer that goes on sending is read and dropped once it has all its bytes: through a small window that takes long.
+const MOST_DROPPED: usize = 256 * 1024;
+
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -269,6 +272,7 @@ pub struct Linger {
     patience: Duration,
     unsent: u32,
     active: Instant,
+    dropped: usize,
 }
 
 impl Linger {
@@ -277,19 +281,19 @@ impl Linger {
         reactor.again(connection.source());
         let patience = timeouts.client.max(LINGERING);
         reactor.set_timer(timer, reactor.now() + patience);
-        Linger { unsent: connection.unsent(), connection, timer, patience, active: reactor.now() }
+        Linger { unsent: connection.unsent(), connection, timer, patience, active: reactor.now(), dropped: 0 }
     }
 
     /// Reads and drops. Returns whether the peer has more time.
-    pub fn ready(&self, reactor: &mut Reactor, buffers: &mut Buffers) -> bool {
+    pub fn ready(&mut self, reactor: &mut Reactor, buffers: &mut Buffers) -> bool {
         while reactor.readable(self.connection.source()) {
             match self.connection.recv(reactor, buffers.scratch(Buffers::SCRATCH)) {
                 Ok(None) => break,
                 Ok(Some(0)) | Err(_) => return false,
-                Ok(Some(_)) => {}
+                Ok(Some(count)) => self.dropped += count,
             }
         }
-        true
+        self.dropped < MOST_DROPPED || self.connection.unsent() > 0
     }
 
     /// Looks how far the peer is. Returns whether it has more time.

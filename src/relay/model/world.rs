@@ -15,8 +15,11 @@ use super::session::{How, Linger, Outcome, SIDES, Session};
 use crate::event::{Event, Owner, Reactor};
 use crate::net::Connection;
 
-/// Sessions at once.
-const CROWD: usize = 64;
+/// Sessions at once. Most of them only wait, for their peers or for the kernel.
+const CROWD: usize = 192;
+
+/// Descriptors that so many sessions need: four sockets each, and two pipes.
+pub const DESCRIPTORS: u64 = 8 * CROWD as u64 + 100;
 
 /// How long nothing may happen to a session whose timeouts cannot run out, beyond what kernels wait with small windows (tcp(7)).
 const MOST_SILENCE: Duration = Duration::from_secs(30);
@@ -141,6 +144,7 @@ impl World {
 
     /// Serves sessions by these plans until each has come to its end.
     pub fn run(mut self, mut plans: impl Iterator<Item = (u64, Plan)>) -> Result<Tally, Box<Failure>> {
+        let mut quiet = false;
         loop {
             while self.cases.len() < CROWD
                 && let Some((number, plan)) = plans.next()
@@ -153,9 +157,9 @@ impl World {
             self.change();
             let mut progress = false;
             for id in self.ids() {
-                progress |= self.live(id).map_err(|what| self.failure(id, what))?;
+                progress |= self.live(id, quiet).map_err(|what| self.failure(id, what))?;
             }
-            let limit = if progress { Duration::ZERO } else { Duration::from_millis(1) };
+            let limit = if progress { Duration::ZERO } else { Duration::from_millis(2) };
             self.reactor.wait(Some(limit)).expect("epoll_wait");
             while let Some(event) = self.reactor.next() {
                 progress = true;
@@ -167,8 +171,9 @@ impl World {
                 let case = *case;
                 self.serve(event, owner, case).map_err(|what| self.failure(case, what))?;
             }
+            quiet = !progress;
             for id in self.ids() {
-                self.judge_if_done(id, !progress).map_err(|what| self.failure(id, what))?;
+                self.judge_if_done(id, quiet).map_err(|what| self.failure(id, what))?;
             }
         }
         assert!(self.slots.is_empty());
@@ -263,13 +268,13 @@ impl World {
         Ok(())
     }
 
-    /// Both peers of a session do something, or not, as it happens.
-    fn live(&mut self, id: usize) -> Result<bool, String> {
+    /// Both peers of a session do something, or not, as it happens; but they do after a quiet turn.
+    fn live(&mut self, id: usize, quiet: bool) -> Result<bool, String> {
         let case = &mut self.cases[id];
         let now = self.reactor.now();
         let mut progress = false;
         for side in SIDES {
-            if !case.random.percent(case.plan.peers[side as usize].diligence) {
+            if !quiet && !case.random.percent(case.plan.peers[side as usize].diligence) {
                 continue;
             }
             let peer = &mut case.peers[side as usize];
@@ -298,6 +303,7 @@ impl World {
         let case = &mut cases[id];
         let side = if owner.part == Side::Client as u8 { Side::Client } else { Side::Upstream };
         case.events += 1;
+        case.active = reactor.now();
         match (&mut slots[owner.id as usize], event) {
             (Slot::Session { session, .. }, event) => {
                 let verdict = match event {
