@@ -52,7 +52,7 @@ impl Output {
     pub(super) fn push(&mut self, piece: Piece) {
         match (self.pieces.back_mut(), piece) {
             (_, piece) if piece.length() == 0 => {}
-            (Some(Piece::Bytes(_)), Piece::Bytes(bytes)) => return self.push_bytes(&bytes),
+            (Some(Piece::Bytes(_)), Piece::Bytes(bytes)) => self.push_bytes(&bytes),
             (Some(Piece::File { file, offset, left }), Piece::File { file: next, offset: at, left: more })
                 if Rc::ptr_eq(file, &next) && *offset + *left == at =>
             {
@@ -77,6 +77,11 @@ impl Output {
             _ if bytes.is_empty() => {}
             _ => self.pieces.push_back(Piece::Bytes(bytes.to_vec())),
         }
+    }
+
+    /// Counts bytes that have been sent by others.
+    pub(super) fn count(&mut self, sent: u64) {
+        self.sent += sent;
     }
 
     /// Whether nothing is left to send.

@@ -43,7 +43,8 @@ pub(super) struct Response {
     pub close: bool,
 }
 
-/// What a handler makes of a request.
+/// What a handler makes of a request. It is taken apart where it was made.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Answer {
     Respond(Response),
     /// The connection is closed without an answer; the log's status.
@@ -142,6 +143,7 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         fields.push(("Transfer-Encoding".into(), b"chunked".to_vec()));
     }
     match framing.keepalive {
+        _ if status == 101 => fields.push(("Connection".into(), b"upgrade".to_vec())),
         Some(keepalive) => {
             fields.push(("Connection".into(), b"keep-alive".to_vec()));
             fields.extend(

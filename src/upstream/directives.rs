@@ -208,6 +208,22 @@ pub static TABLE: &[Directive<Builder>] = &[
         },
     },
     Directive {
+        row: only(
+            Contexts::HTTP_UPSTREAM,
+            row(
+                "zone",
+                Arity::Between(1, 2),
+                "name [size]",
+                "-",
+                "Accepted for compatibility, without effect: what is known about the servers of a group is always shared by all workers.",
+            ),
+        ),
+        set: |_, call| match call.count() {
+            2 => value::size(call.text(2)?).map(drop).ok_or_else(|| call.invalid()),
+            _ => Ok(()),
+        },
+    },
+    Directive {
         row: repeated(row(
             "busyness",
             Arity::Exactly(0),

@@ -58,9 +58,10 @@ pub(super) fn response(request: &Request, settings: &Settings, head: &Head) -> R
     response.reason = Some(head.reason().to_vec());
     for (name, value) in head.fields() {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
+        let upgrade = head.status == 101 && is("upgrade");
         let hop =
             HOP.iter().any(|hop| is(hop)) || head.connection().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
-        if hop || hidden(name) || is("content-length") {
+        if hop && !upgrade || hidden(name) || is("content-length") {
             continue;
         }
         if is("location") || is("refresh") {
@@ -86,7 +87,7 @@ pub(super) fn response(request: &Request, settings: &Settings, head: &Head) -> R
     let told = head.all("content-length").next().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     let bodiless = request.is_head() || matches!(head.status, 204 | 304);
     response.length = match told {
-        _ if head.status == 204 => Length::Untold,
+        _ if matches!(head.status, 101 | 204) => Length::Untold,
         Some(length) => Length::Known(length),
         None if bodiless => Length::Untold,
         None if request.head.version() == Version::Http11 => Length::Chunked,

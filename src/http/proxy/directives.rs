@@ -383,6 +383,56 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         )),
         set: redirect,
     },
+    Directive {
+        row: row(
+            "proxy_busy_buffers_size",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: all that waits is sent as the client takes it.",
+        ),
+        set: |_, call| call.size().map(drop),
+    },
+    Directive {
+        row: row(
+            "proxy_temp_file_write_size",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: a temporary file is written as the answer comes.",
+        ),
+        set: |_, call| call.size().map(drop),
+    },
+    Directive {
+        row: row(
+            "proxy_headers_hash_max_size",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: tables size themselves.",
+        ),
+        set: |_, call| call.number().map(drop),
+    },
+    Directive {
+        row: row(
+            "proxy_headers_hash_bucket_size",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: tables size themselves.",
+        ),
+        set: |_, call| call.number().map(drop),
+    },
+    Directive {
+        row: row(
+            "proxy_send_lowat",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: Linux has no such mark for sockets.",
+        ),
+        set: |_, call| call.size().map(drop),
+    },
 ];
 
 fn redirect(level: &mut Level, call: &mut Call<'_>) -> Result<()> {

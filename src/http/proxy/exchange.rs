@@ -46,6 +46,7 @@ impl Session {
             chunked: false,
             buffered: settings.buffering,
             spool: Spool::default(),
+            relay: None,
             cut: false,
             upstream_due: None,
             client_due: None,
@@ -66,6 +67,8 @@ impl Session {
             State::Connecting => self.connecting(cx),
             State::Asking => self.asking(cx),
             State::Answering => self.answering(cx),
+            State::Upgrading => self.upgrading(cx),
+            State::Tunnel => self.tunnel(cx),
         };
         if matches!(step, Step::Wait) {
             self.arm(cx);
@@ -282,6 +285,7 @@ impl Session {
     }
 
     fn read_answer_head(&mut self, cx: &mut Context) -> Step {
+        let upgrades = self.is_upgrade();
         loop {
             let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
                 return Step::Over;
@@ -293,13 +297,12 @@ impl Session {
                 match Head::parse(input) {
                     Ok(Some((_, length))) if length > limit => return self.too_big(cx),
                     // Another head follows (RFC 9110 15.2).
-                    Ok(Some((head, length))) if (100..200).contains(&head.status) => {
-                        if head.status == 101 {
-                            let message = format_args!("upstream switched protocols unasked");
-                            return self.invalid(cx, &message.to_string());
-                        }
+                    Ok(Some((head, length))) if (100..200).contains(&head.status) && head.status != 101 => {
                         self.drop_input(cx, length);
                         continue;
+                    }
+                    Ok(Some((head, _))) if head.status == 101 && !upgrades => {
+                        return self.invalid(cx, "upstream sent unexpected status 101");
                     }
                     Ok(Some((head, length))) => {
                         self.drop_input(cx, length);
@@ -375,8 +378,9 @@ impl Session {
         let response = answer::response(request, &settings, &head);
         let Some(exchange) = &mut request.exchange else { return Step::Over };
         exchange.chunked = response.length == AnswerLength::Chunked;
+        let upgraded = head.status == 101;
+        exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         exchange.head = Some(head);
-        exchange.state = State::Answering;
         exchange.upstream_due = Some(now + settings.read_timeout);
         self.answer(cx, Answer::Respond(response))
     }
@@ -475,6 +479,7 @@ impl Session {
 
     /// The connection ends in whatever state it is.
     pub(in crate::http) fn drop_exchange(&mut self, cx: &mut Context) {
+        self.close_relay(cx);
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else { return };
         let group = exchange.settings.target.group;
         if let Some(upstream) = exchange.upstream.take() {
@@ -559,6 +564,7 @@ impl Session {
             }
             Some(State::Asking) => "reading response header from upstream",
             Some(State::Answering) => "reading upstream",
+            Some(State::Upgrading | State::Tunnel) => "proxying upgraded connection",
         };
         self.client.log(level, error, action, self.request.as_deref(), message);
     }
@@ -590,7 +596,8 @@ impl Session {
                 );
                 return self.end_with(cx, 408);
             }
-            State::Answering if is_due(exchange.client_due) => {
+            State::Tunnel => return self.tunnel_timer(cx),
+            State::Answering | State::Upgrading if is_due(exchange.client_due) => {
                 let action = "sending to client";
                 let message = format_args!("client timed out");
                 self.client.log(Level::Info, Some(&timed_out), action, self.request.as_deref(), message);
@@ -604,7 +611,9 @@ impl Session {
                 self.log_upstream(Level::Error, Some(&timed_out), format_args!("upstream timed out"));
                 return self.give_up(cx, Fault::TIMEOUT);
             }
-            State::Answering => self.log_upstream(Level::Error, Some(&timed_out), format_args!("upstream timed out")),
+            State::Answering | State::Upgrading => {
+                self.log_upstream(Level::Error, Some(&timed_out), format_args!("upstream timed out"));
+            }
         }
         self.cut(cx)
     }

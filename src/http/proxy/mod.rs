@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Collecting ─▶ Connecting ─▶ Asking ─▶ Answering ─▶ the next request of the client
+//!     │            │  ▲           └────▶ Upgrading ─▶ Tunnel ─▶ closed
 //!     │            │  ▲ the next peer │
 //!     │            └──┴───────────────┘
 //!     └────────────┴───────────────────▶ an answer of our own
@@ -9,7 +10,7 @@
 //!
 //! [`exchange`] is this machine; [`pass`] says where a request goes, [`request`] how it is written for the server, [`collect`] keeps
 //! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest; [`next`] decides about
-//! another try; [`spool`] is the memory and the files that bodies wait in.
+//! another try; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is what an answer with 101 begins.
 
 pub(super) mod answer;
 pub(super) mod body;
@@ -22,6 +23,7 @@ pub(super) mod next;
 pub(super) mod pass;
 pub(super) mod request;
 pub(super) mod spool;
+pub(super) mod tunnel;
 pub(super) mod variables;
 
 use std::path::PathBuf;
@@ -33,6 +35,7 @@ use bytes::BytesMut;
 use super::head::Version;
 use super::output::Output;
 use super::variables::Text;
+use crate::relay::Relay;
 use crate::upstream::{Kept, Tried};
 use body::Incoming;
 use head::Head;
@@ -83,6 +86,10 @@ pub(super) enum State {
     Asking,
     /// The answer is on its way to the client.
     Answering,
+    /// The answer was 101, and is on its way to the client.
+    Upgrading,
+    /// Bytes go both ways.
+    Tunnel,
 }
 
 /// One request with its server.
@@ -109,6 +116,8 @@ pub(super) struct Exchange {
     /// The answer waits in memory and files for a slow client.
     pub buffered: bool,
     pub spool: Spool,
+    /// In [`State::Tunnel`].
+    pub relay: Option<Box<Relay>>,
     /// The answer has ended before its time: the client's connection ends behind what has come of it.
     pub cut: bool,
     /// When the server has taken too long.

@@ -5,6 +5,7 @@ mod bodies;
 mod faults;
 mod kept;
 mod requests;
+mod upgrades;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
