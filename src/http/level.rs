@@ -127,6 +127,7 @@ impl Builder {
                 servers.push(listen::Served { server: Rc::new(built), names, listens });
             }
         }
+        groups.iter_mut().for_each(|group| Rc::make_mut(group).recovers = false);
         Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, temp_folders })
     }
 }

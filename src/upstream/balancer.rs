@@ -279,7 +279,8 @@ impl Balancer {
                     self.records[peer].access();
                 }
             }
-            None => self.clear_if_all_failed(now),
+            None if self.group.recovers => self.clear_if_all_failed(now),
+            None => {}
         }
         peer
     }

@@ -142,6 +142,8 @@ pub struct Group {
     pub method: Method,
     /// How it is found out which peers are alive; `None`: only by sessions that fail.
     pub check: Option<Check>,
+    /// When all peers have failed their marks are cleared at once, as in the tcp module; in `http {}` they are left alone for their time.
+    pub recovers: bool,
     /// `None`: no connection is kept.
     pub keepalive: Option<Keepalive>,
     /// The lines whose names are followed; `peers` has their addresses as of the start.
@@ -159,6 +161,7 @@ impl Group {
             peers,
             method: Method::default(),
             check: None,
+            recovers: true,
             keepalive: None,
             followed: Vec::new(),
             resolver: None,

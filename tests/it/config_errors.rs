@@ -14,6 +14,9 @@ pub enum At {
     Http,
     HttpServer,
     HttpLocation,
+    /// A location that passes requests on.
+    HttpProxy,
+    HttpUpstream,
     /// The piece is the whole file.
     File,
 }
@@ -42,6 +45,14 @@ impl At {
             At::HttpLocation => (
                 "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nserver {\nlisten unix:weir.sock;\nlocation / {\n",
                 "\n}\n}\n}\n",
+            ),
+            At::HttpProxy => (
+                "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nserver {\nlisten unix:weir.sock;\nlocation / {\nproxy_pass http://127.0.0.1:1;\n",
+                "\n}\n}\n}\n",
+            ),
+            At::HttpUpstream => (
+                "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nupstream u {\nserver 127.0.0.1:1;\n",
+                "\n}\nserver {\nlisten unix:weir.sock;\nlocation / {\nproxy_pass http://u;\n}\n}\n}\n",
             ),
             At::File => ("", ""),
         };

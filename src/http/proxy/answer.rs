@@ -73,7 +73,6 @@ pub(super) fn response(request: &Request, settings: &Settings, head: &Head) -> R
         }
         let place = match () {
             () if is("content-type") => &mut response.content_type,
-            () if is("last-modified") => &mut response.last_modified,
             () if is("server") => &mut response.server,
             () if is("date") => &mut response.date,
             () => {

@@ -256,6 +256,7 @@ impl Session {
             return Step::Over;
         };
         exchange.cut = true;
+        self.client.connection.truncate();
         Step::Next
     }
 

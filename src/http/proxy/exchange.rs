@@ -586,7 +586,7 @@ impl Session {
         let now = cx.reactor.now();
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         match exchange.state {
-            State::Collecting => {
+            State::Collecting | State::Asking if is_due(exchange.client_due) => {
                 self.client.log(
                     Level::Info,
                     Some(&timed_out),
@@ -607,7 +607,7 @@ impl Session {
                 self.arm(cx);
                 return Step::Wait;
             }
-            State::Connecting | State::Asking => {
+            State::Collecting | State::Connecting | State::Asking => {
                 self.log_upstream(Level::Error, Some(&timed_out), format_args!("upstream timed out"));
                 return self.give_up(cx, Fault::TIMEOUT);
             }

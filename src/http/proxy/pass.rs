@@ -104,7 +104,12 @@ impl Target {
             Some(uri) => (&uri[..], request.path.get(self.location..).unwrap_or_default()),
         };
         let mut target = start.to_vec();
-        uri::escape(path, &mut target);
+        // As in nginx: bytes that the client has not escaped need it no more than before.
+        if request.is_redirected || request.uri.contains(&b'%') {
+            uri::escape(path, &mut target);
+        } else {
+            target.extend_from_slice(path);
+        }
         if let Some(args) = request.args.as_ref().filter(|args| !args.is_empty()) {
             target.push(b'?');
             target.extend_from_slice(args);

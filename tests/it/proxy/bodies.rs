@@ -119,6 +119,22 @@ fn chunks_of_the_client_go_on_as_chunks() {
 }
 
 #[test]
+fn a_client_that_stops_sending_its_body_is_not_waited_for() {
+    let (backend, _) = answers(OK);
+    for buffering in ["on", "off"] {
+        let (weir, port) = proxied(
+            "client_body_timeout 100ms;",
+            &format!("location / {{ proxy_pass http://{}; proxy_request_buffering {buffering}; }}", backend.address),
+        );
+        let mut stream = connect(port.v4());
+        stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc").unwrap();
+        assert!(is_closed(&stream));
+        weir.wait_error("client timed out (110: Connection timed out) while reading client request body");
+        assert!(weir.wait_access(1)[0].starts_with("408 "));
+    }
+}
+
+#[test]
 fn too_large_bodies_are_refused() {
     let (backend, _) = answers(OK);
     let (_weir, port) =

@@ -83,6 +83,20 @@ fn the_next_server_is_tried() {
 }
 
 #[test]
+fn servers_that_have_all_failed_are_left_alone() {
+    let (one, two) = (Port::reserve(), Port::reserve());
+    let group = format!("upstream u {{ server {}; server {}; }}", one.v4(), two.v4());
+    let (weir, port) = proxied(&group, "location / { proxy_pass http://u; }");
+    for _ in 0..3 {
+        assert_eq!(get(&port, "/").status, 502);
+    }
+    let lines = weir.wait_access(3);
+    assert_eq!(lines[0], format!("502 [{}, {}] [502, 502] 0, 0 /", one.v4(), two.v4()));
+    assert_eq!(lines[1..], ["502 [u] [502] 0 /", "502 [u] [502] 0 /"]);
+    weir.wait_error("no live upstreams while connecting to upstream");
+}
+
+#[test]
 fn what_may_not_be_repeated_is_not() {
     let (bad, bad_seen) = answers_once("");
     let (good, good_seen) = answers("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood");

@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod faults;
 mod kept;
+mod reload;
 mod requests;
 mod upgrades;
 
