@@ -283,7 +283,7 @@ fn proxying() {
         (HttpLocation, "proxy_pass http://127.0.0.1:1;"),
         (HttpLocation, "proxy_pass http://127.0.0.1/uri/;"),
         (HttpLocation, "proxy_pass http://[::1]:1/;"),
-        (HttpLocation, "proxy_pass http://127.0.0.1nix:a.sock:/uri;"),
+        (HttpLocation, "proxy_pass http://unix:a.sock:/uri;"),
         (HttpLocation, "proxy_pass HTTP://127.0.0.1;"),
         (HttpProxy, "proxy_set_header X-A \"a $uri\";"),
         (HttpProxy, "proxy_http_version 1.1;"),
