@@ -10,7 +10,8 @@
 //!
 //! [`exchange`] is this machine; [`pass`] says where a request goes, [`request`] how it is written for the server, [`collect`] keeps
 //! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest; [`next`] decides about
-//! another try; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is what an answer with 101 begins.
+//! another try, [`outcome`] brings it about, or the end; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is
+//! what an answer with 101 begins.
 
 pub(super) mod answer;
 pub(super) mod body;
@@ -20,6 +21,7 @@ pub(super) mod exchange;
 pub(super) mod head;
 pub(super) mod level;
 pub(super) mod next;
+pub(super) mod outcome;
 pub(super) mod pass;
 pub(super) mod request;
 pub(super) mod spool;
