@@ -46,6 +46,8 @@ impl Contexts {
     pub const HTTP_SPLIT_CLIENTS: Contexts = Contexts(1 << 13);
     /// `geo {}`
     pub const HTTP_GEO: Contexts = Contexts(1 << 14);
+    /// `upstream {}` of `http {}`
+    pub const HTTP_UPSTREAM: Contexts = Contexts(1 << 15);
 
     /// Both sets together; usable in constants.
     pub const fn or(self, other: Contexts) -> Contexts {

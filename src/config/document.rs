@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::conf::{Contexts, Row};
 
 /// Every block with its name in the documentation, outermost first.
-const BLOCKS: [(Contexts, &str); 15] = [
+const BLOCKS: [(Contexts, &str); 16] = [
     (Contexts::MAIN, "main"),
     (Contexts::EVENTS, "events"),
     (Contexts::TCP, "tcp"),
@@ -24,6 +24,7 @@ const BLOCKS: [(Contexts, &str); 15] = [
     (Contexts::HTTP_MAP, "map in http"),
     (Contexts::HTTP_SPLIT_CLIENTS, "split_clients in http"),
     (Contexts::HTTP_GEO, "geo in http"),
+    (Contexts::HTTP_UPSTREAM, "upstream in http"),
 ];
 
 /// The document: each directive under the outermost block it may stand in.

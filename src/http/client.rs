@@ -105,6 +105,12 @@ impl fmt::Display for While<'_> {
         let Some(request) = self.request else { return write!(f, ", server: {}", self.client.local()) };
         let line = String::from_utf8_lossy(request.head.line());
         write!(f, ", server: {}, request: \"{line}\"", request.server.name)?;
+        if let Some(exchange) = &request.exchange
+            && let Some(tried) = exchange.tries.last()
+        {
+            let uri = String::from_utf8_lossy(&exchange.uri);
+            write!(f, ", upstream: \"http://{}{uri}\"", tried.peer)?;
+        }
         match request.head.field("host") {
             Some(host) => write!(f, ", host: \"{}\"", String::from_utf8_lossy(host)),
             None => Ok(()),

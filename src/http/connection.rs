@@ -1,7 +1,7 @@
 //! One connection of a client, and the request it is at.
 //!
 //! ```text
-//! accepted ─▶ Head ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
+//! accepted ─▶ Head ─▶ (Proxy) ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
 //!              │        └────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
 //!              └─▶ closed                              idle for too long, or gone
 //! ```
@@ -20,12 +20,13 @@ use super::handlers;
 use super::head::{Head, Refusal, Scan};
 use super::listen::Route;
 use super::output::{Piece, Progress};
+use super::proxy::Exchange;
 use super::request::Request;
 use super::response::{Answer, Framing, Response, prepare};
 use super::variables::Values;
 use super::{LingeringClose, Location};
 use crate::context::Context;
-use crate::event::TimerId;
+use crate::event::{Owner, TimerId};
 use crate::fault;
 use crate::log::Level;
 
@@ -36,7 +37,7 @@ const TURN: usize = 16;
 /// How long a client that has just come may take to send something when the worker is told to finish.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// What a client that waits with its body is told (RFC 9110 10.1.1).
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Whether a connection goes on after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub(super) enum Step {
 pub(super) enum Phase {
     /// A request is waited for, or its head is arriving.
     Head,
+    /// A server is at work for the request: see [`super::proxy`].
+    Proxy,
     /// The answer is being sent.
     Answer,
     /// The answer is sent; the rest of the request's body is read and dropped, until then at most.
@@ -70,6 +73,8 @@ pub(super) struct Session {
     pub client: Client,
     route: Rc<Route>,
     pub(super) timer: TimerId,
+    /// Whose events are those of the client; of the server with another part.
+    pub(super) owner: Owner,
     pub(super) phase: Phase,
     /// Bytes read and not used yet: never empty.
     pub(super) input: Option<BytesMut>,
@@ -93,6 +98,7 @@ impl Session {
         nodelay: bool,
         leaving: bool,
         timer: TimerId,
+        owner: Owner,
         cx: &mut Context,
     ) -> Self {
         let patience = if leaving { GRACE } else { route.names.default.header_timeout };
@@ -102,6 +108,7 @@ impl Session {
             client,
             route,
             timer,
+            owner,
             phase,
             input: None,
             scan,
@@ -126,6 +133,7 @@ impl Session {
                     turn -= 1;
                     self.read_head(cx)
                 }
+                Phase::Proxy => self.exchange(cx),
                 Phase::Answer => self.send_answer(cx),
                 Phase::Body(until) => self.drop_body(cx, until),
                 Phase::Linger(until) => self.linger(cx, until),
@@ -231,7 +239,9 @@ impl Session {
         self.client.answered = false;
         request.pipelined = !input.is_empty();
         let answer = request.interpret(&self.route.names).and_then(|()| {
-            take_body(&mut request, &mut input)?;
+            let mut start = std::mem::take(&mut request.body_start);
+            take_body(&mut request, &mut input, Some(&mut start))?;
+            request.body_start = start;
             fault::point(format_args!("request {}", request.path.escape_ascii()));
             Ok(handlers::serve(cx, &self.client, &mut request))
         });
@@ -265,7 +275,7 @@ impl Session {
     }
 
     /// Begins to send an answer, having decided whether the connection stays.
-    fn answer(&mut self, cx: &mut Context, answer: Answer) -> Step {
+    pub(super) fn answer(&mut self, cx: &mut Context, answer: Answer) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
         let location = request.location.clone();
         let response = match answer {
@@ -275,6 +285,7 @@ impl Session {
                 self.last = true;
                 return self.finish(cx);
             }
+            Answer::Proxy(settings) => return self.begin_exchange(cx, &settings),
         };
         // Whether a client that waits for 100 will send its body after an error is not known.
         let unread = !request.body.is_complete();
@@ -298,7 +309,9 @@ impl Session {
         prepare(request, response, &Framing { keepalive, origin: &origin });
         request.head_sent += interim;
         self.set_socket_options(&location);
-        self.phase = Phase::Answer;
+        let follows = |exchange: &Exchange| exchange.upstream.is_some();
+        let followed = self.request.as_ref().and_then(|request| request.exchange.as_deref()).is_some_and(follows);
+        self.phase = if followed { Phase::Proxy } else { Phase::Answer };
         cx.reactor.set_timer(self.timer, cx.reactor.now() + location.send_timeout);
         Step::Next
     }
@@ -365,7 +378,7 @@ impl Session {
     }
 
     /// All of the answer is sent.
-    fn answered(&mut self, cx: &mut Context, location: &Location) -> Step {
+    pub(super) fn answered(&mut self, cx: &mut Context, location: &Location) -> Step {
         let unread = self.request.as_ref().is_some_and(|request| !request.body.is_complete());
         if unread && !self.last {
             let now = cx.reactor.now();
@@ -433,6 +446,11 @@ impl Session {
                 }
                 Verdict::Over
             }
+            Phase::Proxy => match self.exchange_timer(cx) {
+                Step::Next => self.ready(cx),
+                Step::Wait => Verdict::GoesOn,
+                Step::Over => Verdict::Over,
+            },
             Phase::Answer | Phase::Body(_) => {
                 let action = match self.phase {
                     Phase::Answer => "sending response to client",
@@ -471,13 +489,23 @@ impl Session {
     }
 }
 
-/// Takes from the input what belongs to the body of a request.
-pub(super) fn take_body(request: &mut Request, input: &mut BytesMut) -> Result<(), Refusal> {
+/// Takes from the input what belongs to the body of a request; what is in its framing goes to `content`.
+///
+/// # Errors
+/// It is none.
+pub(super) fn take_body(
+    request: &mut Request,
+    input: &mut BytesMut,
+    mut content: Option<&mut Vec<u8>>,
+) -> Result<(), Refusal> {
     while !input.is_empty() && !request.body.is_complete() {
         let piece = request.body.take(input)?;
         if let Body::Chunked(chunks) = &request.body {
             request.length = chunks.announced;
             request.chunk = Some(chunks.last);
+        }
+        if let Some(content) = &mut content {
+            content.extend_from_slice(&input[piece.content]);
         }
         request.received += piece.consumed as u64;
         input.advance(piece.consumed);

@@ -2,7 +2,7 @@
 
 use super::level::Level;
 use super::types::Types;
-use super::{LingeringClose, ModifiedSince, listen, script_directives, settings as set};
+use super::{LingeringClose, ModifiedSince, listen, proxy, script_directives, settings as set};
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
 
@@ -52,8 +52,11 @@ macro_rules! value {
 
 pub(super) use value;
 
-/// The table of `http {}`, `server {}` and `location {}`, without what stands in [`super::script_directives`].
-pub static TABLE: &[Directive<Level>] = &[
+/// All that may stand in `http {}`, `server {}` and `location {}`.
+pub(super) static TABLES: &[&[Directive<Level>]] = &[TABLE, script_directives::TABLE, proxy::directives::TABLE];
+
+/// The table of `http {}`, `server {}` and `location {}`, without what stands in [`script_directives`] and what is about proxying.
+static TABLE: &[Directive<Level>] = &[
     Directive {
         row: Row {
             block: Some(S),
@@ -458,6 +461,6 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
 
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    let own = TABLE.iter().chain(script_directives::TABLE).map(|directive| &directive.row);
+    let own = TABLES.iter().copied().flatten().map(|directive| &directive.row);
     own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())
 }

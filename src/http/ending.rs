@@ -22,7 +22,7 @@ impl Session {
             Ok(Some(count)) => count,
         };
         let mut input = cx.buffers.keep(0..count);
-        let taken = take_body(request, &mut input);
+        let taken = take_body(request, &mut input, None);
         let now = cx.reactor.now();
         let patience = request.location.body_timeout.min(request.location.lingering.timeout);
         cx.reactor.set_timer(self.timer, until.min(now + patience));
@@ -98,6 +98,7 @@ impl Session {
         if cut && !matches!(self.phase, Phase::Linger(_)) {
             self.write_access_log(cx);
         }
+        self.drop_exchange(cx);
         cx.buffers.put(self.input.take());
         cx.reactor.remove_timer(self.timer);
         self.client.connection.close(&mut cx.reactor);

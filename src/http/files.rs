@@ -150,7 +150,7 @@ impl Entity {
             Some(status) => {
                 return Response {
                     last_modified: Some(http_date(self.modified)),
-                    fields: etag.into_iter().map(|etag| ("ETag", etag)).collect(),
+                    fields: etag.into_iter().map(|etag| ("ETag".into(), etag)).collect(),
                     ..Response::new(status, Vec::new())
                 };
             }
@@ -161,7 +161,7 @@ impl Entity {
             last_modified: Some(http_date(self.modified)),
             ..Response::new(200, Vec::new())
         };
-        response.fields.extend(etag.clone().map(|etag| ("ETag", etag)));
+        response.fields.extend(etag.clone().map(|etag| ("ETag".into(), etag)));
         let asked = match request.head.field("range") {
             Some(range) if !whole && location.max_ranges > 0 && self.range_holds(request, etag.as_deref()) => {
                 ranges::parse(range, self.size)
@@ -173,14 +173,14 @@ impl Entity {
             Asked::Nothing => {
                 let total = format!("bytes */{}", self.size).into_bytes();
                 return Response {
-                    fields: vec![("Content-Range", total)],
+                    fields: vec![("Content-Range".into(), total)],
                     ..Response::page(416, location.server_tokens)
                 };
             }
             _ => {
                 response.body.push(self.piece(&(0..self.size)));
                 if location.max_ranges > 0 && !whole {
-                    response.fields.push(("Accept-Ranges", b"bytes".to_vec()));
+                    response.fields.push(("Accept-Ranges".into(), b"bytes".to_vec()));
                 }
             }
         }
@@ -235,7 +235,7 @@ impl Entity {
         response.status = 206;
         if let [part] = parts {
             response.body.push(self.piece(part));
-            response.fields.push(("Content-Range", range(part).into_bytes()));
+            response.fields.push(("Content-Range".into(), range(part).into_bytes()));
             return;
         }
         let boundary = format!("{:012}{:08}", client.number, client.requests);

@@ -24,7 +24,8 @@ use super::{Content, status};
 use crate::context::Context;
 use crate::log::Level;
 
-/// Where a request is on its way.
+/// Where a request is on its way. It lives for a step only.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Stage {
     /// The program of its server is run.
     ServerRewrite,
@@ -88,10 +89,11 @@ fn walk(cx: &mut Context, client: &Client, request: &mut Request, from: Stage) -
                 Stage::Answer(answer) => return answer,
                 stage => stage,
             },
-            Stage::Answer(close) => {
+            Stage::Answer(Answer::Close(status)) => {
                 request.error_status = None;
-                return close;
+                return Answer::Close(status);
             }
+            Stage::Answer(passed_on) => return passed_on,
         };
     }
 }
@@ -106,7 +108,8 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
             (None, status) => status,
         };
         let to = response.location.or_else(|| request.redirect_to.take());
-        return Stage::Answer(Answer::Respond(Response { status, location: to, ..response }));
+        let reason = response.reason.filter(|_| status == response.status);
+        return Stage::Answer(Answer::Respond(Response { status, reason, location: to, ..response }));
     }
     let location = request.location.clone();
     request.error_status = Some(response.status);
@@ -215,7 +218,8 @@ fn try_files(client: &Client, request: &mut Request, now: Instant) -> Stage {
 }
 
 fn content(cx: &mut Context, client: &Client, request: &mut Request, now: Instant) -> Stage {
-    let found = match request.location.content {
+    let found = match &request.location.content {
+        Content::Proxy(settings) => return Stage::Answer(Answer::Proxy(settings.clone())),
         Content::Status => Found::Answer(status::answer(request, &cx.board)),
         Content::Files => files::serve(&Values { client, request, now }),
     };

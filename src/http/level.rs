@@ -1,5 +1,6 @@
 //! What one level of an `http {}` block says, and how levels become servers and locations.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use super::error_pages::ErrorPage;
 use super::head::Limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
+use super::proxy;
 use super::roots::{Alias, Root};
 use super::script::{Branch, Program, Step};
 use super::try_files::TryFiles;
@@ -21,6 +23,7 @@ use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
 use crate::log::error::{ErrorLogs, Sink};
 use crate::net::ListenOptions;
+use crate::upstream::Group;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -49,6 +52,7 @@ pub struct Level {
     pub(super) lingering_close: Option<LingeringClose>,
     pub(super) lingering_time: Option<Duration>,
     pub(super) lingering_timeout: Option<Duration>,
+    pub(super) proxy: proxy::level::Said,
     pub(super) header_timeout: Option<Duration>,
     pub(super) header_buffer: Option<usize>,
     pub(super) large_buffers: Option<(usize, usize)>,
@@ -69,6 +73,7 @@ pub struct Level {
     /// Of a `server {}` or a `location {}`.
     pub(super) locations: Vec<(Pattern, Level)>,
     /// Of `http {}` only.
+    pub(super) groups: Vec<Group>,
     pub(super) servers: Vec<Level>,
     pub(super) formats: Formats<Variable>,
     /// The variables of the block; an inner level has them while it is read.
@@ -96,8 +101,17 @@ impl Builder {
         taken: &[ListenOptions],
         warnings: &mut Vec<Warning>,
     ) -> Result<Config> {
-        let mut servers = Vec::new();
+        let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
         for mut block in self.blocks {
+            let first = groups.len();
+            for group in std::mem::take(&mut block.groups) {
+                if let Some(line) = group.followed.first() {
+                    let message = format!("no resolver defined to resolve {}", line.host);
+                    return Err(Error::at(&line.place, message));
+                }
+                groups.push(Rc::new(group));
+            }
+            let named = first..groups.len();
             let mut formats = std::mem::take(&mut block.formats);
             formats.insert("combined", variables::combined());
             let definitions = Rc::new(block.registry.settle()?);
@@ -112,6 +126,9 @@ impl Builder {
                 error_logs: &mut *error_logs,
                 formats: &formats,
                 definitions: &definitions,
+                groups: &mut groups,
+                named,
+                temp_folders: &mut temp_folders,
             };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
@@ -126,7 +143,8 @@ impl Builder {
                 servers.push(listen::Served { server: Rc::new(built), names, listens });
             }
         }
-        Ok(Config { listens: listen::build(&servers, taken, warnings)? })
+        groups.iter_mut().for_each(|group| Rc::make_mut(group).recovers = false);
+        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, temp_folders })
     }
 }
 
@@ -138,6 +156,10 @@ struct Assembly<'a> {
     error_logs: &'a mut ErrorLogs,
     formats: &'a Formats<Variable>,
     definitions: &'a Rc<Definitions>,
+    groups: &'a mut Vec<Rc<Group>>,
+    /// The `upstream {}` blocks that a `proxy_pass` can mean.
+    named: Range<usize>,
+    temp_folders: &'a mut Vec<PathBuf>,
 }
 
 impl Assembly<'_> {
@@ -190,7 +212,10 @@ impl Assembly<'_> {
         let steps = std::mem::take(&mut inner.steps);
         let Some(around) = around else { return Ok(Branch { program: self.program(steps, None)?, location: None }) };
         inner.inherit(around);
-        inner.content = inner.content.or(around.content);
+        if inner.content.is_none() && inner.proxy.pass.is_none() {
+            inner.content.clone_from(&around.content);
+            inner.proxy.pass.clone_from(&around.proxy.pass);
+        }
         let program = self.program(steps, Some(&inner))?;
         Ok(Branch { program, location: Some(Rc::new(self.location(&mut inner)?)) })
     }
@@ -205,7 +230,7 @@ impl Assembly<'_> {
             try_files: level.try_files.clone(),
             error_pages: level.error_pages.clone().unwrap_or_default(),
             recursive_error_pages: level.recursive_error_pages.unwrap_or(false),
-            content: level.content.unwrap_or(Content::Files),
+            content: self.content(level)?,
             root: level.root.clone().unwrap_or_else(|| self.html()),
             index: level.index.clone().unwrap_or_else(|| vec![Text::plain(b"index.html")]),
             types: level.types.clone().unwrap_or_default(),
@@ -237,6 +262,20 @@ impl Assembly<'_> {
     /// The root where none is said.
     fn html(&self) -> Root {
         Root::new(self.prefix.to_owned(), Text::plain(b"html"), Alias::No)
+    }
+
+    fn content(&mut self, level: &Level) -> Result<Content> {
+        let Some(pass) = &level.proxy.pass else { return Ok(level.content.clone().unwrap_or(Content::Files)) };
+        let named = self.named.clone();
+        let group = Group::meant(self.groups, named, &pass.server, proxy::pass::PORT, proxy::pass::PORT)
+            .map_err(|message| Error::at(&pass.place, message))?;
+        let settings = level.proxy.settle(pass, group, self.prefix);
+        for folder in [&settings.body_temp, &settings.temp] {
+            if !self.temp_folders.contains(folder) {
+                self.temp_folders.push(folder.clone());
+            }
+        }
+        Ok(Content::Proxy(Rc::new(settings)))
     }
 
     fn access_logs(&mut self, said: Option<&Vec<AccessLog<Variable>>>) -> Result<Vec<Entry<Variable>>> {
@@ -290,6 +329,7 @@ impl Level {
         from(&mut self.lingering_close, &above.lingering_close);
         from(&mut self.lingering_time, &above.lingering_time);
         from(&mut self.lingering_timeout, &above.lingering_timeout);
+        self.proxy.inherit(&above.proxy);
         from(&mut self.header_timeout, &above.header_timeout);
         from(&mut self.header_buffer, &above.header_buffer);
         from(&mut self.large_buffers, &above.large_buffers);
@@ -320,5 +360,8 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         error_logs: &mut ErrorLogs::default(),
         formats: &Formats::default(),
         definitions: &Rc::default(),
+        groups: &mut Vec::new(),
+        named: 0..0,
+        temp_folders: &mut Vec::new(),
     })
 }

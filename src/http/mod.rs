@@ -3,7 +3,7 @@
 //! A request goes through these files: [`connection`] is its state machine, from the accepted client to the next request or the
 //! end; [`head`] and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it, which
 //! the programs of [`script`] may change; [`handlers`] leads it through all that; [`returns`], [`files`] and [`status`] make a
-//! [`response`]; [`output`] sends it; logs tell of it by [`variables`].
+//! [`response`], or [`proxy`] has a server make it; [`output`] sends it; logs tell of it by [`variables`].
 
 pub mod awaited;
 pub mod body;
@@ -26,6 +26,7 @@ mod memory;
 mod names;
 mod output;
 mod pages;
+mod proxy;
 pub mod ranges;
 mod regex;
 mod request;
@@ -44,13 +45,15 @@ mod types;
 pub mod uri;
 mod variables;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::log::directive::Entry;
 use crate::log::error::ErrorLog;
+use crate::upstream::Group;
 
-pub use engine::Engine;
+pub use engine::{Engine, IDLE};
 pub use level::Builder;
 pub use listen::Listen;
 
@@ -59,6 +62,10 @@ pub use listen::Listen;
 pub struct Config {
     /// The sockets to listen on.
     pub listens: Vec<Listen>,
+    /// The groups of servers: `upstream {}` blocks, and the hosts that a `proxy_pass` names.
+    pub groups: Vec<Rc<Group>>,
+    /// Folders that temporary files are made in.
+    pub temp_folders: Vec<PathBuf>,
 }
 
 /// One `server {}`.
@@ -112,12 +119,14 @@ struct Location {
 }
 
 /// What makes the answer when nothing is returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Content {
     /// Files below the root.
     Files,
     /// `tcp_check_status`
     Status,
+    /// `proxy_pass`
+    Proxy(Rc<proxy::Settings>),
 }
 
 /// `server_tokens`: how the server calls itself.

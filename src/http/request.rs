@@ -9,6 +9,7 @@ use super::head::{Head, Refusal, Version};
 use super::memory::Memory;
 use super::names::Names;
 use super::output::Output;
+use super::proxy::Exchange;
 use super::response::Field;
 use super::uri::{self, Target};
 use super::{Location, Server};
@@ -39,6 +40,12 @@ pub(super) struct Request {
     pub keepalive: bool,
     /// The client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// A body was announced, be it an empty one.
+    pub has_body: bool,
+    /// What of the body came with the head.
+    pub body_start: Vec<u8>,
+    /// The server that the request is passed on to.
+    pub exchange: Option<Box<Exchange>>,
     /// It came behind another one that was not answered yet.
     pub pipelined: bool,
     /// What variables have come to; those who read a request may be the first to ask for a value.
@@ -92,6 +99,9 @@ impl Request {
             received: 0,
             keepalive: false,
             expects_continue: false,
+            has_body: false,
+            body_start: Vec::new(),
+            exchange: None,
             pipelined: false,
             memory: RefCell::default(),
             id: OnceCell::new(),
@@ -142,9 +152,12 @@ impl Request {
             return Err(Refusal::new(400, "client sent HTTP/1.1 request without \"Host\" header"));
         }
         self.body = Body::framing(head)?;
-        if let Body::Length(length) = self.body {
-            self.length = length;
+        match self.body {
+            Body::Length(length) => self.length = length,
+            Body::Chunked(_) => self.chunk = Some(0),
+            Body::Complete => {}
         }
+        self.has_body = head.field("content-length").is_some() || !self.body.is_complete();
         self.keepalive = keeps_alive(head);
         let continues = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
         self.expects_continue = head.version() == Version::Http11 && head.field("expect").is_some_and(continues);

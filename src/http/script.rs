@@ -76,6 +76,7 @@ pub(super) enum FileTest {
 }
 
 /// How a program has ended.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Flow {
     /// It has come to its end.
     Through,

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use super::directives::{TABLE, TYPES};
+use super::directives::{TABLES, TYPES};
 use super::level::{Builder, Level};
 use super::location::{Pattern, nests};
 use super::names::Name;
 use super::roots::{Alias, Root};
 use super::types::Types;
-use super::{Content, Tokens, script_directives};
+use super::{Content, Tokens};
 use crate::conf::{Call, Result, value};
 use crate::log::directive;
 
@@ -18,7 +18,7 @@ use crate::log::directive;
 /// The first fault in the block.
 pub fn http_block(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
     let mut level = Level::default();
-    call.apply_all(&[TABLE, script_directives::TABLE], &mut level)?;
+    call.apply_all(TABLES, &mut level)?;
     builder.blocks.push(level);
     Ok(())
 }
@@ -32,7 +32,7 @@ pub(super) fn server(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
 /// Reads the block of an inner level, which has the block's variables meanwhile.
 pub(super) fn inner(level: &mut Level, mut inner: Level, call: &mut Call<'_>) -> Result<Level> {
     inner.registry = std::mem::take(&mut level.registry);
-    call.apply_all(&[TABLE, script_directives::TABLE], &mut inner)?;
+    call.apply_all(TABLES, &mut inner)?;
     level.registry = std::mem::take(&mut inner.registry);
     Ok(inner)
 }

@@ -12,6 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::client::Client;
 use super::definitions::Source;
 use super::head::Version;
+use super::proxy;
 use super::request::Request;
 use crate::log::format::{Escape, Format};
 use crate::log::{Level, clock, hostname};
@@ -33,6 +34,8 @@ pub(super) enum Variable {
     Capture(usize),
     /// One that the configuration makes, by its place among the [`super::definitions::Definitions`].
     Defined(usize),
+    /// Of the server that the request is passed on to.
+    Proxy(proxy::variables::Variable),
 }
 
 /// Those with a name of their own.
@@ -159,6 +162,7 @@ pub(super) fn find(name: &str) -> Option<Variable> {
         .or_else(|| of("http_").map(|name| Variable::Http(field(name))))
         .or_else(|| of("arg_").map(|name| Variable::Arg(name.to_owned())))
         .or_else(|| of("cookie_").map(|name| Variable::Cookie(name.to_owned())))
+        .or_else(|| proxy::variables::find(name).map(Variable::Proxy))
 }
 
 /// Where the values of a request come from.
@@ -181,6 +185,9 @@ impl Values<'_> {
         let request = self.request;
         let value = match variable {
             Variable::Named(named) => return self.write_named(*named, out),
+            Variable::Proxy(variable) => {
+                return proxy::variables::write(variable, request, &self.client.address, out);
+            }
             Variable::Http(name) => {
                 let between = if name == "cookie" { &b"; "[..] } else { b", " };
                 return join(request.head.all(name), between, out);

@@ -4,8 +4,7 @@ use super::level::{Builder, DEFAULT_PORT, Level, Pass, ServerName};
 use super::variables::{self, Variable};
 use super::websocket::Protocol;
 use super::{listen, ssl_directives, websocket};
-use crate::conf::loader::Warning;
-use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row};
+use crate::conf::{Arity, Call, Contexts, Directive, Result, Row};
 use crate::log::directive;
 use crate::log::format::Escape;
 use crate::net::access::{Match, Rule};
@@ -436,18 +435,7 @@ fn set_upstream(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     if level.groups.iter().any(|group| group.name == name) {
         return Err(call.error(format!("duplicate upstream \"{name}\"")));
     }
-    let mut builder = upstream::directives::Builder::default();
-    call.apply(upstream::directives::TABLE, &mut builder)?;
-    for (place, message) in builder.idle() {
-        call.loader.warnings.push(Warning { message, place: Some(place) });
-    }
-    if builder.is_empty() {
-        return Err(Error::at(&call.node.end, "no servers are inside upstream"));
-    }
-    let group = builder.build(&name);
-    if group.has_backups_only() {
-        return Err(Error::at(&call.node.end, format!("no servers in upstream \"{name}\"")));
-    }
+    let group = upstream::directives::read(call)?;
     level.groups.push(group);
     Ok(())
 }

@@ -299,6 +299,63 @@ fn http() {
 }
 
 #[test]
+fn proxying() {
+    accept_all(&[
+        (HttpLocation, "proxy_pass http://127.0.0.1:1;"),
+        (HttpLocation, "proxy_pass http://127.0.0.1/uri/;"),
+        (HttpLocation, "proxy_pass http://[::1]:1/;"),
+        (HttpLocation, "proxy_pass http://unix:a.sock:/uri;"),
+        (HttpLocation, "proxy_pass HTTP://127.0.0.1;"),
+        (HttpLocationIf, "proxy_pass http://127.0.0.1;"),
+        (HttpProxy, "proxy_set_header X-A \"a $uri\";"),
+        (HttpProxy, "proxy_http_version 1.1;"),
+        (HttpProxy, "proxy_method POST;"),
+        (HttpProxy, "proxy_set_body \"a $uri\";"),
+        (HttpProxy, "proxy_pass_request_headers off;"),
+        (HttpProxy, "proxy_pass_request_body off;"),
+        (HttpProxy, "proxy_request_buffering off;"),
+        (HttpProxy, "client_body_buffer_size 1m;"),
+        (HttpProxy, "client_body_temp_path body 1 2 3;"),
+        (HttpProxy, "proxy_connect_timeout 5s;"),
+        (HttpProxy, "proxy_send_timeout 500ms;"),
+        (HttpProxy, "proxy_read_timeout 1h;"),
+        (HttpProxy, "proxy_buffer_size 16k;"),
+        (HttpProxy, "proxy_buffering off;"),
+        (HttpProxy, "proxy_buffers 16 32k;"),
+        (HttpProxy, "proxy_busy_buffers_size 64k;"),
+        (HttpProxy, "proxy_max_temp_file_size 0;"),
+        (HttpProxy, "proxy_temp_file_write_size 64k;"),
+        (HttpProxy, "proxy_temp_path temp 1 2;"),
+        (
+            HttpProxy,
+            "proxy_next_upstream error timeout invalid_header http_500 http_502 http_503 http_504 http_403 http_404 http_429 non_idempotent;",
+        ),
+        (HttpProxy, "proxy_next_upstream off;"),
+        (HttpProxy, "proxy_next_upstream_tries 3;"),
+        (HttpProxy, "proxy_next_upstream_timeout 10s;"),
+        (HttpProxy, "proxy_ignore_client_abort on;"),
+        (HttpProxy, "proxy_socket_keepalive on;"),
+        (HttpProxy, "proxy_hide_header X-A;"),
+        (HttpProxy, "proxy_pass_header Server;"),
+        (HttpProxy, "proxy_ignore_headers X-Accel-Buffering;"),
+        (HttpProxy, "proxy_redirect off;"),
+        (HttpProxy, "proxy_redirect default;"),
+        (HttpProxy, "proxy_redirect http://a/ /;"),
+        (HttpProxy, "proxy_headers_hash_max_size 1024;"),
+        (HttpProxy, "proxy_headers_hash_bucket_size 128;"),
+        (HttpProxy, "proxy_send_lowat 1k;"),
+        (HttpUpstream, "least_conn ;"),
+        (HttpUpstream, "ip_hash ;"),
+        (HttpUpstream, "keepalive 16;"),
+        (HttpUpstream, "keepalive 16; keepalive_requests 100; keepalive_time 10m; keepalive_timeout 5s;"),
+        (HttpUpstream, "zone u 64k;"),
+        (HttpUpstream, "zone u;"),
+        (HttpUpstream, "server 127.0.0.1:2 weight=2 max_conns=3 max_fails=0 fail_timeout=1s down;"),
+        (HttpUpstream, "check type=http;"),
+    ]);
+}
+
+#[test]
 fn what_does_nothing_here_is_warned_of() {
     let prefix = Prefix::new();
     for piece in ["load_module modules/ngx_tcp_module.so;", "ssl_engine rdrand;"] {

@@ -24,6 +24,7 @@ mod logs;
 mod methods;
 mod nothing_lost;
 mod processes;
+mod proxy;
 mod proxy_protocol;
 mod relay;
 mod reload;
