@@ -1,9 +1,9 @@
 //! One connection of a client, and the request it is at.
 //!
 //! ```text
-//! accepted ─▶ Head ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
-//!              │        └────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
-//!              └─▶ closed                              idle for too long, or gone
+//! accepted ─▶ (Handshake) ─▶ Head ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
+//!                             │        └────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
+//!                             └─▶ closed                              idle for too long, or gone
 //! ```
 //!
 //! While it waits for a request a connection owns no buffer. The ways out of the picture stand in [`super::ending`].
@@ -17,6 +17,7 @@ use bytes::{Buf, BytesMut};
 use super::body::Body;
 use super::client::{Client, origin};
 use super::handlers;
+use super::handshake;
 use super::head::{Head, Refusal, Scan};
 use super::listen::Route;
 use super::output::{Piece, Progress};
@@ -56,6 +57,8 @@ pub(super) enum Step {
 }
 
 pub(super) enum Phase {
+    /// The client is to say hello, or TLS is being agreed on.
+    Handshake,
     /// A request is waited for, or its head is arriving.
     Head,
     /// The answer is being sent.
@@ -63,12 +66,16 @@ pub(super) enum Phase {
     /// The answer is sent; the rest of the request's body is read and dropped, until then at most.
     Body(Instant),
     /// Our side has ended; what still comes is read and dropped, until then at most.
-    Linger(Instant),
+    Linger {
+        until: Instant,
+        /// Our end has been sent.
+        told: bool,
+    },
 }
 
 pub(super) struct Session {
     pub client: Client,
-    route: Rc<Route>,
+    pub(super) route: Rc<Route>,
     pub(super) timer: TimerId,
     pub(super) phase: Phase,
     /// Bytes read and not used yet: never empty.
@@ -97,14 +104,14 @@ impl Session {
     ) -> Self {
         let patience = if leaving { GRACE } else { route.names.default.header_timeout };
         cx.reactor.set_timer(timer, cx.reactor.now() + patience);
-        let (phase, scan) = (Phase::Head, Scan::default());
+        let phase = if route.tls { Phase::Handshake } else { Phase::Head };
         Session {
             client,
             route,
             timer,
             phase,
             input: None,
-            scan,
+            scan: Scan::default(),
             request: None,
             nodelay,
             corked: false,
@@ -118,6 +125,7 @@ impl Session {
         let mut turn = TURN;
         loop {
             let step = match self.phase {
+                Phase::Handshake => self.handshake(cx),
                 Phase::Head if turn == 0 => {
                     cx.reactor.again(self.client.connection.source());
                     Step::Wait
@@ -128,7 +136,7 @@ impl Session {
                 }
                 Phase::Answer => self.send_answer(cx),
                 Phase::Body(until) => self.drop_body(cx, until),
-                Phase::Linger(until) => self.linger(cx, until),
+                Phase::Linger { until, told } => self.linger(cx, until, told),
             };
             match step {
                 Step::Next => {}
@@ -142,7 +150,7 @@ impl Session {
     fn read_head(&mut self, cx: &mut Context) -> Step {
         loop {
             if let Some(input) = &mut self.input {
-                match self.scan.advance(input, &self.route.names.default.limits) {
+                match self.scan.advance(input, &self.client.server.limits) {
                     Ok(Some(length)) => return self.begin(cx, length),
                     Ok(None) => {}
                     Err(refusal) => return self.refuse(cx, refusal),
@@ -163,10 +171,12 @@ impl Session {
                     self.skip_blank_lines(cx);
                     // The time for a first head has run since the client came.
                     if !begun && self.input.is_some() && self.client.requests > 0 {
-                        let patience = self.route.names.default.header_timeout;
+                        let patience = self.client.server.header_timeout;
                         cx.reactor.set_timer(self.timer, cx.reactor.now() + patience);
                     }
                 }
+                // TLS has been cut short, which means nothing between requests.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return self.client_left(cx),
                 Err(error) => {
                     let message = format_args!("recv() failed");
                     self.client.log(Level::Info, Some(&error), "waiting for request", None, message);
@@ -205,7 +215,7 @@ impl Session {
         if let Some(input) = &self.input {
             let message = format_args!("client prematurely closed connection");
             self.client.log(Level::Info, None, "reading client request headers", None, message);
-            let mut request = Request::new(Head::unreadable(input), &self.route.names.default, cx.reactor.now());
+            let mut request = Request::new(Head::unreadable(input), &self.client.server, cx.reactor.now());
             request.status = 400;
             self.client.requests += 1;
             self.request = Some(Box::new(request));
@@ -226,11 +236,12 @@ impl Session {
                 return self.refuse(cx, refusal);
             }
         };
-        let mut request = Box::new(Request::new(head, &self.route.names.default, now));
+        let mut request = Box::new(Request::new(head, &self.client.server, now));
         self.client.requests += 1;
         self.client.answered = false;
         request.pipelined = !input.is_empty();
         let answer = request.interpret(&self.route.names).and_then(|()| {
+            handshake::admit(&self.client, &request, &self.route.names)?;
             take_body(&mut request, &mut input)?;
             fault::point(format_args!("request {}", request.path.escape_ascii()));
             Ok(handlers::serve(cx, &self.client, &mut request))
@@ -247,7 +258,7 @@ impl Session {
         let input = self.input.take();
         let head = Head::unreadable(input.as_deref().unwrap_or_default());
         cx.buffers.put(input);
-        let mut request = Box::new(Request::new(head, &self.route.names.default, cx.reactor.now()));
+        let mut request = Box::new(Request::new(head, &self.client.server, cx.reactor.now()));
         self.client.requests += 1;
         self.client.answered = false;
         let answer = self.refusal(&refusal, &mut request);
@@ -386,7 +397,7 @@ impl Session {
             self.phase = Phase::Head;
             self.skip_blank_lines(cx);
             let patience = match self.input {
-                Some(_) => self.route.names.default.header_timeout,
+                Some(_) => self.client.server.header_timeout,
                 None => location.keepalive.timeout,
             };
             cx.reactor.set_timer(self.timer, now + patience);
@@ -403,10 +414,9 @@ impl Session {
         if !lingers || request.output.sent() == 0 {
             return Step::Over;
         }
-        // Without TLS there is nothing that could have to wait.
-        self.client.connection.shutdown_write(&mut cx.reactor);
+        let told = self.client.connection.shutdown_write(&mut cx.reactor);
         let until = now + location.lingering.time;
-        self.phase = Phase::Linger(until);
+        self.phase = Phase::Linger { until, told };
         cx.reactor.set_timer(self.timer, until.min(now + location.lingering.timeout));
         self.request = Some(request);
         Step::Next
@@ -417,6 +427,7 @@ impl Session {
         let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
         let error = Some(&timed_out);
         match self.phase {
+            Phase::Handshake => self.handshake_timed_out(),
             Phase::Head if self.input.is_some() => {
                 let message = format_args!("client timed out");
                 self.client.log(Level::Info, error, "reading client request headers", None, message);
@@ -441,7 +452,7 @@ impl Session {
                 self.write_access_log(cx);
                 Verdict::Over
             }
-            Phase::Linger(_) => Verdict::Over,
+            Phase::Linger { .. } => Verdict::Over,
         }
     }
 

@@ -5,6 +5,7 @@ use super::types::Types;
 use super::{LingeringClose, ModifiedSince, listen, settings as set};
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
+use crate::tls;
 
 pub use set::http_block;
 
@@ -49,8 +50,11 @@ macro_rules! value {
     };
 }
 
-/// The table of `http {}`, `server {}` and `location {}`.
-pub static TABLE: &[Directive<Level>] = &[
+/// All that may stand in `http {}`, `server {}` and `location {}`.
+pub(super) static TABLES: &[&[Directive<Level>]] = &[TABLE, tls::directives::Table::ROWS, SSL];
+
+/// The table of these blocks, without `ssl*`.
+static TABLE: &[Directive<Level>] = &[
     Directive {
         row: Row {
             block: Some(S),
@@ -67,9 +71,9 @@ pub static TABLE: &[Directive<Level>] = &[
             row(
                 "listen",
                 S,
-                "port | address[:port] | [ipv6]:port | unix:path [default_server] [bind] [reuseport] [backlog=number] [ipv6only=on|off]",
+                "port | address[:port] | [ipv6]:port | unix:path [default_server] [ssl] [bind] [reuseport] [backlog=number] [ipv6only=on|off]",
                 "*:80",
-                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait.",
+                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `ssl`: clients speak TLS, with all servers of the address; the host they ask for (SNI) chooses the certificate. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait.",
             ),
         )),
         set: |level, call| {
@@ -447,6 +451,18 @@ pub static TABLE: &[Directive<Level>] = &[
     },
 ];
 
+/// What of TLS there is in `http {}` alone.
+static SSL: &[Directive<Level>] = &[Directive {
+    row: row(
+        "ssl_reject_handshake",
+        HS,
+        "on | off",
+        "off",
+        "Whether handshakes of clients for this server are rejected. A default server that does so needs no certificate, and keeps out clients that ask for an unknown host.",
+    ),
+    set: |level, call| level.ssl.set_reject_handshake(call),
+}];
+
 /// The table of `types {}`, where any word is a type.
 pub static TYPES: &[Directive<Types>] = &[Directive {
     row: repeated(with(
@@ -458,5 +474,7 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
 
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().map(|directive| &directive.row).chain(TYPES.iter().map(|directive| &directive.row))
+    // Those of TLS are the same in every block, and listed with `tcp {}`.
+    let own = TABLE.iter().chain(SSL).map(|directive| &directive.row);
+    own.chain(TYPES.iter().map(|directive| &directive.row))
 }

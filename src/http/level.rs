@@ -17,6 +17,7 @@ use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
 use crate::log::error::{ErrorLogs, Sink};
 use crate::net::ListenOptions;
+use crate::tls;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -48,6 +49,7 @@ pub struct Level {
     pub(super) header_timeout: Option<Duration>,
     pub(super) header_buffer: Option<usize>,
     pub(super) large_buffers: Option<(usize, usize)>,
+    pub(super) ssl: tls::Settings,
     /// Not inherited: what this level itself answers with.
     pub(super) returns: Option<Return>,
     pub(super) content: Option<Content>,
@@ -61,15 +63,31 @@ pub struct Level {
     pub(super) formats: Formats<Variable>,
 }
 
+impl tls::directives::Block for Level {
+    fn tls(&mut self) -> &mut tls::Settings {
+        &mut self.ssl
+    }
+}
+
 /// All `http {}` blocks while a configuration is read.
 #[derive(Default)]
 pub struct Builder {
     pub(super) blocks: Vec<Level>,
 }
 
+/// What blocks name while a configuration is read, and what is opened when it is used.
+pub struct ToOpen<'a> {
+    /// Access log files.
+    pub access_logs: &'a mut AccessLogs,
+    /// Error logs.
+    pub error_logs: &'a mut ErrorLogs,
+    /// What TLS sessions share.
+    pub tls: &'a mut tls::Shared,
+}
+
 impl Builder {
-    /// Settles inheritance and puts the listening sockets together; none may be among `taken`, those of the other blocks. Access log
-    /// files are named to `logs`; servers that name none write to `default_log`. Error logs are named to `error_logs`.
+    /// Settles inheritance and puts the listening sockets together; none may be among `taken`, those of the other blocks. Servers that name
+    /// no access log write to `default_log`.
     ///
     /// # Errors
     /// What can be seen only in the whole: conflicting `listen` directives, unknown log formats.
@@ -77,11 +95,11 @@ impl Builder {
         self,
         prefix: &std::path::Path,
         default_log: PathBuf,
-        logs: &mut AccessLogs,
-        error_logs: &mut ErrorLogs,
+        to_open: ToOpen<'_>,
         taken: &[ListenOptions],
         warnings: &mut Vec<Warning>,
     ) -> Result<Config> {
+        let ToOpen { access_logs: logs, error_logs, tls } = to_open;
         let mut servers = Vec::new();
         for mut block in self.blocks {
             let mut formats = std::mem::take(&mut block.formats);
@@ -96,6 +114,7 @@ impl Builder {
                 logs: &mut *logs,
                 error_logs: &mut *error_logs,
                 formats: &formats,
+                tls: &mut *tls,
             };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
@@ -121,6 +140,7 @@ struct Assembly<'a> {
     logs: &'a mut AccessLogs,
     error_logs: &'a mut ErrorLogs,
     formats: &'a Formats<Variable>,
+    tls: &'a mut tls::Shared,
 }
 
 impl Assembly<'_> {
@@ -134,6 +154,8 @@ impl Assembly<'_> {
             limits: Limits { first: own.header_buffer.unwrap_or(1024), number, size },
             own: Rc::new(self.location(&own)?),
             locations,
+            tls: tls::Server::build(&own.ssl, None, tls::Clients::NameHosts, self.tls)?,
+            ssl: own.ssl.is_on(),
         })
     }
 
@@ -229,6 +251,7 @@ impl Level {
         from(&mut self.header_timeout, &above.header_timeout);
         from(&mut self.header_buffer, &above.header_buffer);
         from(&mut self.large_buffers, &above.large_buffers);
+        self.ssl = std::mem::take(&mut self.ssl).or(&above.ssl);
     }
 }
 
@@ -255,5 +278,6 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         logs: &mut AccessLogs::default(),
         error_logs: &mut ErrorLogs::default(),
         formats: &Formats::default(),
+        tls: &mut tls::Shared::default(),
     })
 }

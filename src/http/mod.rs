@@ -1,7 +1,7 @@
 //! The `http {}` block: its directives, and its requests.
 //!
 //! A request goes through these files: [`connection`] is its state machine, from the accepted client to the next request or the
-//! end; [`head`] and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it; the
+//! end, with [`handshake`] before it where clients speak TLS; [`head`] and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it; the
 //! handlers ([`returns`], [`files`], [`status`]) make a [`response`]; [`output`] sends it; logs tell of it by [`variables`].
 
 pub mod body;
@@ -12,6 +12,7 @@ mod ending;
 mod engine;
 mod files;
 mod handlers;
+mod handshake;
 pub mod head;
 mod level;
 mod listen;
@@ -35,9 +36,10 @@ use std::time::Duration;
 
 use crate::log::directive::Entry;
 use crate::log::error::ErrorLog;
+use crate::tls;
 
 pub use engine::Engine;
-pub use level::Builder;
+pub use level::{Builder, ToOpen};
 pub use listen::Listen;
 
 /// All `http {}` blocks of a configuration, inheritance settled.
@@ -57,6 +59,10 @@ struct Server {
     /// What serves requests that no location takes, and says how errors are answered before one is chosen.
     own: Rc<Location>,
     locations: location::Locations,
+    /// Of a server with certificates, whether its clients speak TLS or not.
+    tls: Option<tls::Server>,
+    /// `ssl on`
+    ssl: bool,
 }
 
 /// What serves a request: a `location {}`, or what a server says outside of its locations.

@@ -61,7 +61,12 @@ impl Names {
 
     /// The server for a host in lower case, empty where the request names none.
     pub(super) fn find(&self, host: &[u8]) -> &Rc<Server> {
-        self.others.find(host).unwrap_or(&self.default)
+        self.named(host).unwrap_or(&self.default)
+    }
+
+    /// The server that has a name for the host.
+    pub(super) fn named(&self, host: &[u8]) -> Option<&Rc<Server>> {
+        self.others.find(host)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::directives::{TABLE, TYPES};
+use super::directives::{TABLES, TYPES};
 use super::level::{Builder, Level};
 use super::location::{Pattern, nests};
 use super::names::Name;
@@ -18,14 +18,14 @@ use crate::log::directive;
 /// The first fault in the block.
 pub fn http_block(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
     let mut level = Level::default();
-    call.apply(TABLE, &mut level)?;
+    call.apply_all(TABLES, &mut level)?;
     builder.blocks.push(level);
     Ok(())
 }
 
 pub(super) fn server(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let mut server = Level::default();
-    call.apply(TABLE, &mut server)?;
+    call.apply_all(TABLES, &mut server)?;
     level.servers.push(server);
     Ok(())
 }
@@ -34,7 +34,7 @@ pub(super) fn location(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
     let pattern = Pattern::parse(&words).map_err(|message| call.error(message))?;
     let mut location = Level::default();
-    call.apply(TABLE, &mut location)?;
+    call.apply_all(TABLES, &mut location)?;
     for (inner, _) in &location.locations {
         nests(inner, &pattern).map_err(|message| call.error(message))?;
     }

@@ -14,11 +14,14 @@ use super::request::Request;
 use crate::log::format::{Escape, Format};
 use crate::log::{clock, hostname};
 use crate::net::Address;
+use crate::tls::Fact;
 
 /// What a request can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Variable {
     Named(Named),
+    /// `$ssl_*`
+    Tls(Fact),
     /// `$arg_NAME`
     Arg(String),
     /// `$http_NAME`, the name with `-`.
@@ -42,6 +45,7 @@ pub(super) enum Named {
     DocumentRoot,
     Host,
     Hostname,
+    Https,
     IsArgs,
     Msec,
     NginxVersion,
@@ -80,6 +84,7 @@ const NAMES: &[(&str, Named)] = &[
     ("document_uri", Named::Uri),
     ("host", Named::Host),
     ("hostname", Named::Hostname),
+    ("https", Named::Https),
     ("is_args", Named::IsArgs),
     ("msec", Named::Msec),
     ("nginx_version", Named::NginxVersion),
@@ -130,6 +135,9 @@ pub(super) fn find(name: &str) -> Option<Variable> {
     if let Some((_, named)) = NAMES.iter().find(|(known, _)| *known == name) {
         return Some(Variable::Named(*named));
     }
+    if let Some(fact) = Fact::named(name) {
+        return Some(Variable::Tls(fact));
+    }
     let field = |name: &str| name.replace('_', "-");
     let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
     of("sent_http_")
@@ -159,6 +167,7 @@ impl Values<'_> {
         let request = self.request;
         let value = match variable {
             Variable::Named(named) => return self.write_named(*named, out),
+            Variable::Tls(fact) => return self.client.connection.tls(|ssl| fact.write(ssl, out)).unwrap_or(false),
             Variable::Http(name) => return join(request.head.all(name), b", ", out),
             Variable::SentHttp(name) => {
                 let same = |field: &&super::response::Field| field.0.eq_ignore_ascii_case(name);
@@ -198,6 +207,7 @@ impl Values<'_> {
             Named::Host if request.host.is_empty() => write!(out, "{}", request.server.name),
             Named::Host => out.write_all(&request.host),
             Named::Hostname => write!(out, "{}", hostname()),
+            Named::Https => out.write_all(if client.is_secure() { b"on" } else { b"" }),
             Named::IsArgs => {
                 out.write_all(if request.args.as_ref().is_some_and(|args| !args.is_empty()) { b"?" } else { b"" })
             }
@@ -220,7 +230,7 @@ impl Values<'_> {
                 write!(out, "{}.{:03}", taken.as_secs(), taken.subsec_millis())
             }
             Named::RequestUri => out.write_all(&request.uri),
-            Named::Scheme => out.write_all(b"http"),
+            Named::Scheme => write!(out, "{}", client.scheme()),
             Named::ServerAddr => match client.local() {
                 Address::Inet(inet) => write!(out, "{}", inet.ip()),
                 unix => write!(out, "{unix}"),

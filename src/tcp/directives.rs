@@ -3,7 +3,7 @@
 use super::level::{Builder, DEFAULT_PORT, Level, Pass, ServerName};
 use super::variables::{self, Variable};
 use super::websocket::Protocol;
-use super::{listen, ssl_directives, websocket};
+use super::{listen, websocket};
 use crate::conf::loader::Warning;
 use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row};
 use crate::log::directive;
@@ -11,6 +11,7 @@ use crate::log::format::Escape;
 use crate::net::access::{Match, Rule};
 use crate::net::proxy_protocol::Version;
 use crate::resolver;
+use crate::tls;
 use crate::upstream;
 
 const M: Contexts = Contexts::TCP;
@@ -47,7 +48,7 @@ pub(super) const fn repeated(row: Row) -> Row {
 }
 
 /// All that may stand in `tcp {}` and `server {}`.
-static TABLES: &[&[Directive<Level>]] = &[TABLE, websocket::TABLE, ssl_directives::TABLE];
+static TABLES: &[&[Directive<Level>]] = &[TABLE, websocket::TABLE, tls::directives::Table::ROWS];
 
 /// The table of `tcp {}` and `server {}`, without `websocket_*` and `ssl*`.
 pub static TABLE: &[Directive<Level>] = &[

@@ -2,7 +2,10 @@
 
 mod cache;
 mod client;
+pub mod directives;
+mod facts;
 mod files;
+pub mod hello;
 mod server;
 mod settings;
 mod sys;
@@ -13,7 +16,8 @@ use std::sync::Arc;
 
 pub use cache::Zone;
 pub use client::Client;
-pub use server::Server;
+pub use facts::Fact;
+pub use server::{Clients, Refused, Server};
 pub use settings::Settings;
 pub use tickets::Tickets;
 

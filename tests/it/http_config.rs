@@ -31,7 +31,17 @@ fn faults() {
             "duplicate listen options for 127.0.0.1:1",
         ),
         ("server { listen [::1]:1 ipv6only=x; }", "invalid parameter \"ipv6only=x\""),
-        ("server { listen 127.0.0.1:1 ssl; }", "the \"ssl\" parameter is not offered by weir in http {} yet"),
+        (
+            "server { listen 127.0.0.1:1 ssl; }",
+            "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive",
+        ),
+        ("server { listen 127.0.0.1:1 http2; }", "the \"http2\" parameter is not offered by weir yet"),
+        (
+            "server { listen 127.0.0.1:1 ssl default_server; ssl_reject_handshake on; } server { listen 127.0.0.1:1; server_name a; }",
+            "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive",
+        ),
+        ("ssl_verify_client maybe;", "invalid value \"maybe\""),
+        ("server { location / { ssl_ciphers x; } }", "\"ssl_ciphers\" directive is not allowed here"),
         (
             "server { listen 127.0.0.1:1 reuseport; } server { listen 127.0.0.1:1 backlog=5; }",
             "duplicate listen options for 127.0.0.1:1",
