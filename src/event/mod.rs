@@ -22,6 +22,14 @@ use timers::Timers;
 /// Events taken from the kernel at once; nginx's `epoll_events`.
 const BATCH: usize = 512;
 
+/// Events of which nothing is learned that a source may bring in a row.
+const KNOWN: u8 = 2;
+
+/// What a source is watched for.
+fn interest() -> Interest {
+    Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY
+}
+
 /// Who is told about an event; the reactor passes it on unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -58,6 +66,12 @@ struct Source {
     urgent: bool,
     /// Stands in `Reactor::again`.
     queued: bool,
+    /// -1: the reactor does not know it.
+    fd: RawFd,
+    /// Events in a row of which nothing was learned, see [`Reactor::knew`].
+    known: u8,
+    /// Input is not reported.
+    muted: bool,
 }
 
 /// The event loop's heart.
@@ -107,9 +121,8 @@ impl Reactor {
     /// # Errors
     /// What epoll_ctl says: a bad descriptor, out of kernel memory, the user's limit of watches.
     pub fn add(&mut self, fd: RawFd, owner: Owner) -> io::Result<SourceId> {
-        let (id, token) = self.reserve(owner);
-        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
-        let watched = self.poll.registry().register(&mut SourceFd(&fd), token, interest);
+        let (id, token) = self.reserve(owner, fd);
+        let watched = self.poll.registry().register(&mut SourceFd(&fd), token, interest());
         if let Err(error) = watched {
             self.remove(id);
             return Err(error);
@@ -120,7 +133,7 @@ impl Reactor {
     /// A source whose descriptor the caller puts into the epoll of [`Reactor::epoll_fd`] itself, with
     /// [`Reactor::token_of`] as its data.
     pub fn add_unwatched(&mut self, owner: Owner) -> SourceId {
-        self.reserve(owner).0
+        self.reserve(owner, -1).0
     }
 
     /// What the kernel is to report for a source.
@@ -133,7 +146,7 @@ impl Reactor {
         self.poll.as_raw_fd()
     }
 
-    fn reserve(&mut self, owner: Owner) -> (SourceId, Token) {
+    fn reserve(&mut self, owner: Owner, fd: RawFd) -> (SourceId, Token) {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let key = self.sources.insert(Source {
@@ -144,6 +157,9 @@ impl Reactor {
             closing: false,
             urgent: false,
             queued: false,
+            fd,
+            known: 0,
+            muted: false,
         }) as u32;
         (SourceId(key), token(key, generation))
     }
@@ -196,11 +212,51 @@ impl Reactor {
         let source = self.source_mut(id);
         source.readable = !all;
         source.urgent &= !would_block;
+        source.known = 0;
+        if all && source.muted {
+            self.mute(id, false);
+        }
+    }
+
+    /// An event came for a source that cannot be read from for now: a stalled destination's. If it was known to be readable, each packet would bring
+    /// another one; when some have come in a row, input is not reported until the source has been read empty.
+    pub fn knew(&mut self, id: SourceId) {
+        let source = self.source_mut(id);
+        // The event was about writing. One that has been read empty is read again only when input is reported.
+        if !source.readable {
+            return;
+        }
+        source.known = source.known.saturating_add(1);
+        if source.known > KNOWN && !source.muted {
+            self.mute(id, true);
+        }
+    }
+
+    /// Has a source's input reported or not. The kernel reports at once what is there already (epoll_ctl(2)), so nothing is missed. It wakes those that
+    /// wait for urgent data for any input.
+    fn mute(&mut self, id: SourceId, muted: bool) {
+        let source = self.source(id);
+        let (fd, token) = (source.fd, token(id.0, source.generation));
+        let interest = if muted { Interest::WRITABLE } else { interest() };
+        match self.poll.registry().reregister(&mut SourceFd(&fd), token, interest) {
+            Ok(()) => self.source_mut(id).muted = muted,
+            // Only the program's own faults bring that about; then the source is asked for, as nothing would tell of it.
+            Err(_) if !muted => {
+                self.source_mut(id).readable = true;
+                self.again(id);
+            }
+            Err(_) => {}
+        }
     }
 
     /// A write would block or came back short.
     pub fn clear_writable(&mut self, id: SourceId) {
         self.source_mut(id).writable = false;
+    }
+
+    /// Somebody may have read ahead of the events: there may be something to read whatever they say.
+    pub fn expect_input(&mut self, id: SourceId) {
+        self.source_mut(id).readable = true;
     }
 
     /// A write failed: what the peer sent before it broke can still be read, up to its end or error.
@@ -379,6 +435,61 @@ mod tests {
         assert_eq!(turn(&mut reactor), [Event::Ready(owner_two), Event::Ready(OWNER)]);
         peer.write_all(b"x").unwrap();
         assert_eq!(turn(&mut reactor), [Event::Ready(OWNER)]);
+    }
+
+    #[test]
+    fn what_is_known_is_not_reported_until_all_is_read() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        let id = reactor.add(ours.as_raw_fd(), OWNER).unwrap();
+        turn(&mut reactor);
+        for _ in 0..=KNOWN {
+            theirs.write_all(b"x").unwrap();
+            assert_eq!(turn(&mut reactor), [Event::Ready(OWNER)]);
+            reactor.knew(id);
+        }
+        // That it can be written to is reported anew by the change itself.
+        turn(&mut reactor);
+        theirs.write_all(b"x").unwrap();
+        reactor.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(reactor.next(), None, "nothing new");
+        assert!(reactor.readable(id));
+        let mut buffer = [0; 16];
+        assert_eq!((&ours).read(&mut buffer).unwrap(), usize::from(KNOWN) + 2);
+        // What comes between the read and its being told is not missed.
+        theirs.write_all(b"y").unwrap();
+        reactor.clear_readable(id, false);
+        assert_eq!(turn(&mut reactor), [Event::Ready(OWNER)]);
+        assert!(reactor.readable(id));
+        assert_eq!((&ours).read(&mut buffer).unwrap(), 1);
+        reactor.clear_readable(id, false);
+        drop(theirs);
+        assert_eq!(turn(&mut reactor), [Event::Ready(OWNER)]);
+        assert!(reactor.readable(id) && reactor.closing(id));
+    }
+
+    #[test]
+    fn an_end_while_nothing_is_reported_is_seen_when_all_is_read() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        let id = reactor.add(ours.as_raw_fd(), OWNER).unwrap();
+        theirs.write_all(b"x").unwrap();
+        turn(&mut reactor);
+        (0..=KNOWN).for_each(|_| reactor.knew(id));
+        theirs.write_all(b"y").unwrap();
+        drop(theirs);
+        // Who has gone altogether is reported whatever was asked for; who has only ended is not.
+        reactor.wait(Some(Duration::ZERO)).unwrap();
+        while reactor.next().is_some() {}
+        let mut buffer = [0; 16];
+        assert_eq!((&ours).read(&mut buffer).unwrap(), 2);
+        reactor.clear_readable(id, false);
+        while !reactor.readable(id) {
+            assert_eq!(turn(&mut reactor), [Event::Ready(OWNER)]);
+        }
+        assert_eq!((&ours).read(&mut buffer).unwrap(), 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Addresses, access rules, listeners, connections, the PROXY protocol.
 
-#![allow(unsafe_code)] // accept4 with the peer's address, EPOLLEXCLUSIVE, sharing addresses: see listener.rs
+// listener.rs: accept4 with the peer's address, EPOLLEXCLUSIVE, sharing addresses; connection.rs: what a socket holds; tls.rs: what OpenSSL holds.
+#![allow(unsafe_code)]
 
 pub mod access;
 pub mod address;

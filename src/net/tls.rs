@@ -258,6 +258,10 @@ impl Tls {
         // After a fault too: what is held tells the peer of it.
         let flushed = self.flush(reactor, source);
         let (done, flushed) = (done?, flushed?);
+        if done.is_some() {
+            // OpenSSL may have taken more than the handshake from the socket, and before the event for it was given out. Then there is none.
+            reactor.expect_input(source);
+        }
         Ok(done.filter(|()| flushed))
     }
 

@@ -102,9 +102,13 @@ fn drop_capabilities() -> Result<(), Logged> {
 fn become_user(user: &User) -> Result<(), Logged> {
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     setgid(gid).map_err(|errno| failed(Level::Emerg, &errno.into(), format_args!("setgid({gid}) failed")))?;
-    CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL).and_then(|name| initgroups(&name, gid)).map_err(
-        |errno| failed(Level::Emerg, &errno.into(), format_args!("initgroups({}, {gid}) failed", user.name)),
-    )?;
+    let grouped = CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL).and_then(|name| initgroups(&name, gid));
+    let grouped = grouped
+        .map_err(|errno| failed(Level::Emerg, &errno.into(), format_args!("initgroups({}, {gid}) failed", user.name)));
+    // Groups that stay give root nothing it has not got. They cannot be changed in a user namespace with one account, which is called root.
+    if !uid.is_root() {
+        grouped?;
+    }
     setuid(uid).map_err(|errno| failed(Level::Emerg, &errno.into(), format_args!("setuid({uid}) failed")))
 }
 

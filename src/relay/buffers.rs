@@ -25,7 +25,7 @@ impl Default for Buffers {
 
 impl Buffers {
     /// The size of the scratch buffer: the most that one read takes.
-    pub const SCRATCH: usize = 64 * 1024;
+    pub const SCRATCH: usize = 128 * 1024;
 
     /// The scratch buffer, cut to `size` bytes.
     pub fn scratch(&mut self, size: usize) -> &mut [u8] {

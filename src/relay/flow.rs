@@ -5,8 +5,9 @@ use std::io;
 use bytes::{Buf, BytesMut};
 
 use super::Buffers;
+use super::pipes::Pooled;
 use crate::event::Reactor;
-use crate::net::{Connection, Pipe};
+use crate::net::Connection;
 
 /// The most that one splice(2) moves in; a pipe rarely takes that much.
 const SPLICE: usize = 1024 * 1024;
@@ -33,7 +34,7 @@ pub(super) enum End {
 #[derive(Debug)]
 enum Kept {
     Bytes(BytesMut),
-    Pipe(Pipe),
+    Pipe(Pooled),
 }
 
 /// The side that failed.
@@ -192,7 +193,7 @@ impl Flow {
         from: &Connection,
         to: &Connection,
         buffer: u32,
-        mut pipe: Pipe,
+        mut pipe: Pooled,
         reactor: &mut Reactor,
         buffers: &mut Buffers,
     ) -> Result<Option<usize>, Failed> {

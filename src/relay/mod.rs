@@ -271,6 +271,9 @@ impl Relay {
         let receiving = |error| Fault { side: from, call: "recv()", action: action(event, from, false), error };
         let sending = |error| Fault { side: to, call: "send()", action: action(event, from, true), error };
         destination.flush(reactor).map_err(sending)?;
+        if event == from && flow.waits() && !reactor.writable(destination.source()) {
+            reactor.knew(source.source());
+        }
         while reactor.writable(destination.source()) {
             if flow.waits() {
                 let count = flow.deliver(destination, reactor, buffers).map_err(sending)?;

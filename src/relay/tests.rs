@@ -108,3 +108,42 @@ fn what_came_before_an_end_of_the_same_turn_is_delivered() {
     outer_upstream.read_exact(&mut received).unwrap();
     assert_eq!(&received, b"last words");
 }
+
+#[test]
+fn a_client_that_takes_bytes_while_its_own_wait_is_still_heard() {
+    let mut reactor = Reactor::new().unwrap();
+    let mut buffers = Buffers::default();
+    let (mut outer_client, client) = UnixStream::pair().unwrap();
+    let (mut outer_upstream, upstream) = UnixStream::pair().unwrap();
+    let client = watched(client, &mut reactor, Side::Client);
+    let upstream = watched(upstream, &mut reactor, Side::Upstream);
+    let mut relay = Relay::new(4096, reactor.now());
+    // More than a socket takes at once, so that the upstream stalls while nothing waits in the client's socket.
+    let first = vec![b'h'; 1 << 20];
+    relay.precede(&first, &mut buffers, reactor.now());
+    let ends = Ends { client: &client, upstream: &upstream };
+    let mut turn = || {
+        reactor.wait(Some(Duration::from_millis(10))).unwrap();
+        while let Some(Event::Ready(owner)) = reactor.next() {
+            let side = if owner.part == Side::Client as u8 { Side::Client } else { Side::Upstream };
+            relay.ready(side, ends, &mut reactor, &mut buffers, |fault| panic!("{fault:?}"));
+        }
+        relay.received(Side::Client)
+    };
+    turn();
+    // Each piece that the client takes makes room in its socket, which is an event.
+    for _ in 0..8 {
+        outer_upstream.write_all(&[b'u'; 1000]).unwrap();
+        turn();
+        outer_client.read_exact(&mut [0; 1000]).unwrap();
+        turn();
+    }
+    outer_client.write_all(b"client").unwrap();
+    let mut rest = first.len();
+    let mut buffer = vec![0; 1 << 16];
+    while rest > 0 {
+        rest -= outer_upstream.read(&mut buffer[..rest.min(1 << 16)]).unwrap();
+        turn();
+    }
+    assert_eq!(turn(), 6);
+}

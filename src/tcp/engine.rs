@@ -258,6 +258,9 @@ impl Engine {
 
     fn end(&mut self, cx: &mut Context, id: u32, keep: Option<Side>) {
         self.at_work = Some(id);
+        if let Some(Slot::Session(session)) = self.slots.get_mut(id as usize) {
+            session.tell(cx, balancer(&mut self.serving, session).as_deref());
+        }
         let Some(Slot::Session(session)) = self.slots.try_remove(id as usize) else { return };
         let balancer = balancer(&mut self.serving, &session);
         let patience = session.patience(keep);

@@ -22,6 +22,7 @@ mod header;
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use super::Content;
@@ -88,6 +89,8 @@ pub(super) struct Session {
     connected: Option<u32>,
     /// What went wrong, as `$status`.
     fault: Option<u16>,
+    /// The access log has its line.
+    told: bool,
     tried: Tried,
     relay: Relay,
     phase: Phase,
@@ -118,6 +121,7 @@ impl Session {
             connect_began: 0,
             connected: None,
             fault: None,
+            told: false,
             tried: Tried::default(),
             relay,
             phase,
@@ -316,14 +320,11 @@ impl Session {
         }
     }
 
-    /// Ends the session: its line goes to the access log, its peer has one session less, its connections are closed but
-    /// the one to `keep`.
-    pub(super) fn end(
-        mut self,
-        cx: &mut Context,
-        mut balancer: Option<&mut Balancer>,
-        keep: Option<Side>,
-    ) -> (Epoch, Option<Connection>) {
+    /// Its line goes to the access log. It is tried once only, so that a session has an end when the program fails in this.
+    pub(super) fn tell(&mut self, cx: &mut Context, balancer: Option<&Balancer>) {
+        if mem::replace(&mut self.told, true) {
+            return;
+        }
         let returned = match &self.phase {
             Phase::Sending { sent, .. } => *sent as u64,
             _ => 0,
@@ -333,9 +334,18 @@ impl Session {
         let local = || self.client.local_address();
         let values = self.arrival.values(cx, &local);
         let status = self.fault.unwrap_or(status::OK);
-        let attempts = self.attempts(balancer.as_deref());
+        let attempts = self.attempts(balancer);
         self.arrival.write_access_log(cx, &Values { attempts, received, sent, status, tls: self.agreed(), ..values });
         self.arrival.debug(format_args!("session ended, bytes from/to client: {received}/{sent}"));
+    }
+
+    /// Ends the session: its peer has one session less, its connections are closed but the one to `keep`.
+    pub(super) fn end(
+        mut self,
+        cx: &mut Context,
+        mut balancer: Option<&mut Balancer>,
+        keep: Option<Side>,
+    ) -> (Epoch, Option<Connection>) {
         self.relay.release(&mut cx.buffers);
         let mut kept = None;
         if let Some(Upstream { connection, peer }) = self.upstream {

@@ -8,8 +8,13 @@ use std::time::Duration;
 use super::common::clients::fetch;
 use crate::common::*;
 
-/// A group of one server, checked.
+/// A timeout in milliseconds for servers that are to answer, however long a busy machine takes.
+const PATIENT: u32 = 20_000;
+
+/// A group of one server, checked; [`PATIENT`] unless `check` says otherwise.
 fn checked(port: &Port, server: &str, check: &str) -> Setup {
+    let timeout = if check.contains(" timeout=") { String::new() } else { format!("timeout={PATIENT} ") };
+    let check = check.replacen("check type=", &format!("check {timeout}type="), 1);
     Setup::tcp(format!("upstream u {{ server {server}; {check} }}\nserver {{ listen {}; proxy_pass u; }}", port.v4()))
 }
 
@@ -132,15 +137,15 @@ fn a_mysql_server_that_has_blocked_us() {
 
 const KINDS: [&str; 7] = ["tcp", "http", "ssl_hello", "smtp", "mysql", "pop3", "imap"];
 
-/// Checks `fake` in every way at once, and holds the reasons against `expected`: a text for all, or for some kinds another. Meanwhile
-/// the worker goes on serving others.
+/// Checks `fake` in every way at once, with so many milliseconds for each probe, and holds the reasons against `expected`: a text for all,
+/// or for some kinds another. Meanwhile the worker goes on serving others.
 #[track_caller]
-fn misbehaves(fake: Backend, expected: &str, others: &[(&str, &str)]) {
+fn misbehaves(fake: Backend, timeout: u32, expected: &str, others: &[(&str, &str)]) {
     let port = Port::reserve();
     let good = Backend::start(backends::named("good"));
     let groups: String = KINDS
         .map(|kind| {
-            let check = format!("check type={kind} interval=200 fall=1 timeout=400;");
+            let check = format!("check type={kind} interval=200 fall=1 timeout={timeout};");
             format!("upstream {kind} {{ server {}; {check} }}\n", fake.address)
         })
         .concat();
@@ -159,6 +164,7 @@ fn misbehaves(fake: Backend, expected: &str, others: &[(&str, &str)]) {
 fn silent_servers() {
     misbehaves(
         Backend::start(backends::silent),
+        400,
         "is down: upstream timed out (110: Connection timed out)",
         &[("tcp", "is up")],
     );
@@ -195,6 +201,7 @@ fn endless_servers() {
     let wrong = "is down: unexpected answer \"220-";
     misbehaves(
         endless(b"220-more\r\n"),
+        PATIENT,
         wrong,
         &[
             ("tcp", "is up"),
@@ -212,18 +219,23 @@ fn servers_that_send_garbage() {
         backends::silent(stream);
     });
     let (tls, mysql) = ("its answer is no ServerHello", "its answer is no MySQL greeting");
-    misbehaves(garbage, "is down: unexpected answer", &[("tcp", "is up"), ("ssl_hello", tls), ("mysql", mysql)]);
+    misbehaves(
+        garbage,
+        PATIENT,
+        "is down: unexpected answer",
+        &[("tcp", "is up"), ("ssl_hello", tls), ("mysql", mysql)],
+    );
 }
 
 #[test]
 fn servers_that_close_at_once() {
     // Whether a connection is closed already when it is looked at is chance.
-    misbehaves(Backend::start(backends::close), "is down: ", &[("tcp", "is ")]);
+    misbehaves(Backend::start(backends::close), PATIENT, "is down: ", &[("tcp", "is ")]);
 }
 
 #[test]
 fn servers_that_reset_at_once() {
-    misbehaves(Backend::start(backends::reset), "is down: ", &[("tcp", "is ")]);
+    misbehaves(Backend::start(backends::reset), PATIENT, "is down: ", &[("tcp", "is ")]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::common::clients::{connect_narrow, noise, try_connect};
 use super::common::proc;
-use super::common::running::{binary, send};
+use super::common::running::{binary, copy_program, send};
 use super::common::wait::StopOnDrop;
 use super::http::read_reply;
 use crate::common::*;
@@ -80,7 +80,7 @@ struct Site {
 impl Site {
     /// Puts another program in the place of the one that was started, in one step.
     fn install(&self, program: &Path) {
-        fs::copy(program, self.prefix.join("next")).unwrap();
+        copy_program(program, &self.prefix.join("next"));
         fs::rename(self.prefix.join("next"), self.prefix.join("server")).unwrap();
     }
 

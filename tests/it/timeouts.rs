@@ -32,10 +32,18 @@ fn closed_after(stream: &TcpStream, since: Instant) -> Duration {
 
 const HALF: Duration = Duration::from_millis(500);
 
-/// A deadline of half a second, with what rounding to milliseconds may take and a loaded machine may add.
+/// For sessions that are to live: longer than a loaded machine keeps a thread waiting.
+const LONG: Duration = Duration::from_secs(3);
+
+/// A deadline, with what rounding to milliseconds may take and a loaded machine may add.
+#[track_caller]
+fn assert_cut_after(deadline: Duration, took: Duration) {
+    assert!(took >= deadline - Duration::from_millis(20) && took < wait::PATIENCE / 2, "cut after {took:?}");
+}
+
 #[track_caller]
 fn assert_half_a_second(took: Duration) {
-    assert!(took >= HALF - Duration::from_millis(20) && took < HALF * 10, "cut after {took:?}");
+    assert_cut_after(HALF, took);
 }
 
 #[test]
@@ -72,38 +80,41 @@ fn the_earlier_of_both_counts() {
 #[test]
 fn the_time_runs_from_the_last_byte() {
     let backend = Backend::start(backends::echo);
-    let (_weir, port) = before(backend.address, "timeout 500ms; proxy_read_timeout 500ms;");
+    let (_weir, port) = before(backend.address, "timeout 3s; proxy_read_timeout 3s;");
     let mut stream = connect(port.v4());
-    for _ in 0..4 {
-        thread::sleep(HALF / 2);
+    let (first, mut last) = (Instant::now(), Instant::now());
+    while first.elapsed() < LONG * 3 / 2 {
+        thread::sleep(LONG / 6);
+        last = Instant::now();
         assert_eq!(ask(&mut stream, b"x"), b"x");
     }
-    let start = Instant::now();
-    assert_half_a_second(closed_after(&stream, start));
+    assert_cut_after(LONG, closed_after(&stream, last));
 }
 
 #[test]
 fn bytes_from_the_server_alone_keep_a_session() {
-    let backend = Backend::start(backends::drip(20, Duration::from_millis(100)));
-    let (_weir, port) = before(backend.address, "timeout 500ms; proxy_read_timeout 500ms; proxy_send_timeout 500ms;");
+    let backend = Backend::start(backends::drip(30, LONG / 20));
+    let (_weir, port) = before(backend.address, "timeout 3s; proxy_read_timeout 3s; proxy_send_timeout 3s;");
     let bytes = read_all(connect(port.v4()));
-    assert_eq!(bytes, b".".repeat(20));
+    assert_eq!(bytes, b".".repeat(30));
 }
 
 #[test]
 fn bytes_from_the_client_alone_keep_a_session() {
     let (total, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let backend = Backend::start(backends::sink(total.clone(), ended.clone()));
-    let (_weir, port) = before(backend.address, "timeout 500ms; proxy_read_timeout 500ms; proxy_send_timeout 500ms;");
+    let (_weir, port) = before(backend.address, "timeout 3s; proxy_read_timeout 3s; proxy_send_timeout 3s;");
     let mut stream = connect(port.v4());
-    for _ in 0..20 {
+    let mut last = Instant::now();
+    for _ in 0..30 {
+        thread::sleep(LONG / 20);
+        assert!(is_quiet(&stream));
+        last = Instant::now();
         stream.write_all(b".").unwrap();
-        thread::sleep(Duration::from_millis(100));
     }
-    assert!(is_quiet(&stream));
-    assert_half_a_second(closed_after(&stream, Instant::now() - Duration::from_millis(100)));
+    assert_cut_after(LONG, closed_after(&stream, last));
     wait_for("the end", || ended.load(Ordering::SeqCst) == 1);
-    assert_eq!(total.load(Ordering::SeqCst), 20);
+    assert_eq!(total.load(Ordering::SeqCst), 30);
 }
 
 /// Reads at most `piece` bytes every 20 ms for `time`, then what is left as fast as it comes; returns how much it was.
@@ -139,15 +150,15 @@ fn transfer_both_ways(timeout: &str, length: usize, piece: usize, time: Duration
 
 #[test]
 fn bulk_longer_than_the_timeouts_is_not_cut() {
-    // Some 20 MB/s, for much longer than a second.
-    transfer_both_ways("1s", 60 << 20, 400_000, Duration::from_millis(2500));
+    // Some 20 MB/s, for much longer than the timeouts.
+    transfer_both_ways("2s", 90 << 20, 400_000, Duration::from_millis(4000));
 }
 
 #[test]
 fn a_slow_reader_behind_a_full_kernel_buffer_is_not_cut() {
     // 400 kB/s: the kernel tells of room in a full send buffer of some megabytes only after seconds, while bytes flow all the time.
     // (Nearly all: a window that has been shut may take its sender's timer to open, a second and more, so the timeouts are longer.)
-    transfer_both_ways("2s", 12 << 20, 8_000, Duration::from_secs(6));
+    transfer_both_ways("3s", 12 << 20, 8_000, Duration::from_secs(9));
 }
 
 #[test]
@@ -245,9 +256,9 @@ fn a_connect_that_hangs_goes_on_with_the_next_server() {
     assert_eq!(fetch(port.v4()), "next");
     assert_half_a_second(start.elapsed());
     weir.wait_error("upstream server temporarily disabled");
-    let start = Instant::now();
     assert_eq!(fetch(port.v4()), "next");
-    assert!(start.elapsed() < HALF, "the server that hangs was tried again");
+    weir.wait_access(2);
+    assert_eq!(weir.error_log().matches("upstream timed out").count(), 1, "the server that hangs was tried again");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use openssl::asn1::Asn1Time;
@@ -52,22 +53,30 @@ struct Pair {
     theirs: SslStream<TcpStream>,
 }
 
+/// A connection to a client that shakes hands and sends `first` at once.
+fn begin(first: &'static [u8]) -> (Reactor, Connection, JoinHandle<SslStream<TcpStream>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let ours = socket2::Socket::from(listener.accept().unwrap().0);
+    ours.set_nonblocking(true).unwrap();
+    ours.set_send_buffer_size(64 * 1024).unwrap();
+    let mut reactor = Reactor::new().unwrap();
+    let owner = Owner { engine: 0, part: 0, id: 0 };
+    let mut ours = Connection::accepted(ours, &mut reactor, owner).unwrap();
+    ours.start_tls(server()).unwrap();
+    let client = std::thread::spawn(move || {
+        let mut builder = SslContext::builder(SslMethod::tls_client()).unwrap();
+        builder.set_min_proto_version(Some(SslVersion::TLS1_3)).unwrap();
+        let mut theirs = Ssl::new(&builder.build()).unwrap().connect(theirs).unwrap();
+        theirs.write_all(first).unwrap();
+        theirs
+    });
+    (reactor, ours, client)
+}
+
 impl Pair {
     fn new() -> Pair {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let ours = socket2::Socket::from(listener.accept().unwrap().0);
-        ours.set_nonblocking(true).unwrap();
-        ours.set_send_buffer_size(64 * 1024).unwrap();
-        let mut reactor = Reactor::new().unwrap();
-        let owner = Owner { engine: 0, part: 0, id: 0 };
-        let mut ours = Connection::accepted(ours, &mut reactor, owner).unwrap();
-        ours.start_tls(server()).unwrap();
-        let client = std::thread::spawn(move || {
-            let mut builder = SslContext::builder(SslMethod::tls_client()).unwrap();
-            builder.set_min_proto_version(Some(SslVersion::TLS1_3)).unwrap();
-            Ssl::new(&builder.build()).unwrap().connect(theirs).unwrap()
-        });
+        let (mut reactor, ours, client) = begin(b"");
         while !ours.handshake(&mut reactor).unwrap() {
             turn(&mut reactor);
         }
@@ -106,6 +115,23 @@ fn turn(reactor: &mut Reactor) {
 
 fn sample() -> Vec<u8> {
     (0..16 << 20).map(|i: u32| (i / 7) as u8).collect()
+}
+
+#[test]
+fn what_came_with_the_end_of_the_handshake_needs_no_event() {
+    let (mut reactor, ours, client) = begin(b"first");
+    while !reactor.readable(ours.source()) {
+        turn(&mut reactor);
+    }
+    assert!(!ours.handshake(&mut reactor).unwrap());
+    assert!(!reactor.readable(ours.source()));
+    // The client has our part of the handshake now, and sends the rest of its own with its first bytes.
+    let _theirs = client.join().unwrap();
+    // All of that is taken by a handshake that some other event has called for: the kernel has nothing to report any more.
+    assert!(ours.handshake(&mut reactor).unwrap());
+    assert!(reactor.readable(ours.source()));
+    let mut buffer = [0; 10];
+    assert_eq!(ours.recv(&mut reactor, &mut buffer).unwrap(), Some(5));
 }
 
 #[test]

@@ -19,6 +19,12 @@ pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_weir"))
 }
 
+/// Copies a program to be executed. A process of its own does it: while this one had the copy open for writing, another test could fork, and
+/// until that child has executed its own program nobody could execute the copy (ETXTBSY, execve(2)).
+pub fn copy_program(program: &Path, to: &Path) {
+    assert!(Command::new("cp").args([program, to]).status().unwrap().success());
+}
+
 /// A temporary folder that is weir's prefix. Workers run as `nobody`, so it is open to all; dropping it ends every
 /// process of the binary that still uses it.
 pub struct Prefix {

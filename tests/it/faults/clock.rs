@@ -10,8 +10,7 @@ use crate::common::clients::is_quiet;
 use crate::common::*;
 
 /// The names of libfaketime's variables, which workers are to keep.
-const VARIABLES: [(&str, &str); 4] =
-    [("DONT_FAKE_MONOTONIC", "1"), ("FAKETIME_NO_CACHE", "1"), ("NO_FAKE_STAT", "1"), ("FAKETIME_DISABLE_SHM", "1")];
+const VARIABLES: [(&str, &str); 3] = [("DONT_FAKE_MONOTONIC", "1"), ("FAKETIME_NO_CACHE", "1"), ("NO_FAKE_STAT", "1")];
 
 fn library() -> std::path::PathBuf {
     let found = glob::glob("/usr/lib/*/faketime/libfaketime.so.1").unwrap().flatten().next();
@@ -42,6 +41,16 @@ impl Clocked {
     fn set(&self, hours: i64) {
         let next = self.0.prefix.write("clock.next", format!("{:+}", hours * 3600));
         fs::rename(next, self.0.prefix.join("clock")).unwrap();
+    }
+}
+
+impl Drop for Clocked {
+    fn drop(&mut self) {
+        // libfaketime makes these whatever it is told, and removes them only when its process ends by itself.
+        let pid = self.0.child.as_ref().unwrap().id();
+        for name in [format!("faketime_shm_{pid}"), format!("sem.faketime_sem_{pid}")] {
+            let _ = fs::remove_file(format!("/dev/shm/{name}"));
+        }
     }
 }
 

@@ -77,6 +77,30 @@ fn at_the_end_of_a_session() {
 }
 
 #[test]
+fn what_ends_that_way_leaves_no_timer() {
+    let port = Port::reserve();
+    let echo = Backend::start(backends::echo);
+    let setup = Setup::tcp(format!(
+        "server {{ listen {}; proxy_pass {}; timeout 300ms; }}
+         server {{ listen {} proxy_protocol; return a; }}",
+        port.v4(),
+        echo.address,
+        port.v6()
+    ));
+    let weir = setup.main("env 'WEIR_PANIC=end 5';").start();
+    let mut victim = connect(port.v4());
+    assert_eq!(ask(&mut victim, b"hello"), b"hello");
+    drop(victim);
+    weir.wait_error("asked for by WEIR_PANIC");
+    // It stands where the other has stood, whose time is over before that of the last one.
+    let mut silent = connect(port.v6());
+    let last = connect(port.v4());
+    assert!(is_closed(last));
+    silent.write_all(b"PROXY UNKNOWN\r\n").unwrap();
+    assert_eq!(read_all(silent), b"a");
+}
+
+#[test]
 fn while_a_request_is_answered() {
     let (bench, _echo) = panicking(|_| "request /panic".into());
     let page = bench.plan.page.v4();

@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::super::common::clients::fetch;
 use super::super::common::proc;
-use super::super::common::running::{Run, binary, send};
+use super::super::common::running::{Run, binary, copy_program, send};
 use super::*;
 
 const SETS: [&str; 4] = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
@@ -64,10 +64,33 @@ fn workers_that_are_to_be_root_are_root() {
     assert_eq!(proc::capabilities(worker, "CapEff"), proc::capabilities(weir.master(), "CapEff"));
 }
 
+#[test]
+fn the_only_user_of_a_namespace_may_be_root() {
+    // A container of an ordinary user has one account, and groups cannot be set there.
+    let in_namespace = |program: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", program]);
+        command
+    };
+    if !in_namespace("true").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("this needs namespaces");
+        return;
+    }
+    let port = Port::reserve();
+    let prefix = Prefix::new();
+    prefix.write("nginx.conf", says(&port).main("user root;").text());
+    let given = prefix.command(&[]);
+    let mut command = in_namespace(given.get_program().to_str().unwrap());
+    command.args(given.get_args()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let weir = Weir { child: Some(command.spawn().unwrap()), prefix };
+    weir.wait_error("initgroups(root, 0) failed (1: Operation not permitted)");
+    assert_eq!(fetch(port.v4()), "a");
+}
+
 /// A copy of the binary that `nobody` can execute, in a folder that belongs to `nobody`.
 fn for_nobody(setup: &Setup) -> Prefix {
     let prefix = Prefix::new();
-    std::fs::copy(binary(), prefix.join("weir")).unwrap();
+    copy_program(binary(), &prefix.join("weir"));
     prefix.write("nginx.conf", setup.text());
     for path in [prefix.join(""), prefix.join("logs"), prefix.join("nginx.conf")] {
         give_away(&path);
