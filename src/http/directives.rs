@@ -1,5 +1,6 @@
 //! The directives of `http {}`, and of the `server {}` and `location {}` in it.
 
+use super::access::Satisfy;
 use super::level::Level;
 use super::types::Types;
 use super::{LingeringClose, ModifiedSince, listen, settings as set};
@@ -409,6 +410,53 @@ static TABLE: &[Directive<Level>] = &[
         lingering_timeout,
         time
     ),
+    Directive {
+        row: repeated(row(
+            "allow",
+            HSL,
+            "address | CIDR | unix: | all",
+            "-",
+            "Lets clients in. The first of the `allow` and `deny` rules that matches decides; without a match a client is let in. Rules of a level replace those above it. Who is kept out gets 403. `return` comes before all rules.",
+        )),
+        set: set::rule,
+    },
+    Directive {
+        row: repeated(row("deny", HSL, "address | CIDR | unix: | all", "-", "Turns clients away, see `allow`.")),
+        set: set::rule,
+    },
+    Directive {
+        row: row(
+            "satisfy",
+            HSL,
+            "all | any",
+            "all",
+            "Whether a client must be let in by its address (`allow`) and by its password (`auth_basic`), or by one of them.",
+        ),
+        set: |level, call| {
+            level.satisfy = Some(call.choice(1, &[("all", Satisfy::All), ("any", Satisfy::Any)])?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "auth_basic",
+            HSL,
+            "text | off",
+            "off",
+            "Asks clients for a name and a password, with 401; the text tells them what for. Variables may be used.",
+        ),
+        set: set::auth_basic,
+    },
+    Directive {
+        row: row(
+            "auth_basic_user_file",
+            HSL,
+            "file",
+            "-",
+            "Users for `auth_basic`, one a line: `name:hash`, by `htpasswd`, `openssl passwd` or `mkpasswd`: what crypt(3) knows, `$apr1$`, `{SHA}`, `{SSHA}`, `{PLAIN}`. Read for each request; variables may be used in its name. Relative names are taken against the folder of the configuration file.",
+        ),
+        set: set::auth_basic_user_file,
+    },
     Directive {
         row: row(
             "types_hash_max_size",

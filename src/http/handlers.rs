@@ -48,6 +48,11 @@ pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) ->
         if let Some(returns) = &location.returns {
             return returns.answer(&Values { client, request, now });
         }
+        if let Some(response) =
+            location.access.as_ref().and_then(|access| access.refuse(&Values { client, request, now }))
+        {
+            return Answer::Respond(response);
+        }
         let found = match location.content {
             Content::Status => return Answer::Respond(status::answer(request, &cx.board)),
             Content::Files => files::serve(client, request),

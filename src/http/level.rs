@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::access::{Access, Satisfy};
+use super::basic_auth::{BasicAuth, Users};
 use super::head::Limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
 use super::returns::Return;
 use super::types::Types;
-use super::variables::{self, Variable};
+use super::variables::{self, Text, Variable};
 use super::{Config, Content, Keepalive, Lingering, LingeringClose, Location, ModifiedSince, Server, Tokens, listen};
 use crate::conf::loader::Warning;
 use crate::conf::{Error, Result};
@@ -17,6 +19,7 @@ use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
 use crate::log::error::{ErrorLogs, Sink};
 use crate::net::ListenOptions;
+use crate::net::access::Rule;
 use crate::tls;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,6 +53,10 @@ pub struct Level {
     pub(super) header_buffer: Option<usize>,
     pub(super) large_buffers: Option<(usize, usize)>,
     pub(super) ssl: tls::Settings,
+    pub(super) rules: Option<Vec<Rule>>,
+    pub(super) satisfy: Option<Satisfy>,
+    pub(super) realm: Option<Text>,
+    pub(super) users: Option<Users>,
     /// Not inherited: what this level itself answers with.
     pub(super) returns: Option<Return>,
     pub(super) content: Option<Content>,
@@ -193,6 +200,7 @@ impl Assembly<'_> {
             max_body: level.max_body.unwrap_or(1 << 20),
             body_timeout: level.body_timeout.unwrap_or(MINUTE),
             send_timeout: level.send_timeout.unwrap_or(MINUTE),
+            access: access(level),
             lingering: Lingering {
                 close: level.lingering_close.unwrap_or(LingeringClose::On),
                 time: level.lingering_time.unwrap_or(Duration::from_secs(30)),
@@ -216,6 +224,14 @@ impl Assembly<'_> {
         entry.format = entry.format.or_else(|| self.formats.find("combined").cloned());
         entry
     }
+}
+
+/// What a level asks of its clients; `None` where that is nothing.
+fn access(level: &Level) -> Option<Access> {
+    let rules = level.rules.clone().unwrap_or_default();
+    let users = level.realm.clone().zip(level.users.clone()).map(|(realm, users)| BasicAuth { realm, users });
+    let asks = !rules.is_empty() || users.is_some();
+    asks.then(|| Access { rules, users, satisfy: level.satisfy.unwrap_or(Satisfy::All) })
 }
 
 impl Level {
@@ -251,6 +267,10 @@ impl Level {
         from(&mut self.header_timeout, &above.header_timeout);
         from(&mut self.header_buffer, &above.header_buffer);
         from(&mut self.large_buffers, &above.large_buffers);
+        from(&mut self.rules, &above.rules);
+        from(&mut self.satisfy, &above.satisfy);
+        from(&mut self.realm, &above.realm);
+        from(&mut self.users, &above.users);
         self.ssl = std::mem::take(&mut self.ssl).or(&above.ssl);
     }
 }

@@ -4,6 +4,8 @@
 //! end, with [`handshake`] before it where clients speak TLS; [`head`] and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it; the
 //! handlers ([`returns`], [`files`], [`status`]) make a [`response`]; [`output`] sends it; logs tell of it by [`variables`].
 
+mod access;
+mod basic_auth;
 pub mod body;
 mod client;
 mod connection;
@@ -91,6 +93,8 @@ struct Location {
     body_timeout: Duration,
     send_timeout: Duration,
     lingering: Lingering,
+    /// `None`: everybody may come in.
+    access: Option<access::Access>,
 }
 
 /// What makes the answer when nothing is returned.

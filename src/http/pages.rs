@@ -56,6 +56,7 @@ pub(super) fn sent(status: u16) -> u16 {
 pub(super) fn page(status: u16, tokens: Tokens) -> Option<Vec<u8>> {
     let text = match status {
         302 => "Found",
+        401 => "Authorization Required",
         0..300 | 304 => "",
         _ => reason(status),
     };

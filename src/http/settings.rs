@@ -2,15 +2,19 @@
 
 use std::rc::Rc;
 
+use super::basic_auth::Users;
 use super::directives::{TABLES, TYPES};
 use super::level::{Builder, Level};
 use super::location::{Pattern, nests};
 use super::names::Name;
 use super::returns::Return;
 use super::types::Types;
+use super::variables::Text;
 use super::{Content, Tokens, variables};
 use crate::conf::{Call, Result, value};
 use crate::log::directive;
+use crate::log::format::Escape;
+use crate::net::access::Rule;
 
 /// Reads one `http {}`: the setter of the main context's row.
 ///
@@ -137,6 +141,26 @@ pub(super) fn index(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
         names.push(name.to_vec());
     }
     Ok(())
+}
+
+pub(super) fn rule(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    level.rules.get_or_insert_default().push(Rule::of(call)?);
+    Ok(())
+}
+
+pub(super) fn auth_basic(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    level.realm = Some(text(call)?);
+    Ok(())
+}
+
+pub(super) fn auth_basic_user_file(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    level.users = Some(Users { folder: call.loader.conf_dir.clone(), path: text(call)? });
+    Ok(())
+}
+
+/// The argument as text with variables.
+fn text(call: &Call<'_>) -> Result<Text> {
+    variables::compile(call.bytes(1), Escape::None).map_err(|message| call.error(message))
 }
 
 pub(super) fn keepalive_timeout(level: &mut Level, call: &mut Call<'_>) -> Result<()> {

@@ -40,6 +40,10 @@ fn faults() {
             "server { listen 127.0.0.1:1 ssl default_server; ssl_reject_handshake on; } server { listen 127.0.0.1:1; server_name a; }",
             "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive",
         ),
+        ("allow 10.0.0.0/33;", "invalid parameter \"10.0.0.0/33\""),
+        ("satisfy some;", "invalid value \"some\""),
+        ("auth_basic $nope;", "unknown \"nope\" variable"),
+        ("auth_basic_user_file;", "invalid number of arguments in \"auth_basic_user_file\" directive"),
         ("ssl_verify_client maybe;", "invalid value \"maybe\""),
         ("server { location / { ssl_ciphers x; } }", "\"ssl_ciphers\" directive is not allowed here"),
         (

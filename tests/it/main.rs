@@ -14,6 +14,7 @@ mod crowd;
 mod error_logs;
 mod faults;
 mod http;
+mod http_access;
 mod http_config;
 mod http_files;
 mod http_status;
