@@ -26,7 +26,7 @@ pub(super) enum Satisfy {
 impl Access {
     /// The answer to a client that may not come in.
     pub(super) fn refuse(&self, values: &Values<'_>) -> Option<Response> {
-        let by_address = verdict(&self.rules, &values.client.address);
+        let by_address = verdict(&self.rules, values.client.speaks_for(values.request));
         match self.satisfy {
             Satisfy::All if by_address == Some(false) => return Some(forbidden(values)),
             Satisfy::Any if by_address == Some(true) => return None,

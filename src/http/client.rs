@@ -10,6 +10,7 @@ use super::request::Request;
 use crate::context::Epoch;
 use crate::log::error::ErrorLog;
 use crate::log::{Level, Record, emit, enabled};
+use crate::net::proxy_protocol::Endpoints;
 use crate::net::{Address, Connection};
 
 /// Who is at the other end.
@@ -28,6 +29,8 @@ pub(super) struct Client {
     pub connection: Connection,
     /// For what is not about a request: the default server of its address, or the one of the host that its TLS hello names.
     pub server: Rc<Server>,
+    /// Between whom a proxy has said that the connection is, by the PROXY protocol.
+    pub announced: Option<Box<Endpoints>>,
     /// It has come to an address whose clients speak TLS.
     pub to_tls: bool,
     /// Where it connected to, once known.
@@ -55,6 +58,11 @@ impl Client {
     pub(super) fn local(&self) -> &Address {
         let unknown = || Address::Unix(Default::default());
         self.local.get_or_init(|| self.connection.local_address().unwrap_or_else(|_| unknown()))
+    }
+
+    /// Whose request it is: that of the client that a trusted proxy names, else its own.
+    pub(super) fn speaks_for<'a>(&'a self, request: &'a Request) -> &'a Address {
+        request.real_ip.as_ref().unwrap_or(&self.address)
     }
 
     /// Whether it speaks TLS.
@@ -113,7 +121,8 @@ impl fmt::Display for While<'_> {
         if !self.action.is_empty() {
             write!(f, " while {}", self.action)?;
         }
-        write!(f, ", client: {}", self.client.address.host())?;
+        let client = self.request.map_or(&self.client.address, |request| self.client.speaks_for(request));
+        write!(f, ", client: {}", client.host())?;
         let Some(request) = self.request else { return write!(f, ", server: {}", self.client.local()) };
         let line = String::from_utf8_lossy(request.head.line());
         write!(f, ", server: {}, request: \"{line}\"", request.server.name)?;

@@ -1,9 +1,9 @@
 //! One connection of a client, and the request it is at.
 //!
 //! ```text
-//! accepted ─▶ (Handshake) ─▶ Head ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
-//!                             │        └────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
-//!                             └─▶ closed                              idle for too long, or gone
+//! accepted ─▶ (Header) ─▶ (Handshake) ─▶ Head ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
+//!                                          │        └────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
+//!                                          └─▶ closed                              idle for too long, or gone
 //! ```
 //!
 //! While it waits for a request a connection owns no buffer. The ways out of the picture stand in [`super::ending`].
@@ -57,6 +57,8 @@ pub(super) enum Step {
 }
 
 pub(super) enum Phase {
+    /// The header of the PROXY protocol is to come.
+    Header,
     /// The client is to say hello, or TLS is being agreed on.
     Handshake,
     /// A request is waited for, or its head is arriving.
@@ -92,6 +94,13 @@ pub(super) struct Session {
     pub(super) leaving: bool,
 }
 
+impl Phase {
+    /// That of the first byte of a client's own.
+    pub(super) fn first(route: &Route) -> Self {
+        if route.tls { Phase::Handshake } else { Phase::Head }
+    }
+}
+
 impl Session {
     /// A client that has been accepted; `leaving` when the worker is to finish already.
     pub(super) fn new(
@@ -104,7 +113,7 @@ impl Session {
     ) -> Self {
         let patience = if leaving { GRACE } else { route.names.default.header_timeout };
         cx.reactor.set_timer(timer, cx.reactor.now() + patience);
-        let phase = if route.tls { Phase::Handshake } else { Phase::Head };
+        let phase = if route.proxy_protocol { Phase::Header } else { Phase::first(&route) };
         Session {
             client,
             route,
@@ -125,6 +134,7 @@ impl Session {
         let mut turn = TURN;
         loop {
             let step = match self.phase {
+                Phase::Header => self.read_header(cx),
                 Phase::Handshake => self.handshake(cx),
                 Phase::Head if turn == 0 => {
                     cx.reactor.again(self.client.connection.source());
@@ -427,7 +437,7 @@ impl Session {
         let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
         let error = Some(&timed_out);
         match self.phase {
-            Phase::Handshake => self.handshake_timed_out(),
+            Phase::Header | Phase::Handshake => self.greeting_timed_out(),
             Phase::Head if self.input.is_some() => {
                 let message = format_args!("client timed out");
                 self.client.log(Level::Info, error, "reading client request headers", None, message);

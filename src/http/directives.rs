@@ -2,10 +2,12 @@
 
 use super::access::Satisfy;
 use super::level::Level;
+use super::real_ip::Source;
 use super::types::Types;
 use super::{LingeringClose, ModifiedSince, listen, settings as set};
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
+use crate::net::access::Match;
 use crate::tls;
 
 pub use set::http_block;
@@ -72,9 +74,9 @@ static TABLE: &[Directive<Level>] = &[
             row(
                 "listen",
                 S,
-                "port | address[:port] | [ipv6]:port | unix:path [default_server] [ssl] [bind] [reuseport] [backlog=number] [ipv6only=on|off]",
+                "port | address[:port] | [ipv6]:port | unix:path [default_server] [ssl] [proxy_protocol] [bind] [reuseport] [backlog=number] [rcvbuf=size] [sndbuf=size] [deferred] [ipv6only=on|off] [so_keepalive=on|off|[idle]:[interval]:[count]]",
                 "*:80",
-                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `ssl`: clients speak TLS, with all servers of the address; the host they ask for (SNI) chooses the certificate. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait.",
+                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `ssl`: clients speak TLS, with all servers of the address; the host they ask for (SNI) chooses the certificate. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait. `proxy_protocol`: connections begin with a header of that protocol, which is read within `client_header_timeout`; `real_ip_header` says whether it is believed. `rcvbuf`, `sndbuf`: the kernel's buffers of a connection. `deferred`: clients are taken when they have sent something. `so_keepalive`: whether and how the kernel finds out that a silent client is gone.",
             ),
         )),
         set: |level, call| {
@@ -424,6 +426,43 @@ static TABLE: &[Directive<Level>] = &[
         row: repeated(row("deny", HSL, "address | CIDR | unix: | all", "-", "Turns clients away, see `allow`.")),
         set: set::rule,
     },
+    Directive {
+        row: repeated(row(
+            "set_real_ip_from",
+            HSL,
+            "address | CIDR | unix:",
+            "-",
+            "Proxies before weir that are trusted to say whose request they pass on: that client is the one of rules, logs and `$remote_addr` then.",
+        )),
+        set: |level, call| {
+            level.real_ip_from.get_or_insert_default().push(Match::sender(call)?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "real_ip_header",
+            HSL,
+            "field | X-Real-IP | X-Forwarded-For | proxy_protocol",
+            "X-Real-IP",
+            "Where such a proxy says so: in a header field, in the list of `X-Forwarded-For`, or in the header of the PROXY protocol.",
+        ),
+        set: |level, call| {
+            level.real_ip_header = Some(Source::parse(call.text(1)?));
+            Ok(())
+        },
+    },
+    value!(
+        row(
+            "real_ip_recursive",
+            HSL,
+            "on | off",
+            "off",
+            "Whether trusted proxies are passed over in `X-Forwarded-For`: the last address that is not one of theirs counts, not just the last.",
+        ),
+        real_ip_recursive,
+        flag
+    ),
     Directive {
         row: row(
             "satisfy",

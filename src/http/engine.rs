@@ -87,6 +87,7 @@ impl Engine {
                     answered: false,
                     epoch,
                     server: route.names.default.clone(),
+                    announced: None,
                     to_tls: route.tls,
                     connection,
                     local: local.map_or_else(OnceCell::new, OnceCell::from),

@@ -8,7 +8,7 @@ use super::files::{self, Found};
 use super::request::Request;
 use super::response::{Answer, Response};
 use super::variables::Values;
-use super::{Content, status};
+use super::{Content, Location, status};
 use crate::context::Context;
 use crate::log::Level;
 
@@ -32,9 +32,17 @@ pub(super) fn is_too_large(client: &Client, request: &Request) -> bool {
     true
 }
 
+/// Finds out whose request it is, unless that is known.
+fn find_client(client: &Client, request: &mut Request, location: &Location) {
+    if let (None, Some(real_ip)) = (&request.real_ip, &location.real_ip) {
+        request.real_ip = real_ip.find(client, request);
+    }
+}
+
 /// Answers a request whose head is understood.
 pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) -> Answer {
     let now = cx.reactor.now();
+    find_client(client, request, &request.server.own.clone());
     if let Some(returns) = request.server.own.clone().returns.as_ref() {
         return returns.answer(&Values { client, request, now });
     }
@@ -48,6 +56,7 @@ pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) ->
         if let Some(returns) = &location.returns {
             return returns.answer(&Values { client, request, now });
         }
+        find_client(client, request, &location);
         if let Some(response) =
             location.access.as_ref().and_then(|access| access.refuse(&Values { client, request, now }))
         {

@@ -1,4 +1,4 @@
-//! The phase before all others where clients speak TLS, and who may come in by it.
+//! What comes before a client's first request: the header of the PROXY protocol, TLS; and who may come in by it.
 
 use std::io;
 
@@ -12,18 +12,46 @@ use super::request::Request;
 use super::uri;
 use crate::context::Context;
 use crate::log::Level;
+use crate::net::proxy_protocol::{self, Shown, Taken};
 use crate::net::{TlsError, reasons};
 use crate::tls::Refused;
 use crate::tls::hello::{self, Choice};
 
 /// What is being done, in nginx's words.
 const ACTION: &str = "SSL handshaking";
+const READING_HEADER: &str = "reading PROXY protocol";
 /// What the first record of a handshake begins with (RFC 8446 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
 /// Set in the first byte of a hello of SSLv2, which older clients have wrapped theirs in.
 const SSLV2: u8 = 0x80;
 
 impl Session {
+    /// Reads who the client is that a proxy speaks for.
+    pub(super) fn read_header(&mut self, cx: &mut Context) -> Step {
+        if !cx.reactor.readable(self.client.connection.source()) {
+            return Step::Wait;
+        }
+        let buffer = cx.buffers.scratch(proxy_protocol::MAX_HEADER);
+        match proxy_protocol::take(&self.client.connection, &mut cx.reactor, buffer) {
+            Ok(Taken::Done(endpoints)) => {
+                self.client.announced = endpoints.map(Box::new);
+                self.phase = Phase::first(&self.route);
+                Step::Next
+            }
+            Ok(Taken::NotYet) => Step::Wait,
+            Ok(Taken::Broken(0)) => Step::Over,
+            Ok(Taken::Broken(count)) => {
+                let message = format_args!("broken header: \"{}\"", Shown(&buffer[..count]));
+                self.client.log(Level::Error, None, READING_HEADER, None, message);
+                Step::Over
+            }
+            Err(error) => {
+                self.client.log(Level::Info, Some(&error), READING_HEADER, None, format_args!("recv() failed"));
+                Step::Over
+            }
+        }
+    }
+
     /// Goes on with the handshake. A client that does not begin one speaks plain HTTP, and is told.
     pub(super) fn handshake(&mut self, cx: &mut Context) -> Step {
         if self.client.connection.is_plain() && !cx.reactor.readable(self.client.connection.source()) {
@@ -90,9 +118,10 @@ impl Session {
         self.client.connection.tls(|ssl| hello::answer(ssl, choice));
     }
 
-    pub(super) fn handshake_timed_out(&mut self) -> Verdict {
+    pub(super) fn greeting_timed_out(&mut self) -> Verdict {
         let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
-        self.client.log(Level::Info, Some(&error), ACTION, None, format_args!("client timed out"));
+        let action = if matches!(self.phase, Phase::Header) { READING_HEADER } else { ACTION };
+        self.client.log(Level::Info, Some(&error), action, None, format_args!("client timed out"));
         Verdict::Over
     }
 

@@ -9,6 +9,7 @@ use super::basic_auth::{BasicAuth, Users};
 use super::head::Limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
+use super::real_ip::{RealIp, Source};
 use super::returns::Return;
 use super::types::Types;
 use super::variables::{self, Text, Variable};
@@ -19,7 +20,7 @@ use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
 use crate::log::error::{ErrorLogs, Sink};
 use crate::net::ListenOptions;
-use crate::net::access::Rule;
+use crate::net::access::{Match, Rule};
 use crate::tls;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -57,6 +58,9 @@ pub struct Level {
     pub(super) satisfy: Option<Satisfy>,
     pub(super) realm: Option<Text>,
     pub(super) users: Option<Users>,
+    pub(super) real_ip_from: Option<Vec<Match>>,
+    pub(super) real_ip_header: Option<Source>,
+    pub(super) real_ip_recursive: Option<bool>,
     /// Not inherited: what this level itself answers with.
     pub(super) returns: Option<Return>,
     pub(super) content: Option<Content>,
@@ -201,6 +205,11 @@ impl Assembly<'_> {
             body_timeout: level.body_timeout.unwrap_or(MINUTE),
             send_timeout: level.send_timeout.unwrap_or(MINUTE),
             access: access(level),
+            real_ip: level.real_ip_from.clone().map(|from| RealIp {
+                from,
+                header: level.real_ip_header.clone().unwrap_or_else(|| Source::parse("X-Real-IP")),
+                recursive: level.real_ip_recursive.unwrap_or(false),
+            }),
             lingering: Lingering {
                 close: level.lingering_close.unwrap_or(LingeringClose::On),
                 time: level.lingering_time.unwrap_or(Duration::from_secs(30)),
@@ -271,6 +280,9 @@ impl Level {
         from(&mut self.satisfy, &above.satisfy);
         from(&mut self.realm, &above.realm);
         from(&mut self.users, &above.users);
+        from(&mut self.real_ip_from, &above.real_ip_from);
+        from(&mut self.real_ip_header, &above.real_ip_header);
+        from(&mut self.real_ip_recursive, &above.real_ip_recursive);
         self.ssl = std::mem::take(&mut self.ssl).or(&above.ssl);
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Directive {
     socket: SocketOptions,
     /// Clients speak TLS.
     ssl: bool,
+    /// Clients begin with a header of the PROXY protocol.
+    proxy_protocol: bool,
     /// `None` for the address of a server that names none.
     place: Option<Place>,
 }
@@ -31,6 +33,7 @@ impl Directive {
             default: false,
             socket: SocketOptions::default(),
             ssl: false,
+            proxy_protocol: false,
             place: None,
         }
     }
@@ -42,7 +45,7 @@ impl Directive {
             .map_err(|why| call.error(format!("{why} in \"{text}\" of the \"listen\" directive")))?;
         let place = Some(call.node.place.clone());
         let socket = SocketOptions::default();
-        let mut directive = Directive { addresses, default: false, socket, ssl: false, place };
+        let mut directive = Directive { addresses, default: false, socket, ssl: false, proxy_protocol: false, place };
         for &word in &words[1..] {
             directive.set(word).map_err(|message| call.error(message))?;
         }
@@ -50,12 +53,13 @@ impl Directive {
     }
 
     fn set(&mut self, word: &str) -> std::result::Result<(), String> {
-        if self.socket.take(word, &self.addresses)? {
+        if self.socket.take(word, &self.addresses)? || self.socket.take_tuning(word)? {
             return Ok(());
         }
         match word.split_once('=') {
             None if word == "default_server" || word == "default" => self.default = true,
             None if word == "ssl" => self.ssl = true,
+            None if word == "proxy_protocol" => self.proxy_protocol = true,
             None if word == "http2" => {
                 return Err("the \"http2\" parameter is not offered by weir yet".into());
             }
@@ -103,6 +107,8 @@ pub(super) struct Route {
     pub(super) names: Names,
     /// Clients speak TLS.
     pub(super) tls: bool,
+    /// Clients begin with a header of the PROXY protocol.
+    pub(super) proxy_protocol: bool,
 }
 
 impl Listen {
@@ -125,11 +131,13 @@ struct Behind {
     servers: Vec<Rc<Server>>,
     /// The first `listen ... ssl` of the address.
     ssl: Option<Directive>,
+    /// As soon as one server's directive says so: what clients send first cannot depend on the server they want.
+    proxy_protocol: bool,
 }
 
 impl Behind {
     fn new(server: &Rc<Server>) -> Self {
-        Behind { names: Names::new(server.clone()), servers: Vec::new(), ssl: None }
+        Behind { names: Names::new(server.clone()), servers: Vec::new(), ssl: None, proxy_protocol: false }
     }
 
     /// Whether there is a certificate for whoever comes. One server is enough, unless that has none to show: then each needs its own.
@@ -160,6 +168,7 @@ pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut 
                     .add(number, address, directive.socket, directive.default, new)
                     .map_err(|message| directive.fault(message))?;
                 behind.servers.push(served.server.clone());
+                behind.proxy_protocol |= directive.proxy_protocol;
                 if directive.ssl && behind.ssl.is_none() {
                     behind.ssl = Some(directive.clone());
                 }
@@ -184,9 +193,9 @@ pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut 
         entry.what.check_certificates()?;
     }
     let route = |entry: &Entry<Behind>| {
-        let Behind { names, ssl, .. } = &entry.what;
+        let Behind { names, ssl, proxy_protocol, .. } = &entry.what;
         let tls = ssl.is_some() || names.default.ssl;
-        Rc::new(Route { address: entry.address.clone(), names: names.clone(), tls })
+        Rc::new(Route { address: entry.address.clone(), names: names.clone(), tls, proxy_protocol: *proxy_protocol })
     };
     let listen = |(own, behind): (&Entry<Behind>, Vec<&Entry<Behind>>)| {
         let routes: Vec<Rc<Route>> = behind.into_iter().map(route).collect();

@@ -23,6 +23,7 @@ mod names;
 mod output;
 mod pages;
 pub mod ranges;
+mod real_ip;
 mod request;
 mod response;
 mod returns;
@@ -95,6 +96,8 @@ struct Location {
     lingering: Lingering,
     /// `None`: everybody may come in.
     access: Option<access::Access>,
+    /// `None`: clients are who connects.
+    real_ip: Option<real_ip::RealIp>,
 }
 
 /// What makes the answer when nothing is returned.

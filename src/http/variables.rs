@@ -48,6 +48,12 @@ pub(super) enum Named {
     NginxVersion,
     Pid,
     Pipe,
+    ProxyProtocolAddr,
+    ProxyProtocolPort,
+    ProxyProtocolServerAddr,
+    ProxyProtocolServerPort,
+    RealipRemoteAddr,
+    RealipRemotePort,
     RemoteAddr,
     RemotePort,
     RemoteUser,
@@ -87,7 +93,13 @@ const NAMES: &[(&str, Named)] = &[
     ("nginx_version", Named::NginxVersion),
     ("pid", Named::Pid),
     ("pipe", Named::Pipe),
+    ("proxy_protocol_addr", Named::ProxyProtocolAddr),
+    ("proxy_protocol_port", Named::ProxyProtocolPort),
+    ("proxy_protocol_server_addr", Named::ProxyProtocolServerAddr),
+    ("proxy_protocol_server_port", Named::ProxyProtocolServerPort),
     ("query_string", Named::Args),
+    ("realip_remote_addr", Named::RealipRemoteAddr),
+    ("realip_remote_port", Named::RealipRemotePort),
     ("remote_addr", Named::RemoteAddr),
     ("remote_port", Named::RemotePort),
     ("remote_user", Named::RemoteUser),
@@ -186,7 +198,15 @@ impl Values<'_> {
     fn write_named(&self, named: Named, out: &mut Vec<u8>) -> bool {
         let Values { client, request, now } = *self;
         let (head, location) = (&request.head, &request.location);
-        let port = |address: &Address| address.port().map(|port| port.to_string()).unwrap_or_default();
+        // Whoever names an address need not name a port.
+        let port = |address: &Address| {
+            address.port().filter(|port| *port > 0).map(|port| port.to_string()).unwrap_or_default()
+        };
+        let announced = |named| {
+            let endpoints = client.announced.as_ref()?;
+            let of_server = matches!(named, Named::ProxyProtocolServerAddr | Named::ProxyProtocolServerPort);
+            Some(if of_server { endpoints.destination } else { endpoints.source })
+        };
         let mut present = true;
         let mut optional = |value: Option<&[u8]>, out: &mut Vec<u8>| {
             present = value.is_some();
@@ -212,8 +232,18 @@ impl Values<'_> {
             Named::NginxVersion => write!(out, "{}", env!("CARGO_PKG_VERSION")),
             Named::Pid => write!(out, "{}", std::process::id()),
             Named::Pipe => out.write_all(if request.pipelined { b"p" } else { b"." }),
-            Named::RemoteAddr => write!(out, "{}", client.address.host()),
-            Named::RemotePort => write!(out, "{}", port(&client.address)),
+            Named::RemoteAddr => write!(out, "{}", client.speaks_for(request).host()),
+            Named::RemotePort => write!(out, "{}", port(client.speaks_for(request))),
+            Named::RealipRemoteAddr => write!(out, "{}", client.address.host()),
+            Named::RealipRemotePort => write!(out, "{}", port(&client.address)),
+            Named::ProxyProtocolAddr | Named::ProxyProtocolServerAddr => {
+                let address = announced(named).map(|address| address.ip().to_string());
+                optional(address.as_deref().map(str::as_bytes), out)
+            }
+            Named::ProxyProtocolPort | Named::ProxyProtocolServerPort => {
+                let address = announced(named).map(|address| address.port().to_string());
+                optional(address.as_deref().map(str::as_bytes), out)
+            }
             // Whether or not anything checked it, as in nginx.
             Named::RemoteUser => {
                 let credentials = Credentials::parse(head.field("authorization").unwrap_or_default());

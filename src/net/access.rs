@@ -52,6 +52,18 @@ impl Match {
         Ok(matches)
     }
 
+    /// The argument of `set_real_ip_from`: who is believed when it speaks of others.
+    ///
+    /// # Errors
+    /// Not an address, in nginx's words.
+    pub fn sender(call: &mut Call<'_>) -> Result<Match> {
+        let unknown = |text: &str| format!("host not found in set_real_ip_from \"{text}\"");
+        match Match::of(call, unknown)? {
+            Match::All => Err(call.error(unknown("all"))),
+            sender => Ok(sender),
+        }
+    }
+
     /// Reads `all`, `unix:`, an address or a CIDR. The second part of the result tells that host bits were set (and
     /// cleared), which nginx warns about. `None`: not an address.
     pub fn parse(text: &str) -> Option<(Match, bool)> {

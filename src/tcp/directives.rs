@@ -473,12 +473,7 @@ fn add_rule(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
 }
 
 fn add_real_ip_from(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let unknown = |text: &str| format!("host not found in set_real_ip_from \"{text}\"");
-    let sender = Match::of(call, unknown)?;
-    if sender == Match::All {
-        return Err(call.error(unknown("all")));
-    }
-    level.real_ip_from.get_or_insert_default().push(sender);
+    level.real_ip_from.get_or_insert_default().push(Match::sender(call)?);
     Ok(())
 }
 

@@ -17,6 +17,7 @@ mod http;
 mod http_access;
 mod http_config;
 mod http_files;
+mod http_real_ip;
 mod http_status;
 mod http_tls;
 mod limits;
