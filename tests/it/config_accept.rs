@@ -174,7 +174,13 @@ fn listen() {
         format!("listen {n};\nlisten [::]:{n} ipv6only=on;"),
         "listen unix:other.sock;".to_string(),
     ];
-    let pieces: Vec<(At, &str)> = forms.iter().map(|form| (Server, form.as_str())).collect();
+    let of_http = [
+        format!("listen 127.0.0.1:{n} default_server backlog=100;"),
+        format!("listen [::1]:{n} ipv6only=on;"),
+        format!("listen {n} bind;"),
+    ];
+    let mut pieces: Vec<(At, &str)> = forms.iter().map(|form| (Server, form.as_str())).collect();
+    pieces.extend(of_http.iter().map(|form| (HttpServer, form.as_str())));
     accept_all(&pieces);
 }
 
@@ -226,9 +232,6 @@ fn http() {
         (Http, "client_header_timeout 10s;"),
         (Http, "client_header_buffer_size 2k;"),
         (Http, "large_client_header_buffers 8 16k;"),
-        (HttpServer, "listen 127.0.0.1:1 default_server backlog=100;"),
-        (HttpServer, "listen [::1]:1 ipv6only=on;"),
-        (HttpServer, "listen 1 bind;"),
         (HttpServer, "server_name a.org *.b.org c.* .d.org \"\";"),
         (HttpServer, "server_name $hostname;"),
         (HttpServer, "location /a { location /a/b { } }"),

@@ -125,7 +125,9 @@ fn crowd(address: &str, served: &AtomicUsize, hurt: &AtomicUsize, during: impl F
 /// After the crowd has gone nothing may be left of it.
 fn assert_clean(weir: &Weir, port: &Port) {
     for worker in weir.workers() {
-        wait_for("the worker to be rid of all sessions", || proc::descriptors(worker) < 40);
+        if proc::shows_descriptors() {
+            wait_for("the worker to be rid of all sessions", || proc::descriptors(worker) < 40);
+        }
         wait::wait_until_idle(worker);
     }
     let mut stream = connect(port.v4());

@@ -58,14 +58,16 @@ fn five_thousand_sessions_at_once() {
         assert_eq!(number, (i as u32).to_be_bytes());
     }
     let worker = weir.worker();
-    assert!(proc::descriptors(worker) >= 2 * sessions);
+    assert!(!proc::shows_descriptors() || proc::descriptors(worker) >= 2 * sessions);
     // Sessions at rest own no buffers: what each costs is its record.
     let each = proc::rss_anon(worker) / sessions as u64;
     assert!(each < 2048, "{each} bytes of memory a session");
     drop(clients);
     backend.join().unwrap();
     assert_eq!(weir.wait_access(sessions).len(), sessions);
-    wait_for("descriptors to be given back", || proc::descriptors(worker) < 50);
+    if proc::shows_descriptors() {
+        wait_for("descriptors to be given back", || proc::descriptors(worker) < 50);
+    }
     assert!(!weir.error_log().contains("[alert]") && !weir.error_log().contains("[error]"));
 }
 
@@ -111,6 +113,9 @@ fn too_few_connections_for_the_listeners() {
 
 #[test]
 fn nothing_leaks_over_sessions() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let backend = Backend::start(backends::echo);
     let (port, text, dead, refused) = (Port::reserve(), Port::reserve(), Port::reserve(), Port::reserve());
     let nobody = Port::reserve();

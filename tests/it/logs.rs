@@ -283,13 +283,14 @@ fn logs_are_reopened() {
     wait_for("nobody to hold an old file", || {
         let mut holders = weir.workers();
         holders.push(weir.master());
-        holders.iter().all(|pid| {
-            std::fs::read_dir(format!("/proc/{pid}/fd"))
-                .unwrap()
-                .flatten()
-                .filter_map(|fd| std::fs::read_link(fd.path()).ok())
-                .all(|path| !path.to_string_lossy().ends_with(".log.1"))
-        })
+        !proc::shows_descriptors()
+            || holders.iter().all(|pid| {
+                std::fs::read_dir(format!("/proc/{pid}/fd"))
+                    .unwrap()
+                    .flatten()
+                    .filter_map(|fd| std::fs::read_link(fd.path()).ok())
+                    .all(|path| !path.to_string_lossy().ends_with(".log.1"))
+            })
     });
     assert!(weir.error_log().contains("reopening logs") || weir.prefix.read("error.log.1").contains("reopening logs"));
     assert_eq!(weir.workers().len(), 2);

@@ -82,7 +82,7 @@ fn a_daemon() {
     assert!(proc::title(master).starts_with("weir: master process"));
     // A session of its own, with no terminal and nothing of the starter's open.
     assert_eq!(nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(master))).unwrap().as_raw(), master);
-    for fd in 0..3 {
+    for fd in (0..3).filter(|_| proc::shows_descriptors()) {
         let target = std::fs::read_link(format!("/proc/{master}/fd/{fd}")).unwrap();
         let target = target.to_str().unwrap();
         assert!(target == "/dev/null" || target.ends_with(".log"), "{fd}: {target}");

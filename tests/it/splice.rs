@@ -33,6 +33,9 @@ fn download(port: &Port, bytes: &[u8]) {
 
 #[test]
 fn bulk_goes_through_a_pipe_that_is_used_again() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let bytes = noise(24 * MIB);
     let backend = Backend::start(backends::source(bytes.clone()));
     let (weir, port) = before(&backend);
@@ -48,6 +51,9 @@ fn bulk_goes_through_a_pipe_that_is_used_again() {
 
 #[test]
 fn uploads_too() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let bytes = noise(24 * MIB);
     let (sender, received) = mpsc::channel();
     let backend = Backend::start(backends::recorder(sender));
@@ -61,6 +67,9 @@ fn uploads_too() {
 
 #[test]
 fn small_messages_take_none() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let backend = Backend::start(backends::echo);
     let (weir, port) = before(&backend);
     let mut stream = connect(port.v4());
@@ -72,6 +81,9 @@ fn small_messages_take_none() {
 
 #[test]
 fn questions_and_bulk_by_turns_in_one_session() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let backend = Backend::start(backends::echo);
     let (weir, port) = before(&backend);
     let stream = connect(port.v4());
@@ -89,6 +101,9 @@ fn questions_and_bulk_by_turns_in_one_session() {
 
 #[test]
 fn readers_that_stall_keep_their_pipes_and_lose_nothing() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     const SESSIONS: usize = 8;
     let bytes = noise(16 * MIB);
     let backend = Backend::start(backends::source(bytes.clone()));
@@ -112,6 +127,9 @@ fn readers_that_stall_keep_their_pipes_and_lose_nothing() {
 
 #[test]
 fn sessions_that_break_with_bytes_in_a_pipe_leave_nothing_to_the_next() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let bytes = noise(16 * MIB);
     let backend = Backend::start(backends::source(bytes.clone()));
     let (weir, port) = before(&backend);
@@ -127,6 +145,9 @@ fn sessions_that_break_with_bytes_in_a_pipe_leave_nothing_to_the_next() {
 
 #[test]
 fn without_descriptors_for_pipes_bulk_is_copied() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let bytes = noise(8 * MIB);
     let backend = Backend::start(backends::source(bytes.clone()));
     let (weir, port) = own_before(&backend);
@@ -146,6 +167,9 @@ fn without_descriptors_for_pipes_bulk_is_copied() {
 
 #[test]
 fn a_client_comes_before_a_pipe_that_nobody_uses() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let bytes = noise(8 * MIB);
     let backend = Backend::start({
         let bytes = bytes.clone();

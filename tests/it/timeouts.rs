@@ -263,6 +263,9 @@ fn a_connect_that_hangs_goes_on_with_the_next_server() {
 
 #[test]
 fn a_client_that_leaves_ends_a_hanging_connect() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let unreachable = Unreachable::new();
     let (weir, port) = before(unreachable.address, "proxy_connect_timeout 1h;");
     let idle = proc::descriptors(weir.worker());
@@ -302,11 +305,16 @@ fn many_idle_sessions_end_each_in_its_time() {
         assert!(took >= HALF * 2 - Duration::from_millis(20), "cut after {took:?}");
     }
     assert_eq!(weir.wait_access(200).len(), 200);
-    wait_for("descriptors to be given back", || proc::descriptors(weir.worker()) < 30);
+    if proc::shows_descriptors() {
+        wait_for("descriptors to be given back", || proc::descriptors(weir.worker()) < 30);
+    }
 }
 
 #[test]
 fn a_client_that_resets_ends_a_hanging_connect() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let unreachable = Unreachable::new();
     let (weir, port) = before(unreachable.address, "proxy_connect_timeout 1h;");
     let idle = proc::descriptors(weir.worker());

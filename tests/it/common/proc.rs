@@ -84,19 +84,35 @@ pub fn wakes(pid: i32) -> u64 {
     status(pid, "voluntary_ctxt_switches").unwrap().parse().unwrap()
 }
 
+/// Whether the descriptors of a weir can be seen, whose processes are closed to others of the same user; says so where they cannot.
+pub fn shows_descriptors() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("only root sees the descriptors of a weir");
+    }
+    root
+}
+
+/// What `/proc` has about descriptors: nothing for a process that has ended. Of a weir only root can ask ([`shows_descriptors`]).
+fn descriptor_entries(pid: i32) -> impl Iterator<Item = fs::DirEntry> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"));
+    let closed = entries.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    assert!(!closed, "the descriptors of process {pid} cannot be seen");
+    entries.into_iter().flatten().flatten()
+}
+
 /// How many descriptors are open.
 pub fn descriptors(pid: i32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count).unwrap_or(0)
+    descriptor_entries(pid).count()
 }
 
 /// The numbers of the descriptors that are open, and what each is.
 fn open(pid: i32) -> Vec<(u64, String)> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let described = |entry: fs::DirEntry| {
         let number = entry.file_name().to_str()?.parse().ok()?;
         Some((number, fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned()))
     };
-    entries.filter_map(described).collect()
+    descriptor_entries(pid).filter_map(described).collect()
 }
 
 /// The number that the next descriptor gets.
@@ -150,9 +166,10 @@ pub fn groups(pid: i32) -> Vec<u32> {
 /// to others of its user; its master's title tells, and its workers are the master's children.
 pub fn users_of(folder: &Path) -> Vec<i32> {
     let own = fs::read_link("/proc/self/exe").unwrap();
-    let named = format!("{}/", folder.display());
+    // A title may be cut off at its end.
+    let names = |title: String| title.split(' ').any(|word| Path::new(word).starts_with(folder));
     let masters: Vec<i32> =
-        pids().filter(|&pid| title(pid).starts_with("weir: master process") && title(pid).contains(&named)).collect();
+        pids().filter(|&pid| title(pid).starts_with("weir: master process") && names(title(pid))).collect();
     let parent = |pid: i32| stat(pid).get(1).and_then(|parent| parent.parse().ok()).unwrap_or(0);
     let uses = |pid: &i32| {
         if masters.contains(pid) || masters.contains(&parent(*pid)) {

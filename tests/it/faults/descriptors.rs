@@ -57,6 +57,9 @@ fn for_clients() {
 
 #[test]
 fn for_a_connection_to_a_server() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let echo = Backend::start(backends::echo);
     let group = format!("server {} max_busy=2; server {} backup;", echo.address, echo.address);
     let bench = Plan::new(&group, "").main(SAME_USER).start();
@@ -84,6 +87,9 @@ fn for_a_connection_to_a_server() {
 
 #[test]
 fn for_probes() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let port = Port::reserve();
     let echo = Backend::start(backends::echo);
     let group = format!("upstream u {{ server {}; check interval=50 rise=1 fall=1; }}", echo.address);
@@ -111,6 +117,9 @@ fn for_probes() {
 
 #[test]
 fn for_queries_and_logs() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let (port, echo) = (Port::reserve(), Backend::start(backends::echo));
     let dns = Dns::with(&["127.0.0.1"]);
     let tcp = format!(

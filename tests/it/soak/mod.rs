@@ -96,6 +96,9 @@ fn table(site: &Site, [start, peak, end]: [&Measure; 3]) -> Vec<String> {
 #[test]
 #[ignore = "takes minutes; scripts/soak runs it"]
 fn everything_comes_back() {
+    if !proc::shows_descriptors() {
+        return;
+    }
     let seconds = std::env::var("WEIR_SOAK_SECONDS").map_or(SECONDS, |text| text.parse().expect("a number of seconds"));
     let sites = [Site::start("left alone", false), Site::start("reloading", true)];
     // The first traffic fills pools; they are part of the starting point.

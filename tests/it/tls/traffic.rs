@@ -42,7 +42,9 @@ fn ten_mebibytes_each_way_at_once() {
         child.wait().unwrap();
         let line = weir.wait_access(1).remove(0);
         assert!(line.ends_with(&format!(" {} {}", 10 * MIB, 10 * MIB)), "{line}");
-        assert_eq!(proc::pipes(weir.worker()), 0, "what comes from the kernel has to be encrypted");
+        if proc::shows_descriptors() {
+            assert_eq!(proc::pipes(weir.worker()), 0, "what comes from the kernel has to be encrypted");
+        }
     }
 }
 
