@@ -13,12 +13,11 @@ use super::uri;
 use crate::context::Context;
 use crate::log::Level;
 use crate::net::proxy_protocol::{self, Shown, Taken};
-use crate::net::{TlsError, reasons};
-use crate::tls::Refused;
+use crate::net::reasons;
 use crate::tls::hello::{self, Choice};
+use crate::tls::{HANDSHAKING, Refused, handshake_failure};
 
 /// What is being done, in nginx's words.
-const ACTION: &str = "SSL handshaking";
 const READING_HEADER: &str = "reading PROXY protocol";
 /// What the first record of a handshake begins with (RFC 8446 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
@@ -62,7 +61,7 @@ impl Session {
             match self.client.connection.peek(&mut cx.reactor, &mut first) {
                 Ok(None) => return Step::Wait,
                 Ok(Some(0)) => {
-                    self.client.log(Level::Info, None, ACTION, None, format_args!("client closed connection"));
+                    self.client.log(Level::Info, None, HANDSHAKING, None, format_args!("client closed connection"));
                     return Step::Over;
                 }
                 Ok(Some(_)) if first[0] != HANDSHAKE_RECORD && first[0] & SSLV2 == 0 => {
@@ -71,7 +70,7 @@ impl Session {
                 }
                 Ok(Some(_)) => {}
                 Err(error) => {
-                    self.client.log(Level::Info, Some(&error), ACTION, None, format_args!("recv() failed"));
+                    self.client.log(Level::Info, Some(&error), HANDSHAKING, None, format_args!("recv() failed"));
                     return Step::Over;
                 }
             }
@@ -82,7 +81,7 @@ impl Session {
             };
             if let Err(stack) = begun {
                 let message = format_args!("SSL_new() failed (SSL: {})", reasons(&stack));
-                self.client.log(Level::Alert, None, ACTION, None, message);
+                self.client.log(Level::Alert, None, HANDSHAKING, None, message);
                 return Step::Over;
             }
         }
@@ -120,26 +119,19 @@ impl Session {
 
     pub(super) fn greeting_timed_out(&mut self) -> Verdict {
         let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
-        let action = if matches!(self.phase, Phase::Header) { READING_HEADER } else { ACTION };
+        let action = if matches!(self.phase, Phase::Header) { READING_HEADER } else { HANDSHAKING };
         self.client.log(Level::Info, Some(&error), action, None, format_args!("client timed out"));
         Verdict::Over
     }
 
     fn log_handshake(&self, error: &io::Error) {
-        let log = |level, error, message: &str| self.client.log(level, error, ACTION, None, format_args!("{message}"));
+        let log =
+            |level, error, message: &str| self.client.log(level, error, HANDSHAKING, None, format_args!("{message}"));
         if self.client.connection.tls(hello::is_rejected) == Some(true) {
             return log(Level::Info, None, "handshake rejected");
         }
-        let (left, failed) = ("peer closed connection in SSL handshake", "SSL_do_handshake() failed");
-        match (TlsError::of(error), error.raw_os_error()) {
-            (_, Some(libc::ECONNRESET | libc::EPIPE)) => log(Level::Info, Some(error), left),
-            (_, Some(_)) => log(Level::Info, Some(error), failed),
-            (Some(_), None) if error.kind() == io::ErrorKind::UnexpectedEof => log(Level::Info, None, left),
-            (fault, None) => {
-                let level = if fault.is_some_and(TlsError::is_peers) { Level::Info } else { Level::Crit };
-                log(level, Some(error), failed);
-            }
-        }
+        let (level, error, message) = handshake_failure(error);
+        log(level, error, message);
     }
 }
 
