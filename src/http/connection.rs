@@ -251,7 +251,7 @@ impl Session {
         self.client.answered = false;
         request.pipelined = !input.is_empty();
         let answer = request.interpret(&self.route.names).and_then(|()| {
-            handshake::admit(&self.client, &request, &self.route.names)?;
+            handshake::admit(&self.client, &mut request, &self.route.names)?;
             take_body(&mut request, &mut input)?;
             fault::point(format_args!("request {}", request.path.escape_ascii()));
             Ok(handlers::serve(cx, &self.client, &mut request))

@@ -135,17 +135,21 @@ impl Session {
     }
 }
 
-/// Whether a request may come in by what its client has shown in the handshake.
+/// Whether a request may come in by what its client has shown in the handshake. One that is misdirected is the server's with which that was.
 ///
 /// # Errors
 /// Why not. The statuses 495 to 497 are nginx's own.
-pub(super) fn admit(client: &Client, request: &Request, names: &Names) -> Result<(), Refusal> {
+pub(super) fn admit(client: &Client, request: &mut Request, names: &Names) -> Result<(), Refusal> {
     if !client.to_tls {
         return Ok(());
     }
-    client.connection.tls(|ssl| admit_secure(client, request, names, ssl)).unwrap_or_else(|| {
-        let message = "client sent plain HTTP request to HTTPS port";
-        Err(Refusal::new(497, message))
+    let admitted = client.connection.tls(|ssl| admit_secure(client, request, names, ssl));
+    let admitted = admitted.unwrap_or_else(|| Err(Refusal::new(497, "client sent plain HTTP request to HTTPS port")));
+    admitted.inspect_err(|refusal| {
+        if refusal.status == 421 {
+            request.server = client.server.clone();
+            request.location = request.server.own.clone();
+        }
     })
 }
 
