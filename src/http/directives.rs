@@ -539,16 +539,28 @@ static TABLE: &[Directive<Level>] = &[
 ];
 
 /// What of TLS there is in `http {}` alone.
-static SSL: &[Directive<Level>] = &[Directive {
-    row: row(
-        "ssl_reject_handshake",
-        HS,
-        "on | off",
-        "off",
-        "Whether handshakes of clients for this server are rejected. A default server that does so needs no certificate, and keeps out clients that ask for an unknown host.",
-    ),
-    set: |level, call| level.ssl.set_reject_handshake(call),
-}];
+static SSL: &[Directive<Level>] = &[
+    Directive {
+        row: row(
+            "ssl_reject_handshake",
+            HS,
+            "on | off",
+            "off",
+            "Whether handshakes of clients for this server are rejected. A default server that does so needs no certificate, and keeps out clients that ask for an unknown host.",
+        ),
+        set: |level, call| level.ssl.set_reject_handshake(call),
+    },
+    Directive {
+        row: row(
+            "ssl_buffer_size",
+            HS,
+            "size",
+            "16k",
+            "How much of an answer one record of TLS carries at most: a client can use a record when all of it has come. From 512 bytes to 16k.",
+        ),
+        set: |level, call| level.ssl.set_buffer_size(call),
+    },
+];
 
 /// The table of `types {}`, where any word is a type.
 pub static TYPES: &[Directive<Types>] = &[Directive {

@@ -80,6 +80,10 @@ impl Session {
     /// The worker is to finish: an idle connection ends at once, one that has just come may still send its request.
     pub(super) fn leave(&mut self, cx: &mut Context) -> Verdict {
         self.leaving = true;
+        if matches!(self.phase, Phase::Header | Phase::Handshake) && self.client.connection.is_plain() {
+            cx.reactor.set_timer(self.timer, cx.reactor.now() + GRACE);
+            return Verdict::GoesOn;
+        }
         if !matches!(self.phase, Phase::Head) || self.input.is_some() {
             return Verdict::GoesOn;
         }

@@ -69,6 +69,8 @@ pub struct Server {
     verify_depth: u32,
     /// `ssl_reject_handshake`
     rejects: bool,
+    /// `ssl_buffer_size`
+    record_size: Option<usize>,
     /// See [`client_rule`].
     rule: [u8; 32],
 }
@@ -137,7 +139,14 @@ impl Server {
             hello::stop_there(&mut builder).map_err(failed("SSL_CTX_get_ex_new_index()"))?;
         }
         let verify_depth = settings.verify_depth.unwrap_or(VERIFY_DEPTH);
-        Ok(Some(Server { context: builder.build(), verify, verify_depth, rejects, rule }))
+        Ok(Some(Server {
+            context: builder.build(),
+            verify,
+            verify_depth,
+            rejects,
+            record_size: settings.buffer_size,
+            rule,
+        }))
     }
 
     /// A session that waits for a client's hello.
@@ -147,6 +156,7 @@ impl Server {
     pub fn session(&self) -> std::result::Result<Ssl, ErrorStack> {
         let mut ssl = Ssl::new(&self.context)?;
         ssl.set_accept_state();
+        self.set_record_size(&mut ssl);
         Ok(ssl)
     }
 
@@ -155,11 +165,18 @@ impl Server {
         ssl.set_ssl_context(&self.context)?;
         sys::take_options(ssl, &self.context);
         sys::set_verify_depth(ssl, self.verify_depth);
+        self.set_record_size(ssl);
         match self.verify {
             Verify::Off => ssl.set_verify(SslVerifyMode::NONE),
             _ => ssl.set_verify_callback(SslVerifyMode::PEER, |_, _| true),
         }
         Ok(())
+    }
+
+    fn set_record_size(&self, ssl: &mut SslRef) {
+        if let Some(size) = self.record_size {
+            sys::set_record_size(ssl, size);
+        }
     }
 
     /// Whether it has no answer to any hello (`ssl_reject_handshake`).

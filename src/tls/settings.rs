@@ -34,6 +34,7 @@ pub struct Settings {
     pub(super) session_tickets: Option<bool>,
     pub(super) ticket_keys: Option<Vec<Key>>,
     pub(super) reject_handshake: Option<bool>,
+    pub(super) buffer_size: Option<usize>,
 }
 
 /// `ssl_verify_client`
@@ -107,6 +108,7 @@ impl Settings {
             session_tickets: self.session_tickets.or(main.session_tickets),
             ticket_keys: self.ticket_keys.or_else(|| main.ticket_keys.clone()),
             reject_handshake: self.reject_handshake.or(main.reject_handshake),
+            buffer_size: self.buffer_size.or(main.buffer_size),
         }
     }
 
@@ -157,6 +159,16 @@ impl Settings {
     /// `ssl_reject_handshake`
     pub fn set_reject_handshake(&mut self, call: &mut Call<'_>) -> Result<()> {
         self.reject_handshake = Some(call.flag()?);
+        Ok(())
+    }
+
+    /// `ssl_buffer_size`
+    pub fn set_buffer_size(&mut self, call: &mut Call<'_>) -> Result<()> {
+        let size = call.size()?;
+        if size == 0 {
+            return Err(call.invalid());
+        }
+        self.buffer_size = Some(size);
         Ok(())
     }
 

@@ -64,6 +64,15 @@ pub(super) fn set_verify_depth(ssl: &mut SslRef, depth: u32) {
     unsafe { SSL_set_verify_depth(ssl.as_ptr(), c_int::try_from(depth).unwrap_or(c_int::MAX)) };
 }
 
+/// How much of what is sent one record carries at most (`SSL_set_max_send_fragment(3)`); OpenSSL takes nothing below 512 and above 16384 bytes.
+pub(super) fn set_record_size(ssl: &mut SslRef, size: usize) {
+    /// `SSL_CTRL_SET_MAX_SEND_FRAGMENT` of `openssl/ssl.h`
+    const SET_MAX_SEND_FRAGMENT: c_int = 52;
+    let size = size.clamp(512, 16384) as c_long;
+    // SAFETY: the session is alive, and only a number is set.
+    unsafe { ffi::SSL_ctrl(ssl.as_ptr(), SET_MAX_SEND_FRAGMENT, size, ptr::null_mut()) };
+}
+
 /// The ciphers in the client's hello by their names in OpenSSL, unknown ones as the two bytes of their numbers.
 pub(super) fn offered_ciphers(ssl: &SslRef) -> Vec<String> {
     /// `SSL_CTRL_GET_RAW_CIPHERLIST` of `openssl/ssl.h`

@@ -279,6 +279,7 @@ fn http() {
         (HttpServer, "ssl_verify_client optional_no_ca;"),
         (HttpServer, "ssl_trusted_certificate a.pem;"),
         (HttpServer, "ssl_reject_handshake on;"),
+        (HttpServer, "ssl_buffer_size 4k;"),
         (HttpServer, "allow 10.0.0.0/8; allow 2001:db8::/32; deny all;"),
         (HttpServer, "set_real_ip_from 10.0.0.0/8; set_real_ip_from unix:;"),
         (HttpLocation, "allow unix:; deny 10.0.0.1;"),

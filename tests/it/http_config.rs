@@ -55,6 +55,7 @@ fn faults() {
         ("satisfy some;", "invalid value \"some\""),
         ("auth_basic $nope;", "unknown \"nope\" variable"),
         ("auth_basic_user_file;", "invalid number of arguments in \"auth_basic_user_file\" directive"),
+        ("ssl_buffer_size 0;", "\"ssl_buffer_size\" directive invalid value"),
         ("ssl_verify_client maybe;", "invalid value \"maybe\""),
         ("server { location / { ssl_ciphers x; } }", "\"ssl_ciphers\" directive is not allowed here"),
         (

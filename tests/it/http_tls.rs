@@ -324,3 +324,56 @@ fn the_old_directive() {
     let warning = "the \"ssl\" directive is deprecated, use the \"listen ... ssl\" directive instead in ";
     assert!(weir.prefix.read("stderr").contains(warning));
 }
+
+/// A stream that keeps what has been read from it.
+#[derive(Debug)]
+struct Recorded(TcpStream, Vec<u8>);
+
+impl Read for Recorded {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        self.1.extend_from_slice(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+impl Write for Recorded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn records_of_a_chosen_size() {
+    let prefix = folder();
+    prefix.write("html/f", clients::noise(40_000));
+    let (_weir, port) = serve_in(prefix, |port| {
+        let server = |name: &str, more: &str| {
+            format!("server {{ listen {} ssl; server_name {name}; {OURS} {more} }}\n", port.v4())
+        };
+        server("large", "") + &server("small", "ssl_buffer_size 1k;")
+    });
+    for (name, most) in [("small", 1024), ("large", 16384)] {
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        builder.set_verify(SslVerifyMode::NONE);
+        only(SslVersion::TLS1_3)(&mut builder);
+        let config = builder.build().configure().unwrap().verify_hostname(false);
+        let mut stream = config.connect(name, Recorded(connect(port.v4()), Vec::new())).unwrap();
+        // The certificate and its company are not meant.
+        stream.get_mut().1.clear();
+        stream.write_all(format!("GET /f HTTP/1.1\r\nHost: {name}\r\n\r\n").as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut stream, false).body.len(), 40_000);
+        let (mut rest, mut longest) = (stream.get_ref().1.as_slice(), 0);
+        while let [_, _, _, high, low, after @ ..] = rest {
+            let length = usize::from(u16::from_be_bytes([*high, *low]));
+            longest = longest.max(length);
+            rest = after.get(length..).unwrap_or_default();
+        }
+        // The type of what is inside, and the tag of the cipher.
+        assert_eq!(longest, most + 1 + 16, "{name}");
+    }
+}
