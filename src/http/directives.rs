@@ -1,13 +1,10 @@
 //! The directives of `http {}`, and of the `server {}` and `location {}` in it.
 
-use super::access::Satisfy;
 use super::level::Level;
-use super::real_ip::Source;
 use super::types::Types;
-use super::{LingeringClose, ModifiedSince, listen, settings as set};
+use super::{LingeringClose, ModifiedSince, client_directives, listen, settings as set};
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
-use crate::net::access::Match;
 use crate::tls;
 
 pub use set::http_block;
@@ -15,12 +12,12 @@ pub use set::http_block;
 const H: Contexts = Contexts::HTTP;
 const S: Contexts = Contexts::HTTP_SERVER;
 const L: Contexts = Contexts::HTTP_LOCATION;
-const HS: Contexts = H.or(S);
+pub(super) const HS: Contexts = H.or(S);
 const SL: Contexts = S.or(L);
-const HSL: Contexts = H.or(S).or(L);
+pub(super) const HSL: Contexts = H.or(S).or(L);
 
 /// A row with one argument. Its arguments are those of the documentation, in that order.
-const fn row(
+pub(super) const fn row(
     name: &'static str,
     contexts: Contexts,
     syntax: &'static str,
@@ -36,7 +33,7 @@ const fn with(arity: Arity, row: Row) -> Row {
 }
 
 /// The same row for a directive that may stand more than once on a level.
-const fn repeated(row: Row) -> Row {
+pub(super) const fn repeated(row: Row) -> Row {
     Row { repeat: true, ..row }
 }
 
@@ -54,9 +51,9 @@ macro_rules! value {
 }
 
 /// All that may stand in `http {}`, `server {}` and `location {}`.
-pub(super) static TABLES: &[&[Directive<Level>]] = &[TABLE, tls::directives::Table::ROWS, SSL];
+pub(super) static TABLES: &[&[Directive<Level>]] = &[TABLE, tls::directives::Table::ROWS, client_directives::TABLE];
 
-/// The table of these blocks, without `ssl*`.
+/// What stands in them beside those of clients and of TLS.
 static TABLE: &[Directive<Level>] = &[
     Directive {
         row: Row {
@@ -413,90 +410,6 @@ static TABLE: &[Directive<Level>] = &[
         time
     ),
     Directive {
-        row: repeated(row(
-            "allow",
-            HSL,
-            "address | CIDR | unix: | all",
-            "-",
-            "Lets clients in. The first of the `allow` and `deny` rules that matches decides; without a match a client is let in. Rules of a level replace those above it. Who is kept out gets 403. `return` comes before all rules.",
-        )),
-        set: set::rule,
-    },
-    Directive {
-        row: repeated(row("deny", HSL, "address | CIDR | unix: | all", "-", "Turns clients away, see `allow`.")),
-        set: set::rule,
-    },
-    Directive {
-        row: repeated(row(
-            "set_real_ip_from",
-            HSL,
-            "address | CIDR | unix:",
-            "-",
-            "Proxies before weir that are trusted to say whose request they pass on: that client is the one of rules, logs and `$remote_addr` then.",
-        )),
-        set: |level, call| {
-            level.real_ip_from.get_or_insert_default().push(Match::sender(call)?);
-            Ok(())
-        },
-    },
-    Directive {
-        row: row(
-            "real_ip_header",
-            HSL,
-            "field | X-Real-IP | X-Forwarded-For | proxy_protocol",
-            "X-Real-IP",
-            "Where such a proxy says so: in a header field, in the list of `X-Forwarded-For`, or in the header of the PROXY protocol.",
-        ),
-        set: |level, call| {
-            level.real_ip_header = Some(Source::parse(call.text(1)?));
-            Ok(())
-        },
-    },
-    value!(
-        row(
-            "real_ip_recursive",
-            HSL,
-            "on | off",
-            "off",
-            "Whether trusted proxies are passed over in `X-Forwarded-For`: the last address that is not one of theirs counts, not just the last.",
-        ),
-        real_ip_recursive,
-        flag
-    ),
-    Directive {
-        row: row(
-            "satisfy",
-            HSL,
-            "all | any",
-            "all",
-            "Whether a client must be let in by its address (`allow`) and by its password (`auth_basic`), or by one of them.",
-        ),
-        set: |level, call| {
-            level.satisfy = Some(call.choice(1, &[("all", Satisfy::All), ("any", Satisfy::Any)])?);
-            Ok(())
-        },
-    },
-    Directive {
-        row: row(
-            "auth_basic",
-            HSL,
-            "text | off",
-            "off",
-            "Asks clients for a name and a password, with 401; the text tells them what for. Variables may be used.",
-        ),
-        set: set::auth_basic,
-    },
-    Directive {
-        row: row(
-            "auth_basic_user_file",
-            HSL,
-            "file",
-            "-",
-            "Users for `auth_basic`, one a line: `name:hash`, by `htpasswd`, `openssl passwd` or `mkpasswd`: what crypt(3) knows, `$apr1$`, `{SHA}`, `{SSHA}`, `{PLAIN}`. Read for each request; variables may be used in its name. Relative names are taken against the folder of the configuration file.",
-        ),
-        set: set::auth_basic_user_file,
-    },
-    Directive {
         row: row(
             "types_hash_max_size",
             HSL,
@@ -538,30 +451,6 @@ static TABLE: &[Directive<Level>] = &[
     },
 ];
 
-/// What of TLS there is in `http {}` alone.
-static SSL: &[Directive<Level>] = &[
-    Directive {
-        row: row(
-            "ssl_reject_handshake",
-            HS,
-            "on | off",
-            "off",
-            "Whether handshakes of clients for this server are rejected. A default server that does so needs no certificate, and keeps out clients that ask for an unknown host.",
-        ),
-        set: |level, call| level.ssl.set_reject_handshake(call),
-    },
-    Directive {
-        row: row(
-            "ssl_buffer_size",
-            HS,
-            "size",
-            "16k",
-            "How much of an answer one record of TLS carries at most: a client can use a record when all of it has come. From 512 bytes to 16k.",
-        ),
-        set: |level, call| level.ssl.set_buffer_size(call),
-    },
-];
-
 /// The table of `types {}`, where any word is a type.
 pub static TYPES: &[Directive<Types>] = &[Directive {
     row: repeated(with(
@@ -574,6 +463,6 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     // Those of TLS are the same in every block, and listed with `tcp {}`.
-    let own = TABLE.iter().chain(SSL).map(|directive| &directive.row);
+    let own = TABLE.iter().chain(client_directives::TABLE).map(|directive| &directive.row);
     own.chain(TYPES.iter().map(|directive| &directive.row))
 }

@@ -8,6 +8,7 @@ mod access;
 mod basic_auth;
 pub mod body;
 mod client;
+mod client_directives;
 mod connection;
 pub mod directives;
 mod ending;
