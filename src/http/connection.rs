@@ -1,9 +1,9 @@
 //! One connection of a client, and the request it is at.
 //!
 //! ```text
-//! accepted ─▶ Head ─▶ (Proxy) ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
-//!              │        └────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
-//!              └─▶ closed                              idle for too long, or gone
+//! accepted ─▶ (Header) ─▶ (Handshake) ─▶ Head ─▶ (Proxy) ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
+//!                                          │        └─────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
+//!                                          └─▶ closed                               idle for too long, or gone
 //! ```
 //!
 //! While it waits for a request a connection owns no buffer. The ways out of the picture stand in [`super::ending`].
@@ -17,6 +17,7 @@ use bytes::{Buf, BytesMut};
 use super::body::Body;
 use super::client::{Client, origin};
 use super::handlers;
+use super::handshake;
 use super::head::{Head, Refusal, Scan};
 use super::listen::Route;
 use super::output::{Piece, Progress};
@@ -57,6 +58,10 @@ pub(super) enum Step {
 }
 
 pub(super) enum Phase {
+    /// The header of the PROXY protocol is to come.
+    Header,
+    /// The client is to say hello, or TLS is being agreed on.
+    Handshake,
     /// A request is waited for, or its head is arriving.
     Head,
     /// A server is at work for the request: see [`super::proxy`].
@@ -66,12 +71,16 @@ pub(super) enum Phase {
     /// The answer is sent; the rest of the request's body is read and dropped, until then at most.
     Body(Instant),
     /// Our side has ended; what still comes is read and dropped, until then at most.
-    Linger(Instant),
+    Linger {
+        until: Instant,
+        /// Our end has been sent.
+        told: bool,
+    },
 }
 
 pub(super) struct Session {
     pub client: Client,
-    route: Rc<Route>,
+    pub(super) route: Rc<Route>,
     pub(super) timer: TimerId,
     /// Whose events are those of the client; of the server with another part.
     pub(super) owner: Owner,
@@ -90,6 +99,13 @@ pub(super) struct Session {
     pub(super) leaving: bool,
 }
 
+impl Phase {
+    /// That of the first byte of a client's own.
+    pub(super) fn first(route: &Route) -> Self {
+        if route.tls { Phase::Handshake } else { Phase::Head }
+    }
+}
+
 impl Session {
     /// A client that has been accepted; `leaving` when the worker is to finish already.
     pub(super) fn new(
@@ -103,7 +119,7 @@ impl Session {
     ) -> Self {
         let patience = if leaving { GRACE } else { route.names.default.header_timeout };
         cx.reactor.set_timer(timer, cx.reactor.now() + patience);
-        let (phase, scan) = (Phase::Head, Scan::default());
+        let phase = if route.proxy_protocol { Phase::Header } else { Phase::first(&route) };
         Session {
             client,
             route,
@@ -111,7 +127,7 @@ impl Session {
             owner,
             phase,
             input: None,
-            scan,
+            scan: Scan::default(),
             request: None,
             nodelay,
             corked: false,
@@ -125,6 +141,8 @@ impl Session {
         let mut turn = TURN;
         loop {
             let step = match self.phase {
+                Phase::Header => self.read_header(cx),
+                Phase::Handshake => self.handshake(cx),
                 Phase::Head if turn == 0 => {
                     cx.reactor.again(self.client.connection.source());
                     Step::Wait
@@ -136,7 +154,7 @@ impl Session {
                 Phase::Proxy => self.exchange(cx),
                 Phase::Answer => self.send_answer(cx),
                 Phase::Body(until) => self.drop_body(cx, until),
-                Phase::Linger(until) => self.linger(cx, until),
+                Phase::Linger { until, told } => self.linger(cx, until, told),
             };
             match step {
                 Step::Next => {}
@@ -150,7 +168,7 @@ impl Session {
     fn read_head(&mut self, cx: &mut Context) -> Step {
         loop {
             if let Some(input) = &mut self.input {
-                match self.scan.advance(input, &self.route.names.default.limits) {
+                match self.scan.advance(input, &self.client.server.limits) {
                     Ok(Some(length)) => return self.begin(cx, length),
                     Ok(None) => {}
                     Err(refusal) => return self.refuse(cx, refusal),
@@ -171,10 +189,12 @@ impl Session {
                     self.skip_blank_lines(cx);
                     // The time for a first head has run since the client came.
                     if !begun && self.input.is_some() && self.client.requests > 0 {
-                        let patience = self.route.names.default.header_timeout;
+                        let patience = self.client.server.header_timeout;
                         cx.reactor.set_timer(self.timer, cx.reactor.now() + patience);
                     }
                 }
+                // TLS has been cut short, which means nothing between requests.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return self.client_left(cx),
                 Err(error) => {
                     let message = format_args!("recv() failed");
                     self.client.log(Level::Info, Some(&error), "waiting for request", None, message);
@@ -213,7 +233,7 @@ impl Session {
         if let Some(input) = &self.input {
             let message = format_args!("client prematurely closed connection");
             self.client.log(Level::Info, None, "reading client request headers", None, message);
-            let mut request = Request::new(Head::unreadable(input), &self.route.names.default, cx.reactor.now());
+            let mut request = Request::new(Head::unreadable(input), &self.client.server, cx.reactor.now());
             request.status = 400;
             self.client.requests += 1;
             self.request = Some(Box::new(request));
@@ -234,11 +254,12 @@ impl Session {
                 return self.refuse(cx, refusal);
             }
         };
-        let mut request = Box::new(Request::new(head, &self.route.names.default, now));
+        let mut request = Box::new(Request::new(head, &self.client.server, now));
         self.client.requests += 1;
         self.client.answered = false;
         request.pipelined = !input.is_empty();
         let answer = request.interpret(&self.route.names).and_then(|()| {
+            handshake::admit(&self.client, &mut request, &self.route.names)?;
             let mut start = std::mem::take(&mut request.body_start);
             take_body(&mut request, &mut input, Some(&mut start))?;
             request.body_start = start;
@@ -257,7 +278,7 @@ impl Session {
         let input = self.input.take();
         let head = Head::unreadable(input.as_deref().unwrap_or_default());
         cx.buffers.put(input);
-        let mut request = Box::new(Request::new(head, &self.route.names.default, cx.reactor.now()));
+        let mut request = Box::new(Request::new(head, &self.client.server, cx.reactor.now()));
         self.client.requests += 1;
         self.client.answered = false;
         let answer = self.refusal(cx, &refusal, &mut request);
@@ -400,7 +421,7 @@ impl Session {
             self.phase = Phase::Head;
             self.skip_blank_lines(cx);
             let patience = match self.input {
-                Some(_) => self.route.names.default.header_timeout,
+                Some(_) => self.client.server.header_timeout,
                 None => location.keepalive.timeout,
             };
             cx.reactor.set_timer(self.timer, now + patience);
@@ -417,10 +438,9 @@ impl Session {
         if !lingers || request.output.sent() == 0 {
             return Step::Over;
         }
-        // Without TLS there is nothing that could have to wait.
-        self.client.connection.shutdown_write(&mut cx.reactor);
+        let told = self.client.connection.shutdown_write(&mut cx.reactor);
         let until = now + location.lingering.time;
-        self.phase = Phase::Linger(until);
+        self.phase = Phase::Linger { until, told };
         cx.reactor.set_timer(self.timer, until.min(now + location.lingering.timeout));
         self.request = Some(request);
         Step::Next
@@ -431,6 +451,7 @@ impl Session {
         let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
         let error = Some(&timed_out);
         match self.phase {
+            Phase::Header | Phase::Handshake => self.greeting_timed_out(),
             Phase::Head if self.input.is_some() => {
                 let message = format_args!("client timed out");
                 self.client.log(Level::Info, error, "reading client request headers", None, message);
@@ -460,7 +481,7 @@ impl Session {
                 self.write_access_log(cx);
                 Verdict::Over
             }
-            Phase::Linger(_) => Verdict::Over,
+            Phase::Linger { .. } => Verdict::Over,
         }
     }
 

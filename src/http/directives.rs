@@ -2,18 +2,19 @@
 
 use super::level::Level;
 use super::types::Types;
-use super::{LingeringClose, ModifiedSince, listen, proxy, script_directives, settings as set};
+use super::{LingeringClose, ModifiedSince, client_directives, listen, proxy, script_directives, settings as set};
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
+use crate::tls;
 
 pub use set::http_block;
 
 const H: Contexts = Contexts::HTTP;
 const S: Contexts = Contexts::HTTP_SERVER;
 const L: Contexts = Contexts::HTTP_LOCATION;
-const HS: Contexts = H.or(S);
+pub(super) const HS: Contexts = H.or(S);
 const SL: Contexts = S.or(L);
-const HSL: Contexts = H.or(S).or(L);
+pub(super) const HSL: Contexts = H.or(S).or(L);
 const LIF: Contexts = Contexts::HTTP_LOCATION_IF;
 
 /// A row with one argument. Its arguments are those of the documentation, in that order.
@@ -53,9 +54,15 @@ macro_rules! value {
 pub(super) use value;
 
 /// All that may stand in `http {}`, `server {}` and `location {}`.
-pub(super) static TABLES: &[&[Directive<Level>]] = &[TABLE, script_directives::TABLE, proxy::directives::TABLE];
+pub(super) static TABLES: &[&[Directive<Level>]] = &[
+    TABLE,
+    script_directives::TABLE,
+    proxy::directives::TABLE,
+    client_directives::TABLE,
+    tls::directives::Table::ROWS,
+];
 
-/// The table of `http {}`, `server {}` and `location {}`, without what stands in [`script_directives`] and what is about proxying.
+/// What stands in them beside scripts, proxying, clients and TLS.
 static TABLE: &[Directive<Level>] = &[
     Directive {
         row: Row {
@@ -73,9 +80,9 @@ static TABLE: &[Directive<Level>] = &[
             row(
                 "listen",
                 S,
-                "port | address[:port] | [ipv6]:port | unix:path [default_server] [bind] [reuseport] [backlog=number] [ipv6only=on|off]",
+                "port | address[:port] | [ipv6]:port | unix:path [default_server] [ssl] [proxy_protocol] [bind] [reuseport] [backlog=number] [rcvbuf=size] [sndbuf=size] [deferred] [ipv6only=on|off] [so_keepalive=on|off|[idle]:[interval]:[count]]",
                 "*:80",
-                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait.",
+                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `ssl`: clients speak TLS, with all servers of the address; the host they ask for (SNI) chooses the certificate. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait. `proxy_protocol`: connections begin with a header of that protocol, which is read within `client_header_timeout`; `real_ip_header` says whether it is believed. `rcvbuf`, `sndbuf`: the kernel's buffers of a connection. `deferred`: clients are taken when they have sent something. `so_keepalive`: whether and how the kernel finds out that a silent client is gone.",
             ),
         )),
         set: |level, call| {
@@ -461,6 +468,8 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
 
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    let own = TABLES.iter().copied().flatten().map(|directive| &directive.row);
+    // Those of TLS are the same in every block, and listed with `tcp {}`.
+    let tables = [TABLE, script_directives::TABLE, proxy::directives::TABLE, client_directives::TABLE];
+    let own = tables.into_iter().flatten().map(|directive| &directive.row);
     own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())
 }

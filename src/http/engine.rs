@@ -103,7 +103,9 @@ impl Engine {
                     requests: 0,
                     answered: false,
                     epoch,
-                    error_log: route.names.default.own.error_log.clone(),
+                    server: route.names.default.clone(),
+                    announced: None,
+                    to_tls: route.tls,
                     connection,
                     local: local.map_or_else(OnceCell::new, OnceCell::from),
                 };

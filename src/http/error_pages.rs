@@ -1,6 +1,7 @@
 //! `error_page`: what is answered in the place of the page of a status.
 
 use super::definitions::Registry;
+use super::pages;
 use super::uri;
 use super::variables::{Text, Values};
 use crate::conf::{Place, value};
@@ -62,7 +63,7 @@ impl ErrorPage {
 
     /// The status of the answer: `None` for that of what is found at the target.
     pub(super) fn status(&self, status: u16) -> Option<u16> {
-        Some(self.status.unwrap_or(status)).filter(|status| *status != 0)
+        Some(self.status.unwrap_or(pages::sent(status))).filter(|status| *status != 0)
     }
 
     /// Where the request goes.

@@ -35,13 +35,13 @@ impl Geo {
 
     /// The value for the address of a request.
     pub(super) fn value(&self, values: &Values<'_>) -> &[u8] {
-        let address = match (&self.address, &values.request, &values.client.address) {
-            (Some(variable), ..) => {
+        let address = match (&self.address, values.client.speaks_for(values.request)) {
+            (Some(variable), _) => {
                 let mut text = Vec::new();
                 values.write(variable, &mut text);
                 std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok())
             }
-            (None, _, Address::Inet(inet)) => Some(inet.ip()),
+            (None, Address::Inet(inet)) => Some(inet.ip()),
             _ => None,
         };
         // nginx's address of those that have none.

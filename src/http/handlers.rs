@@ -20,7 +20,7 @@ use super::roots::Alias;
 use super::script::{Flow, Program, Run};
 use super::try_files::Tried;
 use super::variables::Values;
-use super::{Content, status};
+use super::{Content, Location, pages, status};
 use crate::context::Context;
 use crate::log::Level;
 
@@ -58,8 +58,16 @@ pub(super) fn is_too_large(client: &Client, request: &Request) -> bool {
     true
 }
 
+/// Finds out whose request it is, unless that is known.
+fn find_client(client: &Client, request: &mut Request, location: &Location) {
+    if let (None, Some(real_ip)) = (&request.real_ip, &location.real_ip) {
+        request.real_ip = real_ip.find(client, request);
+    }
+}
+
 /// Answers a request whose head is understood.
 pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) -> Answer {
+    find_client(client, request, &request.server.own.clone());
     walk(cx, client, request, Stage::ServerRewrite)
 }
 
@@ -82,7 +90,7 @@ fn walk(cx: &mut Context, client: &Client, request: &mut Request, from: Stage) -
             }
             Stage::FindLocation => find_location(client, request),
             Stage::LocationRewrite => location_rewrite(client, request, now),
-            Stage::Access => Stage::TryFiles,
+            Stage::Access => access(client, request, now),
             Stage::TryFiles => try_files(client, request, now),
             Stage::Content => content(cx, client, request, now),
             Stage::Answer(Answer::Respond(response)) => match settle(client, request, response, now) {
@@ -112,18 +120,20 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
         return Stage::Answer(Answer::Respond(Response { status, reason, location: to, ..response }));
     }
     let location = request.location.clone();
+    let cause = response.status;
+    let response = Response { status: pages::sent(cause), ..response };
     request.error_status = Some(response.status);
     if request.error_page_used || location.error_pages.is_empty() || request.changes.get() == 0 {
         return Stage::Answer(Answer::Respond(response));
     }
     request.error_page_used = !location.recursive_error_pages;
-    let Some(page) = location.error_pages.iter().find(|page| page.covers(response.status)) else {
+    let Some(page) = location.error_pages.iter().find(|page| page.covers(cause)) else {
         return Stage::Answer(Answer::Respond(response));
     };
     request.redirect_to = response.location;
     // What cannot be read on after stays so.
     request.keepalive &= !response.close;
-    request.error_status = page.status(response.status);
+    request.error_status = page.status(cause);
     match page.target(&Values { client, request, now }) {
         Instead::Path(path, args) => {
             request.as_get = !request.is_head();
@@ -195,6 +205,13 @@ fn change(client: &Client, request: &Request, doing: fmt::Arguments<'_>) -> bool
         client.log(Level::Error, None, "", Some(request), message);
     }
     left > 0
+}
+
+fn access(client: &Client, request: &mut Request, now: Instant) -> Stage {
+    let location = request.location.clone();
+    find_client(client, request, &location);
+    let refused = location.access.as_ref().and_then(|access| access.refuse(&Values { client, request, now }));
+    refused.map_or(Stage::TryFiles, |response| Stage::Answer(Answer::Respond(response)))
 }
 
 fn try_files(client: &Client, request: &mut Request, now: Instant) -> Stage {

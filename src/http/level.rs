@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::access::{Access, Satisfy};
+use super::basic_auth::{BasicAuth, Users};
 use super::definitions::{Definitions, Registry};
 use super::error_pages::ErrorPage;
 use super::head::Limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
 use super::proxy;
+use super::real_ip::{RealIp, Source};
 use super::roots::{Alias, Root};
 use super::script::{Branch, Program, Step};
 use super::try_files::TryFiles;
@@ -23,6 +26,8 @@ use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
 use crate::log::error::{ErrorLogs, Sink};
 use crate::net::ListenOptions;
+use crate::net::access::{Match, Rule};
+use crate::tls;
 use crate::upstream::Group;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -60,6 +65,14 @@ pub struct Level {
     pub(super) recursive_error_pages: Option<bool>,
     pub(super) rewrite_log: Option<bool>,
     pub(super) uninitialized_variable_warn: Option<bool>,
+    pub(super) ssl: tls::Settings,
+    pub(super) rules: Option<Vec<Rule>>,
+    pub(super) satisfy: Option<Satisfy>,
+    pub(super) realm: Option<Text>,
+    pub(super) users: Option<Users>,
+    pub(super) real_ip_from: Option<Vec<Match>>,
+    pub(super) real_ip_header: Option<Source>,
+    pub(super) real_ip_recursive: Option<bool>,
     /// Not inherited: what this level itself does and answers with.
     pub(super) steps: Vec<Step<Level>>,
     pub(super) internal: bool,
@@ -80,15 +93,31 @@ pub struct Level {
     pub(super) registry: Registry,
 }
 
+impl tls::directives::Block for Level {
+    fn tls(&mut self) -> &mut tls::Settings {
+        &mut self.ssl
+    }
+}
+
 /// All `http {}` blocks while a configuration is read.
 #[derive(Default)]
 pub struct Builder {
     pub(super) blocks: Vec<Level>,
 }
 
+/// What blocks name while a configuration is read, and what is opened when it is used.
+pub struct ToOpen<'a> {
+    /// Access log files.
+    pub access_logs: &'a mut AccessLogs,
+    /// Error logs.
+    pub error_logs: &'a mut ErrorLogs,
+    /// What TLS sessions share.
+    pub tls: &'a mut tls::Shared,
+}
+
 impl Builder {
-    /// Settles inheritance and puts the listening sockets together; none may be among `taken`, those of the other blocks. Access log
-    /// files are named to `logs`; servers that name none write to `default_log`. Error logs are named to `error_logs`.
+    /// Settles inheritance and puts the listening sockets together; none may be among `taken`, those of the other blocks. Servers that name
+    /// no access log write to `default_log`.
     ///
     /// # Errors
     /// What can be seen only in the whole: conflicting `listen` directives, unknown log formats.
@@ -96,11 +125,11 @@ impl Builder {
         self,
         prefix: &std::path::Path,
         default_log: PathBuf,
-        logs: &mut AccessLogs,
-        error_logs: &mut ErrorLogs,
+        to_open: ToOpen<'_>,
         taken: &[ListenOptions],
         warnings: &mut Vec<Warning>,
     ) -> Result<Config> {
+        let ToOpen { access_logs: logs, error_logs, tls } = to_open;
         let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
         for mut block in self.blocks {
             let first = groups.len();
@@ -129,6 +158,7 @@ impl Builder {
                 groups: &mut groups,
                 named,
                 temp_folders: &mut temp_folders,
+                tls: &mut *tls,
             };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
@@ -160,6 +190,7 @@ struct Assembly<'a> {
     /// The `upstream {}` blocks that a `proxy_pass` can mean.
     named: Range<usize>,
     temp_folders: &'a mut Vec<PathBuf>,
+    tls: &'a mut tls::Shared,
 }
 
 impl Assembly<'_> {
@@ -177,6 +208,8 @@ impl Assembly<'_> {
             locations,
             program,
             definitions: self.definitions.clone(),
+            tls: tls::Server::build(&own.ssl, None, tls::Clients::NameHosts, self.tls)?,
+            ssl: own.ssl.is_on(),
         })
     }
 
@@ -251,6 +284,12 @@ impl Assembly<'_> {
             max_body: level.max_body.unwrap_or(1 << 20),
             body_timeout: level.body_timeout.unwrap_or(MINUTE),
             send_timeout: level.send_timeout.unwrap_or(MINUTE),
+            access: access(level),
+            real_ip: level.real_ip_from.clone().map(|from| RealIp {
+                from,
+                header: level.real_ip_header.clone().unwrap_or_else(|| Source::parse("X-Real-IP")),
+                recursive: level.real_ip_recursive.unwrap_or(false),
+            }),
             lingering: Lingering {
                 close: level.lingering_close.unwrap_or(LingeringClose::On),
                 time: level.lingering_time.unwrap_or(Duration::from_secs(30)),
@@ -295,6 +334,14 @@ impl Assembly<'_> {
     }
 }
 
+/// What a level asks of its clients; `None` where that is nothing.
+fn access(level: &Level) -> Option<Access> {
+    let rules = level.rules.clone().unwrap_or_default();
+    let users = level.realm.clone().zip(level.users.clone()).map(|(realm, users)| BasicAuth { realm, users });
+    let asks = !rules.is_empty() || users.is_some();
+    asks.then(|| Access { rules, users, satisfy: level.satisfy.unwrap_or(Satisfy::All) })
+}
+
 impl Level {
     /// Takes from the level above what this one does not say.
     fn inherit(&mut self, above: &Level) {
@@ -333,6 +380,14 @@ impl Level {
         from(&mut self.header_timeout, &above.header_timeout);
         from(&mut self.header_buffer, &above.header_buffer);
         from(&mut self.large_buffers, &above.large_buffers);
+        from(&mut self.rules, &above.rules);
+        from(&mut self.satisfy, &above.satisfy);
+        from(&mut self.realm, &above.realm);
+        from(&mut self.users, &above.users);
+        from(&mut self.real_ip_from, &above.real_ip_from);
+        from(&mut self.real_ip_header, &above.real_ip_header);
+        from(&mut self.real_ip_recursive, &above.real_ip_recursive);
+        self.ssl = std::mem::take(&mut self.ssl).or(&above.ssl);
     }
 }
 
@@ -363,5 +418,6 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         groups: &mut Vec::new(),
         named: 0..0,
         temp_folders: &mut Vec::new(),
+        tls: &mut tls::Shared::default(),
     })
 }

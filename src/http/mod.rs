@@ -1,13 +1,17 @@
 //! The `http {}` block: its directives, and its requests.
 //!
 //! A request goes through these files: [`connection`] is its state machine, from the accepted client to the next request or the
-//! end; [`head`] and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it, which
-//! the programs of [`script`] may change; [`handlers`] leads it through all that; [`returns`], [`files`] and [`status`] make a
-//! [`response`], or [`proxy`] has a server make it; [`output`] sends it; logs tell of it by [`variables`].
+//! end, with [`handshake`] before it where clients speak TLS; [`head`] and [`uri`] take it apart, [`body`] knows where it ends;
+//! [`names`] and [`location`] choose what serves it, which the programs of [`script`] may change; [`access`] says who may have it;
+//! [`handlers`] leads it through all that; [`returns`], [`files`] and [`status`] make a [`response`], or [`proxy`] has a server make it;
+//! [`output`] sends it; logs tell of it by [`variables`].
 
+mod access;
 pub mod awaited;
+mod basic_auth;
 pub mod body;
 mod client;
+mod client_directives;
 mod connection;
 mod definitions;
 pub mod directives;
@@ -17,6 +21,7 @@ mod error_pages;
 mod files;
 mod geo;
 mod handlers;
+mod handshake;
 pub mod head;
 mod level;
 mod listen;
@@ -28,6 +33,7 @@ mod output;
 mod pages;
 mod proxy;
 pub mod ranges;
+mod real_ip;
 mod regex;
 mod request;
 mod response;
@@ -51,10 +57,11 @@ use std::time::Duration;
 
 use crate::log::directive::Entry;
 use crate::log::error::ErrorLog;
+use crate::tls;
 use crate::upstream::Group;
 
 pub use engine::{Engine, IDLE};
-pub use level::Builder;
+pub use level::{Builder, ToOpen};
 pub use listen::Listen;
 
 /// All `http {}` blocks of a configuration, inheritance settled.
@@ -81,6 +88,10 @@ struct Server {
     /// What is run before a location is found.
     program: script::Program,
     definitions: Rc<definitions::Definitions>,
+    /// Of a server with certificates, whether its clients speak TLS or not.
+    tls: Option<tls::Server>,
+    /// `ssl on`
+    ssl: bool,
 }
 
 /// What serves a request: a `location {}`, or what a server says outside of its locations.
@@ -116,6 +127,10 @@ struct Location {
     body_timeout: Duration,
     send_timeout: Duration,
     lingering: Lingering,
+    /// `None`: everybody may come in.
+    access: Option<access::Access>,
+    /// `None`: clients are who connects.
+    real_ip: Option<real_ip::RealIp>,
 }
 
 /// What makes the answer when nothing is returned.

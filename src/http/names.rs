@@ -92,17 +92,26 @@ impl Names {
     /// # Errors
     /// A regular expression came to no decision.
     pub(super) fn find(&self, host: &[u8], memory: &RefCell<Memory>) -> Result<&Rc<Server>, Failed> {
+        Ok(self.search(host, memory)?.unwrap_or(&self.default))
+    }
+
+    /// The server that has a name for the host; an expression that comes to no decision has none.
+    pub(super) fn named(&self, host: &[u8]) -> Option<&Rc<Server>> {
+        self.search(host, &RefCell::default()).ok().flatten()
+    }
+
+    fn search(&self, host: &[u8], memory: &RefCell<Memory>) -> Result<Option<&Rc<Server>>, Failed> {
         if let Some(server) = self.others.find(host) {
-            return Ok(server);
+            return Ok(Some(server));
         }
         if !host.is_empty() {
             for (regex, server) in &self.regexes {
                 if regex.matches(host, memory)? {
-                    return Ok(server);
+                    return Ok(Some(server));
                 }
             }
         }
-        Ok(&self.default)
+        Ok(None)
     }
 }
 

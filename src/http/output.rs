@@ -135,7 +135,7 @@ impl Output {
                     self.gone == bytes.len()
                 }
                 Piece::File { file, offset, left } => {
-                    let count = if sendfile {
+                    let count = if sendfile && connection.is_plain() {
                         let most = (*left).min(end - self.sent) as usize;
                         connection.send_file(reactor, file, *offset, most).map_err(|error| ("sendfile()", error))?
                     } else {

@@ -13,6 +13,7 @@ use super::proxy::Exchange;
 use super::response::Field;
 use super::uri::{self, Target};
 use super::{Location, Server};
+use crate::net::Address;
 
 /// How often a request may be led to another location, nginx's bound, and the attempt that fails.
 const CHANGES_MAX: usize = 10 + 1;
@@ -28,6 +29,8 @@ pub(super) struct Request {
     pub args: Option<Vec<u8>>,
     /// In lower case and without port; empty when the client named none.
     pub host: Vec<u8>,
+    /// The client, where a trusted proxy has named another than the one that has connected.
+    pub real_ip: Option<Address>,
     /// The length of the body, as far as the head or the chunks so far tell it.
     pub length: u64,
     /// Of a body in chunks: how much of that the last one makes up.
@@ -93,6 +96,7 @@ impl Request {
             path: Vec::new(),
             args: None,
             host: Vec::new(),
+            real_ip: None,
             length: 0,
             chunk: None,
             body: Body::Complete,

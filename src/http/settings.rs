@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::basic_auth::Users;
 use super::directives::{TABLES, TYPES};
 use super::level::{Builder, Level};
 use super::location::{Pattern, nests};
@@ -11,6 +12,7 @@ use super::types::Types;
 use super::{Content, Tokens};
 use crate::conf::{Call, Result, value};
 use crate::log::directive;
+use crate::net::access::Rule;
 
 /// Reads one `http {}`: the setter of the main context's row.
 ///
@@ -158,6 +160,22 @@ pub(super) fn index(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
         }
         names.push(level.registry.text(name, &call.node.place).map_err(|message| call.error(message))?);
     }
+    Ok(())
+}
+
+pub(super) fn rule(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    level.rules.get_or_insert_default().push(Rule::of(call)?);
+    Ok(())
+}
+
+pub(super) fn auth_basic(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    level.realm = Some(level.registry.text(call.bytes(1), &call.node.place).map_err(|message| call.error(message))?);
+    Ok(())
+}
+
+pub(super) fn auth_basic_user_file(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let path = level.registry.text(call.bytes(1), &call.node.place).map_err(|message| call.error(message))?;
+    level.users = Some(Users { folder: call.loader.conf_dir.clone(), path });
     Ok(())
 }
 

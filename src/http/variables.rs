@@ -5,10 +5,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
+use super::basic_auth::Credentials;
 use super::client::Client;
 use super::definitions::Source;
 use super::head::Version;
@@ -17,11 +14,14 @@ use super::request::Request;
 use crate::log::format::{Escape, Format};
 use crate::log::{Level, clock, hostname};
 use crate::net::Address;
+use crate::tls::Fact;
 
 /// What a request can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Variable {
     Named(Named),
+    /// `$ssl_*`
+    Tls(Fact),
     /// `$arg_NAME`
     Arg(String),
     /// `$http_NAME`, the name with `-`.
@@ -53,11 +53,18 @@ pub(super) enum Named {
     DocumentRoot,
     Host,
     Hostname,
+    Https,
     IsArgs,
     Msec,
     NginxVersion,
     Pid,
     Pipe,
+    ProxyProtocolAddr,
+    ProxyProtocolPort,
+    ProxyProtocolServerAddr,
+    ProxyProtocolServerPort,
+    RealipRemoteAddr,
+    RealipRemotePort,
     RealpathRoot,
     RemoteAddr,
     RemotePort,
@@ -99,12 +106,19 @@ const NAMES: &[(&str, Named)] = &[
     ("document_uri", Named::Uri),
     ("host", Named::Host),
     ("hostname", Named::Hostname),
+    ("https", Named::Https),
     ("is_args", Named::IsArgs),
     ("msec", Named::Msec),
     ("nginx_version", Named::NginxVersion),
     ("pid", Named::Pid),
     ("pipe", Named::Pipe),
+    ("proxy_protocol_addr", Named::ProxyProtocolAddr),
+    ("proxy_protocol_port", Named::ProxyProtocolPort),
+    ("proxy_protocol_server_addr", Named::ProxyProtocolServerAddr),
+    ("proxy_protocol_server_port", Named::ProxyProtocolServerPort),
     ("query_string", Named::Args),
+    ("realip_remote_addr", Named::RealipRemoteAddr),
+    ("realip_remote_port", Named::RealipRemotePort),
     ("realpath_root", Named::RealpathRoot),
     ("remote_addr", Named::RemoteAddr),
     ("remote_port", Named::RemotePort),
@@ -155,6 +169,9 @@ pub(super) fn find(name: &str) -> Option<Variable> {
     if let Some((_, named)) = NAMES.iter().find(|(known, _)| *known == name) {
         return Some(Variable::Named(*named));
     }
+    if let Some(fact) = Fact::named(name) {
+        return Some(Variable::Tls(fact));
+    }
     let field = |name: &str| name.replace('_', "-");
     let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
     of("sent_http_")
@@ -185,8 +202,9 @@ impl Values<'_> {
         let request = self.request;
         let value = match variable {
             Variable::Named(named) => return self.write_named(*named, out),
+            Variable::Tls(fact) => return self.client.connection.tls(|ssl| fact.write(ssl, out)).unwrap_or(false),
             Variable::Proxy(variable) => {
-                return proxy::variables::write(variable, request, &self.client.address, out);
+                return proxy::variables::write(variable, request, self.client.speaks_for(request), out);
             }
             Variable::Http(name) => {
                 let between = if name == "cookie" { &b"; "[..] } else { b", " };
@@ -269,7 +287,15 @@ impl Values<'_> {
     fn write_named(&self, named: Named, out: &mut Vec<u8>) -> bool {
         let Values { client, request, now } = *self;
         let (head, location) = (&request.head, &request.location);
-        let port = |address: &Address| address.port().map(|port| port.to_string()).unwrap_or_default();
+        // Whoever names an address need not name a port.
+        let port = |address: &Address| {
+            address.port().filter(|port| *port > 0).map(|port| port.to_string()).unwrap_or_default()
+        };
+        let announced = |named| {
+            let endpoints = client.announced.as_ref()?;
+            let of_server = matches!(named, Named::ProxyProtocolServerAddr | Named::ProxyProtocolServerPort);
+            Some(if of_server { endpoints.destination } else { endpoints.source })
+        };
         let mut present = true;
         let mut optional = |value: Option<&[u8]>, out: &mut Vec<u8>| {
             present = value.is_some();
@@ -277,7 +303,7 @@ impl Values<'_> {
         };
         let written = match named {
             Named::Args => optional(request.args.as_deref(), out),
-            Named::BinaryRemoteAddr => match &client.address {
+            Named::BinaryRemoteAddr => match client.speaks_for(request) {
                 Address::Inet(inet) => match inet.ip() {
                     IpAddr::V4(ip) => out.write_all(&ip.octets()),
                     IpAddr::V6(ip) => out.write_all(&ip.octets()),
@@ -295,6 +321,7 @@ impl Values<'_> {
             Named::Host if request.host.is_empty() => write!(out, "{}", request.server.name),
             Named::Host => out.write_all(&request.host),
             Named::Hostname => write!(out, "{}", hostname()),
+            Named::Https => out.write_all(if client.is_secure() { b"on" } else { b"" }),
             Named::IsArgs => {
                 out.write_all(if request.args.as_ref().is_some_and(|args| !args.is_empty()) { b"?" } else { b"" })
             }
@@ -302,9 +329,23 @@ impl Values<'_> {
             Named::NginxVersion => write!(out, "{}", env!("CARGO_PKG_VERSION")),
             Named::Pid => write!(out, "{}", std::process::id()),
             Named::Pipe => out.write_all(if request.pipelined { b"p" } else { b"." }),
-            Named::RemoteAddr => write!(out, "{}", client.address.host()),
-            Named::RemotePort => write!(out, "{}", port(&client.address)),
-            Named::RemoteUser => optional(remote_user(head.field("authorization").unwrap_or_default()).as_deref(), out),
+            Named::RemoteAddr => write!(out, "{}", client.speaks_for(request).host()),
+            Named::RemotePort => write!(out, "{}", port(client.speaks_for(request))),
+            Named::RealipRemoteAddr => write!(out, "{}", client.address.host()),
+            Named::RealipRemotePort => write!(out, "{}", port(&client.address)),
+            Named::ProxyProtocolAddr | Named::ProxyProtocolServerAddr => {
+                let address = announced(named).map(|address| address.ip().to_string());
+                optional(address.as_deref().map(str::as_bytes), out)
+            }
+            Named::ProxyProtocolPort | Named::ProxyProtocolServerPort => {
+                let address = announced(named).map(|address| address.port().to_string());
+                optional(address.as_deref().map(str::as_bytes), out)
+            }
+            // Whether or not anything checked it, as in nginx.
+            Named::RemoteUser => {
+                let credentials = Credentials::parse(head.field("authorization").unwrap_or_default());
+                optional(credentials.map(|credentials| credentials.user).as_deref(), out)
+            }
             Named::Request => out.write_all(head.line()),
             Named::RequestCompletion => out.write_all(if client.answered { b"OK" } else { b"" }),
             Named::RealpathRoot => {
@@ -331,7 +372,7 @@ impl Values<'_> {
             Named::RequestMethod => optional(Some(request.method()).filter(|method| !method.is_empty()), out),
             Named::RequestTime => seconds(now.saturating_duration_since(request.started), out),
             Named::RequestUri => out.write_all(&request.uri),
-            Named::Scheme => out.write_all(b"http"),
+            Named::Scheme => write!(out, "{}", client.scheme()),
             Named::ServerAddr => match client.local() {
                 Address::Inet(inet) => write!(out, "{}", inet.ip()),
                 unix => write!(out, "{unix}"),
@@ -388,17 +429,6 @@ fn pair<'a>(mut pairs: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<&'a
     })
 }
 
-/// The user of `Authorization: Basic`, whether or not anything checked it, as in nginx.
-fn remote_user(field: &[u8]) -> Option<Vec<u8>> {
-    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let basic = field.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "));
-    let decoded = basic.and_then(|(_, text)| GeneralPurpose::new(&STANDARD, config).decode(text.trim_ascii()).ok());
-    let mut user = decoded?;
-    let colon = memchr::memchr(b':', &user).filter(|colon| *colon > 0)?;
-    user.truncate(colon);
-    Some(user)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -418,10 +448,5 @@ mod tests {
         let split = |text: &'static str| text.as_bytes().split(|byte| *byte == b'&');
         assert_eq!(pair(split("a=1&B=2=3&c"), "b"), Some(&b"2=3"[..]));
         assert_eq!(pair(split("c"), "c"), None);
-        assert_eq!(remote_user(b"Basic dXNlcjpwYXNz").as_deref(), Some(&b"user"[..]));
-        assert_eq!(remote_user(b"basic dXNlcjpwYQ").as_deref(), Some(&b"user"[..]));
-        for none in [&b""[..], b"Basic", b"Basic !", b"Bearer dXNlcjpwYXNz", b"Basic dXNlcg=="] {
-            assert_eq!(remote_user(none), None);
-        }
     }
 }

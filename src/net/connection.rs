@@ -86,8 +86,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Begins the TLS handshake or goes on with it, whenever the connection is ready for anything. Returns whether it is done; a plain
-    /// connection needs none.
+    /// Begins the TLS handshake or goes on with it, whenever the connection is ready for anything. Returns whether it is done, and
+    /// not where it waits to be told who answers; a plain connection needs none.
     ///
     /// # Errors
     /// What the socket says, a [`super::TlsError`], or a peer that leaves, `UnexpectedEof`. OpenSSL has told the peer as far as it would.

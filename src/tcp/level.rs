@@ -66,6 +66,12 @@ pub struct Level {
     pub(super) formats: Formats<Variable>,
 }
 
+impl tls::directives::Block for Level {
+    fn tls(&mut self) -> &mut tls::Settings {
+        &mut self.ssl
+    }
+}
+
 /// How bytes are passed on, by `proxy_*` or by `websocket_*`.
 #[derive(Debug, Default)]
 pub(super) struct Relaying {
@@ -248,7 +254,7 @@ impl Assembly<'_> {
             proxy_protocol: own.proxy_protocol.or(main.proxy_protocol).flatten(),
             access_logs,
             error_log: own.error_logs.or_else(|| main.error_logs.clone()).map(|said| self.error_logs.add(&said)),
-            tls: tls::Server::build(&ssl, tls_listen, self.tls)?,
+            tls: tls::Server::build(&ssl, tls_listen, tls::Clients::Nameless, self.tls)?,
             ssl: ssl.is_on(),
             protocol,
             names,

@@ -97,11 +97,12 @@ impl Session {
     /// Turns to the next peer.
     pub(super) fn connect(&mut self, cx: &mut Context) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
+        let client = self.client.speaks_for(request).clone();
         let Some(exchange) = &mut request.exchange else { return Step::Over };
         let (epoch, group, now) = (self.client.epoch, exchange.settings.target.group, cx.reactor.now());
         let Some(balancer) = cx.stations.balancer(epoch, group) else { return Step::Over };
         exchange.state = State::Connecting;
-        let picked = balancer.pick(&mut exchange.tried, &self.client.address, now);
+        let picked = balancer.pick(&mut exchange.tried, &client, now);
         let name = picked.map_or(&balancer.group().name, |peer| &balancer.peer(peer).name);
         let is_first = exchange.tries.len() == exchange.earlier;
         exchange.tries.push(Try { is_first, ..Try::new(name.clone(), now) });
