@@ -377,3 +377,34 @@ fn records_of_a_chosen_size() {
         assert_eq!(longest, most + 1 + 16, "{name}");
     }
 }
+
+#[test]
+fn requests_over_tls_are_passed_on() {
+    let (backend, seen) = super::proxy::answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let (_weir, port) = secure(&format!(
+        "set_real_ip_from 127.0.0.1; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+         location / {{ proxy_pass http://{}; deny 1.2.3.5; }}",
+        backend.address
+    ));
+    let mut stream = client(&port, |_| {});
+    let mut ask = |from: &str| {
+        stream.write_all(format!("GET /x HTTP/1.1\r\nHost: a\r\nX-Real-IP: {from}\r\n\r\n").as_bytes()).unwrap();
+        read_reply(&mut stream, false)
+    };
+    let reply = ask("1.2.3.4");
+    assert_eq!((reply.status, reply.text()), (200, "ok"));
+    let request = super::proxy::last(&seen);
+    assert!(request.contains("\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 1.2.3.4\r\n"), "{request}");
+    assert_eq!(ask("1.2.3.5").status, 403);
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn plain_requests_can_have_a_page_of_their_own() {
+    let (_weir, port) = secure("error_page 497 https://$host/there; location / { return 204; }");
+    let reply = ask_http(&port, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((reply.status, reply.field("location")), (302, Some("https://a/there")));
+    let (_weir, port) = secure("error_page 497 /page; location = /page { return 200 plain; }");
+    let reply = ask_http(&port, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((reply.status, reply.text()), (400, "plain"));
+}
