@@ -10,6 +10,7 @@ use crate::net::access::Match;
 use crate::relay::Buffers;
 use crate::resolver::Resolver;
 use crate::shm::Shared;
+use crate::upstream::Stations;
 use crate::upstream::checks::Board;
 
 /// The worker's own things, shared by all its engines.
@@ -24,6 +25,8 @@ pub struct Context {
     pub logs: Logs,
     /// Connection numbers and their limit.
     pub connections: Connections,
+    /// The groups of `http {}`, by epoch, and connections kept to their servers.
+    pub stations: Stations,
     /// `debug_connection`: clients whose sessions are logged at `debug`.
     pub debugged: Vec<Match>,
     /// The checked peers of the current configuration, for those who tell of them.
@@ -134,7 +137,12 @@ impl Connections {
 
     /// Gives a place back.
     pub fn give_back(&mut self) {
-        self.open -= 1;
+        self.give_back_some(1);
+    }
+
+    /// Gives several places back.
+    pub fn give_back_some(&mut self, count: usize) {
+        self.open -= count;
     }
 
     /// The number of a new connection: 1 and up, as in nginx's `*N`.

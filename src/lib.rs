@@ -31,6 +31,8 @@ pub mod conf;
 
 pub mod shm;
 
+pub mod crypt;
+
 pub mod safe_open;
 
 pub mod fault;

@@ -18,8 +18,9 @@ use crate::relay::Buffers;
 use crate::resolver::Resolver;
 use crate::shm::Shared;
 use crate::tcp;
-use crate::upstream::checks;
+use crate::upstream::checks::Board;
 use crate::upstream::shared::Roster;
+use crate::upstream::{Balancer, Stations, checks};
 
 /// What a worker is made from; the process room prepares it.
 pub struct Setup {
@@ -127,6 +128,7 @@ impl Worker {
                 reactor,
                 resolver: Resolver::new(engine::RESOLVER),
                 buffers: Buffers::default(),
+                stations: Stations::new(Owner { part: http::IDLE, ..own(engine::HTTP) }),
                 connections: Connections::new(setup.config.events.worker_connections, setup.connections.clone()),
                 debugged: Vec::new(),
                 board: Rc::default(),
@@ -156,10 +158,12 @@ impl Worker {
         self.cx.connections.limit = config.events.worker_connections;
         self.cx.debugged = config.events.debug_connections.clone();
         self.cx.logs.add(access_logs);
-        for epoch in self.tcp.adopt(&mut self.cx, config.tcp.clone(), roster, row) {
+        let first = config.tcp.groups.len();
+        self.cx.stations.adopt(&config.http.groups, &roster, first, row);
+        for epoch in self.tcp.adopt(&mut self.cx, config.tcp.clone(), roster.clone(), row) {
             self.cx.logs.remove(epoch);
         }
-        for epoch in self.http.adopt(&mut self.cx, config.http.clone()) {
+        for epoch in self.http.adopt(&mut self.cx, config.http.clone(), roster) {
             self.cx.logs.remove(epoch);
         }
         self.config = config;
@@ -187,7 +191,7 @@ impl Worker {
 
     /// The rosters of the configurations that live sessions are served by.
     pub fn rosters(&self) -> Vec<&Roster> {
-        self.tcp.rosters().collect()
+        self.tcp.rosters().chain(self.http.rosters()).collect()
     }
 
     fn resume_accepting(&mut self) -> io::Result<()> {
@@ -299,7 +303,8 @@ impl Worker {
 
     /// Checks the peers that there are now.
     fn check_peers(&mut self) {
-        self.cx.board = Rc::new(self.tcp.board());
+        let peers = self.tcp.present().chain(self.cx.stations.present()).flat_map(Balancer::present);
+        self.cx.board = Rc::new(Board::of(peers));
         self.checks.adopt(&mut self.cx.reactor, self.cx.board.clone(), self.slot, self.config.main.workers());
     }
 
@@ -308,7 +313,7 @@ impl Worker {
         let (Event::Ready(owner) | Event::Timer(owner)) = event;
         let ended = panic::catch_unwind(AssertUnwindSafe(|| match owner.engine {
             engine::TCP | engine::LISTENER => self.tcp.abandon(&mut self.cx),
-            engine::HTTP => self.http.abandon(&mut self.cx, owner.id),
+            engine::HTTP => self.http.abandon(&mut self.cx, owner),
             engine::RESOLVER => {
                 self.cx.resolver.abandon(&mut self.cx.reactor, owner.id);
                 self.bring_answers();

@@ -29,17 +29,19 @@ pub struct Error {
     pub place: Option<Place>,
     /// What may help the operator where nginx's words alone do not.
     pub hint: Option<&'static str>,
+    /// More faults of the same kind, which the operator should know of at once.
+    pub also: Vec<Error>,
 }
 
 impl Error {
     /// A fault at a line.
     pub fn at(place: &Place, message: impl Into<String>) -> Self {
-        Error { message: message.into(), place: Some(place.clone()), hint: None }
+        Error { message: message.into(), place: Some(place.clone()), hint: None, also: Vec::new() }
     }
 
     /// A fault of the configuration as a whole.
     pub fn general(message: impl Into<String>) -> Self {
-        Error { message: message.into(), place: None, hint: None }
+        Error { message: message.into(), place: None, hint: None, also: Vec::new() }
     }
 }
 

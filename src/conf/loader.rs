@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Error, Place, Result, errno};
 use super::file;
-use super::table::{self, Contexts, Directive, Row};
+use super::table::{self, Awaited, Contexts, Directive, Row};
 use super::tree::{self, Node};
 
 /// A warning: printed as `[warn]` with its place, the configuration is used all the same.
@@ -27,6 +27,8 @@ pub struct Loader {
     pub warnings: Vec<Warning>,
     /// Every file read, in order, each once, with its contents: what `-T` prints.
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// Directives to come.
+    pub awaited: Awaited,
     /// The paths in `files`.
     known: HashSet<PathBuf>,
 }
@@ -39,13 +41,15 @@ impl Loader {
             conf_dir: main_file.parent().unwrap_or(Path::new("/")).to_owned(),
             warnings: Vec::new(),
             files: Vec::new(),
+            awaited: Awaited::default(),
             known: HashSet::new(),
         }
     }
 
     /// Reads the text given by `-g` (place `command line`, context main) and then the main file, checks every directive
     /// against `rows`, and runs the setters of the main context's table. Of several faults the first in the order of
-    /// the text is reported, whether the syntax, a check or a setter finds it, as nginx does.
+    /// the text is reported, whether the syntax, a check or a setter finds it, as nginx does; but directives that are
+    /// awaited are reported before all else, and all of them.
     pub fn load<T>(
         &mut self,
         main_file: &Path,
@@ -59,7 +63,11 @@ impl Loader {
             // A fault stands in the nodes and comes up below.
             let _ = tree::read_file(self, main_file, &mut nodes);
         }
-        table::check(rows, &mut nodes, Contexts::MAIN);
+        let mut missing = table::check(rows, self.awaited, &mut nodes, Contexts::MAIN).into_iter();
+        // What stands beside a directive that is left out may be wrong only because of that.
+        if let Some(first) = missing.next() {
+            return Err(Error { also: missing.collect(), ..first });
+        }
         table::apply(&[table], &nodes, Contexts::MAIN, target, self)?;
         // A fault inside of a block whose setter does not look into it.
         Node::fault_in(&nodes).map_or(Ok(()), |fault| Err(fault.clone()))
@@ -71,6 +79,7 @@ impl Loader {
             message: format!("open() \"{}\" failed ({})", path.display(), errno(&error)),
             place: place.cloned(),
             hint: None,
+            also: Vec::new(),
         })?;
         // nginx names no place here.
         let text = file::contents(&file)

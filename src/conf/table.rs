@@ -36,6 +36,18 @@ impl Contexts {
     pub const HTTP_LOCATION: Contexts = Contexts(1 << 8);
     /// `types {}`
     pub const HTTP_TYPES: Contexts = Contexts(1 << 9);
+    /// `if {}` outside of locations
+    pub const HTTP_SERVER_IF: Contexts = Contexts(1 << 10);
+    /// `if {}` in a location
+    pub const HTTP_LOCATION_IF: Contexts = Contexts(1 << 11);
+    /// `map {}`
+    pub const HTTP_MAP: Contexts = Contexts(1 << 12);
+    /// `split_clients {}`
+    pub const HTTP_SPLIT_CLIENTS: Contexts = Contexts(1 << 13);
+    /// `geo {}`
+    pub const HTTP_GEO: Contexts = Contexts(1 << 14);
+    /// `upstream {}` of `http {}`
+    pub const HTTP_UPSTREAM: Contexts = Contexts(1 << 15);
 
     /// Both sets together; usable in constants.
     pub const fn or(self, other: Contexts) -> Contexts {
@@ -245,23 +257,74 @@ pub fn apply<T>(
     Ok(())
 }
 
+/// Directives of nginx that have no rows yet. A configuration that uses some is told of all of them at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Awaited {
+    /// Where they are awaited. A name that has a row for one of these places is not.
+    pub contexts: Contexts,
+    /// Their names with blanks between; those that have rows may be among them.
+    pub names: &'static str,
+}
+
+impl Default for Awaited {
+    /// None.
+    fn default() -> Self {
+        Awaited { contexts: Contexts(0), names: "" }
+    }
+}
+
+impl Awaited {
+    /// The fault of a directive that is awaited.
+    fn fault(&self, rows: &Rows, node: &Node, context: Contexts) -> Option<Error> {
+        let name = std::str::from_utf8(&node.words[0].bytes).ok()?;
+        let any = rows.get(Row::ANY.as_bytes()).is_some_and(|any| any.iter().any(|row| row.contexts.overlaps(context)));
+        let known =
+            rows.get(name.as_bytes()).is_some_and(|known| known.iter().any(|row| row.contexts.overlaps(self.contexts)));
+        if any
+            || known
+            || !self.contexts.overlaps(context)
+            || !self.names.split_whitespace().any(|awaited| awaited == name)
+        {
+            return None;
+        }
+        let hint = Some("weir does not have it yet");
+        Some(Error { hint, ..Error::at(&node.place, format!(r#"unknown directive "{name}""#)) })
+    }
+}
+
+/// Rows by their names.
+type Rows<'a> = HashMap<&'a [u8], Vec<&'a Row>>;
+
 /// Holds every node, block by block, against the rows of all tables: unknown names, wrong places, missing or unwanted
 /// blocks, numbers of arguments, duplicates, in nginx's words and in the order of the file. The first fault is put into
-/// its node and what follows it is dropped, so that [`apply`] reports it in its turn.
-pub fn check(rows: &[&Row], nodes: &mut Vec<Node>, context: Contexts) {
-    let mut by_name: HashMap<&[u8], Vec<&Row>> = HashMap::new();
+/// its node and what follows it is dropped, so that [`apply`] reports it in its turn. Returns the faults of directives
+/// that are awaited.
+pub fn check(rows: &[&Row], awaited: Awaited, nodes: &mut Vec<Node>, context: Contexts) -> Vec<Error> {
+    let mut by_name = Rows::new();
     for row in rows {
         by_name.entry(row.name.as_bytes()).or_default().push(row);
     }
-    check_block(&by_name, nodes, context);
+    let mut missing = Vec::new();
+    check_block(&by_name, awaited, nodes, context, &mut missing);
+    missing
 }
 
 /// Checks one level and those below it; false when a fault ends it.
-fn check_block(rows: &HashMap<&[u8], Vec<&Row>>, nodes: &mut Vec<Node>, context: Contexts) -> bool {
+fn check_block(
+    rows: &Rows,
+    awaited: Awaited,
+    nodes: &mut Vec<Node>,
+    context: Contexts,
+    missing: &mut Vec<Error>,
+) -> bool {
     let mut seen = HashSet::new();
     let faulty = nodes.iter_mut().position(|node| {
         if node.fault.is_some() {
             return true;
+        }
+        if let Some(fault) = awaited.fault(rows, node, context) {
+            missing.push(fault);
+            return false;
         }
         let row = match find_row(rows, node, context) {
             Ok(row) if !row.repeat && !seen.insert(row.name) => Err(duplicate(node)),
@@ -272,7 +335,7 @@ fn check_block(rows: &HashMap<&[u8], Vec<&Row>>, nodes: &mut Vec<Node>, context:
                 node.fault = Some(Box::new(fault));
                 true
             }
-            (Ok(Row { block: Some(inner), .. }), Some(block)) => !check_block(rows, block, *inner),
+            (Ok(Row { block: Some(inner), .. }), Some(block)) => !check_block(rows, awaited, block, *inner, missing),
             _ => false,
         }
     });
@@ -283,7 +346,7 @@ fn check_block(rows: &HashMap<&[u8], Vec<&Row>>, nodes: &mut Vec<Node>, context:
 }
 
 /// The row that holds for a directive in this context, if the directive has its form.
-fn find_row<'a>(rows: &HashMap<&[u8], Vec<&'a Row>>, node: &Node, context: Contexts) -> Result<&'a Row> {
+fn find_row<'a>(rows: &Rows<'a>, node: &Node, context: Contexts) -> Result<&'a Row> {
     let name = String::from_utf8_lossy(&node.words[0].bytes);
     let any = rows.get(Row::ANY.as_bytes()).filter(|any| any.iter().any(|row| row.contexts.overlaps(context)));
     let Some(known) = any.or_else(|| rows.get(node.words[0].bytes.as_slice()).filter(|_| name != Row::ANY)) else {

@@ -9,7 +9,7 @@ pub enum Part {
     Variable(String),
 }
 
-/// Cuts `text` at `$name` and `${name}`; names are letters, digits and `_`. The error is nginx's message
+/// Cuts `text` at `$name` and `${name}`; names are letters, digits and `_`, or one digit from 1 to 9 (a capture), as in nginx. The error is nginx's message
 /// (`invalid variable name`, `the closing bracket in "x" variable is missing`).
 pub fn parse(text: &[u8]) -> Result<Vec<Part>, String> {
     let mut parts = Vec::new();
@@ -23,7 +23,11 @@ pub fn parse(text: &[u8]) -> Result<Vec<Part>, String> {
         };
         let bracketed = after.strip_prefix(b"{");
         let after = bracketed.unwrap_or(after);
-        let length = after.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+        let capture = bracketed.is_none() && matches!(after.first(), Some(b'1'..=b'9'));
+        let length = match capture {
+            true => 1,
+            false => after.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count(),
+        };
         let name = String::from_utf8_lossy(&after[..length]).into_owned();
         rest = &after[length..];
         if bracketed.is_some() && !after.is_empty() {
@@ -59,6 +63,7 @@ mod tests {
         assert_eq!(parse(b"plain { } text"), Ok(vec![literal("plain { } text")]));
         assert_eq!(parse(b"$a_1"), Ok(vec![variable("a_1")]));
         assert_eq!(parse(b"$a$b"), Ok(vec![variable("a"), variable("b")]));
+        assert_eq!(parse(b"$10a$2"), Ok(vec![variable("1"), literal("0a"), variable("2")]));
         assert_eq!(parse(b"hello $remote_addr!"), Ok(vec![literal("hello "), variable("remote_addr"), literal("!")]));
         assert_eq!(parse(b"${pid}s}"), Ok(vec![variable("pid"), literal("s}")]));
         assert_eq!(parse(b"\xff$x-y"), Ok(vec![Part::Literal(vec![0xff]), variable("x"), literal("-y")]));
@@ -81,7 +86,7 @@ mod tests {
         }
 
         #[test]
-        fn printed_templates_read_back(pieces in prop::collection::vec(("[^$]{1,9}", "[a-zA-Z0-9_]{1,9}"), 0..6)) {
+        fn printed_templates_read_back(pieces in prop::collection::vec(("[^$]{1,9}", "[a-zA-Z0_][a-zA-Z0-9_]{0,8}"), 0..6)) {
             let text: String = pieces.iter().map(|(text, name)| format!("{text}${{{name}}}")).collect();
             let parts: Vec<Part> = pieces.iter().flat_map(|(text, name)| [literal(text), variable(name)]).collect();
             prop_assert_eq!(parse(text.as_bytes()), Ok(parts));

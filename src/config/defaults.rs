@@ -22,6 +22,13 @@ pub const HTTP_ACCESS_LOG_PATH: &str = or(option_env!("WEIR_HTTP_LOG_PATH"), "lo
 /// The access log of `tcp {}` servers that name none; the same path in every build, as in the module.
 pub const TCP_ACCESS_LOG_PATH: &str = "logs/tcp_access.log";
 
+/// Where request bodies are kept that are too large for memory (`WEIR_HTTP_CLIENT_BODY_TEMP_PATH`; nginx's
+/// `--http-client-body-temp-path`).
+pub const CLIENT_TEMP_PATH: &str = or(option_env!("WEIR_HTTP_CLIENT_BODY_TEMP_PATH"), "client_body_temp");
+
+/// The same for answers of servers (`WEIR_HTTP_PROXY_TEMP_PATH`; nginx's `--http-proxy-temp-path`).
+pub const PROXY_TEMP_PATH: &str = or(option_env!("WEIR_HTTP_PROXY_TEMP_PATH"), "proxy_temp");
+
 /// The account of the workers when the master runs as root (`WEIR_USER`; nginx's `--user`).
 pub const USER: &str = or(option_env!("WEIR_USER"), "nobody");
 

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::conf::{Contexts, Row};
 
 /// Every block with its name in the documentation, outermost first.
-const BLOCKS: [(Contexts, &str); 10] = [
+const BLOCKS: [(Contexts, &str); 16] = [
     (Contexts::MAIN, "main"),
     (Contexts::EVENTS, "events"),
     (Contexts::TCP, "tcp"),
@@ -18,7 +18,13 @@ const BLOCKS: [(Contexts, &str); 10] = [
     (Contexts::HTTP, "http"),
     (Contexts::HTTP_SERVER, "server in http"),
     (Contexts::HTTP_LOCATION, "location in http"),
+    (Contexts::HTTP_SERVER_IF, "if in server in http"),
+    (Contexts::HTTP_LOCATION_IF, "if in location in http"),
     (Contexts::HTTP_TYPES, "types in http"),
+    (Contexts::HTTP_MAP, "map in http"),
+    (Contexts::HTTP_SPLIT_CLIENTS, "split_clients in http"),
+    (Contexts::HTTP_GEO, "geo in http"),
+    (Contexts::HTTP_UPSTREAM, "upstream in http"),
 ];
 
 /// The document: each directive under the outermost block it may stand in.

@@ -78,7 +78,8 @@ impl Builder {
         let taken: Vec<ListenOptions> = tcp.config.listens.iter().map(|listen| listen.options.clone()).collect();
         let http_log = source.prefix.join(defaults::HTTP_ACCESS_LOG_PATH);
         let http = std::mem::take(&mut self.http);
-        let http = http.build(&source.prefix, http_log, access_logs, &mut error_logs, &taken, &mut loader.warnings)?;
+        let to_open = http::ToOpen { access_logs, error_logs: &mut error_logs, tls: &mut tls };
+        let http = http.build(&source.prefix, http_log, to_open, &taken, &mut loader.warnings)?;
         Ok(Blocks { tcp: tcp.config, http: Rc::new(http), tls, error_logs })
     }
 
@@ -163,6 +164,7 @@ pub struct Loaded {
 /// Reads and checks a configuration. Opens nothing but the files it reads; asks the resolver for host names.
 pub fn load(source: &Source) -> Loaded {
     let mut loader = Loader::new(&source.prefix, &source.file);
+    loader.awaited = http::awaited::DIRECTIVES;
     let mut builder = Builder::default();
     let mut access_logs = AccessLogs::default();
     let blocks = loader

@@ -197,6 +197,11 @@ impl Reactor {
         &mut self.sources[id.0 as usize]
     }
 
+    /// Events of this source come with another owner from now on.
+    pub fn give(&mut self, id: SourceId, owner: Owner) {
+        self.source_mut(id).owner = owner;
+    }
+
     /// Whether a read may give something: bytes, the end, an error.
     pub fn readable(&self, id: SourceId) -> bool {
         self.source(id).readable

@@ -3,11 +3,15 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::io;
+use std::rc::Rc;
+use std::time::Instant;
 
+use super::Server;
 use super::request::Request;
 use crate::context::Epoch;
 use crate::log::error::ErrorLog;
 use crate::log::{Level, Record, emit, enabled};
+use crate::net::proxy_protocol::Endpoints;
 use crate::net::{Address, Connection};
 
 /// Who is at the other end.
@@ -15,6 +19,8 @@ pub(super) struct Client {
     /// `*N` in logs.
     pub number: u64,
     pub address: Address,
+    /// When it came.
+    pub since: Instant,
     /// Requests so far.
     pub requests: u64,
     /// The present request has been answered to the last byte.
@@ -24,8 +30,12 @@ pub(super) struct Client {
     /// The configuration it came under.
     pub epoch: Epoch,
     pub connection: Connection,
-    /// For what is not about a request: that of the default server of its address.
-    pub error_log: Option<ErrorLog>,
+    /// For what is not about a request: the default server of its address, or the one of the host that its TLS hello names.
+    pub server: Rc<Server>,
+    /// Between whom a proxy has said that the connection is, by the PROXY protocol.
+    pub announced: Option<Box<Endpoints>>,
+    /// It has come to an address whose clients speak TLS.
+    pub to_tls: bool,
     /// Where it connected to, once known.
     pub local: OnceCell<Address>,
 }
@@ -33,13 +43,14 @@ pub(super) struct Client {
 /// What a path of ours must be led by to be found from outside: the host that the client used, and the port it came to.
 pub(super) fn origin(client: &Client, request: &Request) -> Vec<u8> {
     let local = client.local();
-    let mut origin = b"http://".to_vec();
+    let mut origin = client.scheme().as_bytes().to_vec();
+    origin.extend_from_slice(b"://");
     match (request.host.is_empty(), local) {
         (false, _) => origin.extend_from_slice(&request.host),
         (true, Address::Inet(inet)) if inet.is_ipv6() => origin.extend(format!("[{}]", inet.ip()).bytes()),
         (true, local) => origin.extend(local.host().to_string().bytes()),
     }
-    if let Some(port) = local.port().filter(|port| *port != 80) {
+    if let Some(port) = local.port().filter(|port| *port != if client.is_secure() { 443 } else { 80 }) {
         origin.extend(format!(":{port}").bytes());
     }
     origin
@@ -52,9 +63,24 @@ impl Client {
         self.local.get_or_init(|| self.connection.local_address().unwrap_or_else(|_| unknown()))
     }
 
-    /// Where lines go: that of the location of a request, else of the default server.
+    /// Whose request it is: that of the client that a trusted proxy names, else its own.
+    pub(super) fn speaks_for<'a>(&'a self, request: &'a Request) -> &'a Address {
+        request.real_ip.as_ref().unwrap_or(&self.address)
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        !self.connection.is_plain()
+    }
+
+    /// `$scheme`
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.is_secure() { "https" } else { "http" }
+    }
+
+    /// Where lines go: that of the location of a request, else of its server.
     fn error_log<'a>(&'a self, request: Option<&'a Request>) -> Option<&'a ErrorLog> {
-        request.map_or(&self.error_log, |request| &request.location.error_log).as_ref()
+        request.map_or(&self.server.own, |request| &request.location).error_log.as_ref()
     }
 
     /// A line for those who follow a request's steps.
@@ -98,10 +124,17 @@ impl fmt::Display for While<'_> {
         if !self.action.is_empty() {
             write!(f, " while {}", self.action)?;
         }
-        write!(f, ", client: {}", self.client.address.host())?;
+        let client = self.request.map_or(&self.client.address, |request| self.client.speaks_for(request));
+        write!(f, ", client: {}", client.host())?;
         let Some(request) = self.request else { return write!(f, ", server: {}", self.client.local()) };
         let line = String::from_utf8_lossy(request.head.line());
         write!(f, ", server: {}, request: \"{line}\"", request.server.name)?;
+        if let Some(exchange) = &request.exchange
+            && let Some(tried) = exchange.tries.last()
+        {
+            let uri = String::from_utf8_lossy(&exchange.uri);
+            write!(f, ", upstream: \"http://{}{uri}\"", tried.peer)?;
+        }
         match request.head.field("host") {
             Some(host) => write!(f, ", host: \"{}\"", String::from_utf8_lossy(host)),
             None => Ok(()),

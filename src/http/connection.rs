@@ -1,9 +1,9 @@
 //! One connection of a client, and the request it is at.
 //!
 //! ```text
-//! accepted ─▶ Head ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
-//!              │        └────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
-//!              └─▶ closed                              idle for too long, or gone
+//! accepted ─▶ (Header) ─▶ (Handshake) ─▶ Head ─▶ (Proxy) ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
+//!                                          │        └─────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
+//!                                          └─▶ closed                               idle for too long, or gone
 //! ```
 //!
 //! While it waits for a request a connection owns no buffer. The ways out of the picture stand in [`super::ending`].
@@ -17,15 +17,17 @@ use bytes::{Buf, BytesMut};
 use super::body::Body;
 use super::client::{Client, origin};
 use super::handlers;
+use super::handshake;
 use super::head::{Head, Refusal, Scan};
 use super::listen::Route;
 use super::output::{Piece, Progress};
+use super::proxy::Exchange;
 use super::request::Request;
 use super::response::{Answer, Framing, Response, prepare};
 use super::variables::Values;
 use super::{LingeringClose, Location};
 use crate::context::Context;
-use crate::event::TimerId;
+use crate::event::{Owner, TimerId};
 use crate::fault;
 use crate::log::Level;
 
@@ -36,7 +38,7 @@ const TURN: usize = 16;
 /// How long a client that has just come may take to send something when the worker is told to finish.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// What a client that waits with its body is told (RFC 9110 10.1.1).
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Whether a connection goes on after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,20 +58,32 @@ pub(super) enum Step {
 }
 
 pub(super) enum Phase {
+    /// The header of the PROXY protocol is to come.
+    Header,
+    /// The client is to say hello, or TLS is being agreed on.
+    Handshake,
     /// A request is waited for, or its head is arriving.
     Head,
+    /// A server is at work for the request: see [`super::proxy`].
+    Proxy,
     /// The answer is being sent.
     Answer,
     /// The answer is sent; the rest of the request's body is read and dropped, until then at most.
     Body(Instant),
     /// Our side has ended; what still comes is read and dropped, until then at most.
-    Linger(Instant),
+    Linger {
+        until: Instant,
+        /// Our end has been sent.
+        told: bool,
+    },
 }
 
 pub(super) struct Session {
     pub client: Client,
-    route: Rc<Route>,
+    pub(super) route: Rc<Route>,
     pub(super) timer: TimerId,
+    /// Whose events are those of the client; of the server with another part.
+    pub(super) owner: Owner,
     pub(super) phase: Phase,
     /// Bytes read and not used yet: never empty.
     pub(super) input: Option<BytesMut>,
@@ -85,6 +99,13 @@ pub(super) struct Session {
     pub(super) leaving: bool,
 }
 
+impl Phase {
+    /// That of the first byte of a client's own.
+    pub(super) fn first(route: &Route) -> Self {
+        if route.tls { Phase::Handshake } else { Phase::Head }
+    }
+}
+
 impl Session {
     /// A client that has been accepted; `leaving` when the worker is to finish already.
     pub(super) fn new(
@@ -93,18 +114,20 @@ impl Session {
         nodelay: bool,
         leaving: bool,
         timer: TimerId,
+        owner: Owner,
         cx: &mut Context,
     ) -> Self {
         let patience = if leaving { GRACE } else { route.names.default.header_timeout };
         cx.reactor.set_timer(timer, cx.reactor.now() + patience);
-        let (phase, scan) = (Phase::Head, Scan::default());
+        let phase = if route.proxy_protocol { Phase::Header } else { Phase::first(&route) };
         Session {
             client,
             route,
             timer,
+            owner,
             phase,
             input: None,
-            scan,
+            scan: Scan::default(),
             request: None,
             nodelay,
             corked: false,
@@ -118,6 +141,8 @@ impl Session {
         let mut turn = TURN;
         loop {
             let step = match self.phase {
+                Phase::Header => self.read_header(cx),
+                Phase::Handshake => self.handshake(cx),
                 Phase::Head if turn == 0 => {
                     cx.reactor.again(self.client.connection.source());
                     Step::Wait
@@ -126,9 +151,10 @@ impl Session {
                     turn -= 1;
                     self.read_head(cx)
                 }
+                Phase::Proxy => self.exchange(cx),
                 Phase::Answer => self.send_answer(cx),
                 Phase::Body(until) => self.drop_body(cx, until),
-                Phase::Linger(until) => self.linger(cx, until),
+                Phase::Linger { until, told } => self.linger(cx, until, told),
             };
             match step {
                 Step::Next => {}
@@ -142,7 +168,7 @@ impl Session {
     fn read_head(&mut self, cx: &mut Context) -> Step {
         loop {
             if let Some(input) = &mut self.input {
-                match self.scan.advance(input, &self.route.names.default.limits) {
+                match self.scan.advance(input, &self.client.server.limits) {
                     Ok(Some(length)) => return self.begin(cx, length),
                     Ok(None) => {}
                     Err(refusal) => return self.refuse(cx, refusal),
@@ -163,10 +189,12 @@ impl Session {
                     self.skip_blank_lines(cx);
                     // The time for a first head has run since the client came.
                     if !begun && self.input.is_some() && self.client.requests > 0 {
-                        let patience = self.route.names.default.header_timeout;
+                        let patience = self.client.server.header_timeout;
                         cx.reactor.set_timer(self.timer, cx.reactor.now() + patience);
                     }
                 }
+                // TLS has been cut short, which means nothing between requests.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return self.client_left(cx),
                 Err(error) => {
                     let message = format_args!("recv() failed");
                     self.client.log(Level::Info, Some(&error), "waiting for request", None, message);
@@ -205,7 +233,7 @@ impl Session {
         if let Some(input) = &self.input {
             let message = format_args!("client prematurely closed connection");
             self.client.log(Level::Info, None, "reading client request headers", None, message);
-            let mut request = Request::new(Head::unreadable(input), &self.route.names.default, cx.reactor.now());
+            let mut request = Request::new(Head::unreadable(input), &self.client.server, cx.reactor.now());
             request.status = 400;
             self.client.requests += 1;
             self.request = Some(Box::new(request));
@@ -226,18 +254,21 @@ impl Session {
                 return self.refuse(cx, refusal);
             }
         };
-        let mut request = Box::new(Request::new(head, &self.route.names.default, now));
+        let mut request = Box::new(Request::new(head, &self.client.server, now));
         self.client.requests += 1;
         self.client.answered = false;
         request.pipelined = !input.is_empty();
         let answer = request.interpret(&self.route.names).and_then(|()| {
-            take_body(&mut request, &mut input)?;
+            handshake::admit(&self.client, &mut request, &self.route.names)?;
+            let mut start = std::mem::take(&mut request.body_start);
+            take_body(&mut request, &mut input, Some(&mut start))?;
+            request.body_start = start;
             fault::point(format_args!("request {}", request.path.escape_ascii()));
             Ok(handlers::serve(cx, &self.client, &mut request))
         });
         self.input = Some(input);
         self.settle_input(cx);
-        let answer = answer.unwrap_or_else(|refusal| self.refusal(&refusal, &mut request));
+        let answer = answer.unwrap_or_else(|refusal| self.refusal(cx, &refusal, &mut request));
         self.request = Some(request);
         self.answer(cx, answer)
     }
@@ -247,24 +278,25 @@ impl Session {
         let input = self.input.take();
         let head = Head::unreadable(input.as_deref().unwrap_or_default());
         cx.buffers.put(input);
-        let mut request = Box::new(Request::new(head, &self.route.names.default, cx.reactor.now()));
+        let mut request = Box::new(Request::new(head, &self.client.server, cx.reactor.now()));
         self.client.requests += 1;
         self.client.answered = false;
-        let answer = self.refusal(&refusal, &mut request);
+        let answer = self.refusal(cx, &refusal, &mut request);
         self.request = Some(request);
         self.answer(cx, answer)
     }
 
-    fn refusal(&self, refusal: &Refusal, request: &mut Request) -> Answer {
+    fn refusal(&self, cx: &mut Context, refusal: &Refusal, request: &mut Request) -> Answer {
         // A request line that is there and could be taken apart has not been at fault.
         let past_line = self.scan.is_past_line() && (request.head.method().is_empty() || !request.path.is_empty());
         let action = if past_line { "reading client request headers" } else { "reading client request line" };
         self.client.log(Level::Info, None, action, Some(request), format_args!("{}", refusal.message));
-        Answer::Respond(Response::page(refusal.status, request.location.server_tokens))
+        let page = Answer::Respond(Response::page(refusal.status, request.location.server_tokens));
+        handlers::answer(cx, &self.client, request, page)
     }
 
     /// Begins to send an answer, having decided whether the connection stays.
-    fn answer(&mut self, cx: &mut Context, answer: Answer) -> Step {
+    pub(super) fn answer(&mut self, cx: &mut Context, answer: Answer) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
         let location = request.location.clone();
         let response = match answer {
@@ -274,6 +306,7 @@ impl Session {
                 self.last = true;
                 return self.finish(cx);
             }
+            Answer::Proxy(settings) => return self.begin_exchange(cx, &settings),
         };
         // Whether a client that waits for 100 will send its body after an error is not known.
         let unread = !request.body.is_complete();
@@ -297,7 +330,9 @@ impl Session {
         prepare(request, response, &Framing { keepalive, origin: &origin });
         request.head_sent += interim;
         self.set_socket_options(&location);
-        self.phase = Phase::Answer;
+        let follows = |exchange: &Exchange| exchange.upstream.is_some();
+        let followed = self.request.as_ref().and_then(|request| request.exchange.as_deref()).is_some_and(follows);
+        self.phase = if followed { Phase::Proxy } else { Phase::Answer };
         cx.reactor.set_timer(self.timer, cx.reactor.now() + location.send_timeout);
         Step::Next
     }
@@ -364,7 +399,7 @@ impl Session {
     }
 
     /// All of the answer is sent.
-    fn answered(&mut self, cx: &mut Context, location: &Location) -> Step {
+    pub(super) fn answered(&mut self, cx: &mut Context, location: &Location) -> Step {
         let unread = self.request.as_ref().is_some_and(|request| !request.body.is_complete());
         if unread && !self.last {
             let now = cx.reactor.now();
@@ -386,7 +421,7 @@ impl Session {
             self.phase = Phase::Head;
             self.skip_blank_lines(cx);
             let patience = match self.input {
-                Some(_) => self.route.names.default.header_timeout,
+                Some(_) => self.client.server.header_timeout,
                 None => location.keepalive.timeout,
             };
             cx.reactor.set_timer(self.timer, now + patience);
@@ -403,10 +438,9 @@ impl Session {
         if !lingers || request.output.sent() == 0 {
             return Step::Over;
         }
-        // Without TLS there is nothing that could have to wait.
-        self.client.connection.shutdown_write(&mut cx.reactor);
+        let told = self.client.connection.shutdown_write(&mut cx.reactor);
         let until = now + location.lingering.time;
-        self.phase = Phase::Linger(until);
+        self.phase = Phase::Linger { until, told };
         cx.reactor.set_timer(self.timer, until.min(now + location.lingering.timeout));
         self.request = Some(request);
         Step::Next
@@ -417,6 +451,7 @@ impl Session {
         let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
         let error = Some(&timed_out);
         match self.phase {
+            Phase::Header | Phase::Handshake => self.greeting_timed_out(),
             Phase::Head if self.input.is_some() => {
                 let message = format_args!("client timed out");
                 self.client.log(Level::Info, error, "reading client request headers", None, message);
@@ -432,6 +467,11 @@ impl Session {
                 }
                 Verdict::Over
             }
+            Phase::Proxy => match self.exchange_timer(cx) {
+                Step::Next => self.ready(cx),
+                Step::Wait => Verdict::GoesOn,
+                Step::Over => Verdict::Over,
+            },
             Phase::Answer | Phase::Body(_) => {
                 let action = match self.phase {
                     Phase::Answer => "sending response to client",
@@ -441,7 +481,7 @@ impl Session {
                 self.write_access_log(cx);
                 Verdict::Over
             }
-            Phase::Linger(_) => Verdict::Over,
+            Phase::Linger { .. } => Verdict::Over,
         }
     }
 
@@ -470,13 +510,23 @@ impl Session {
     }
 }
 
-/// Takes from the input what belongs to the body of a request.
-pub(super) fn take_body(request: &mut Request, input: &mut BytesMut) -> Result<(), Refusal> {
+/// Takes from the input what belongs to the body of a request; what is in its framing goes to `content`.
+///
+/// # Errors
+/// It is none.
+pub(super) fn take_body(
+    request: &mut Request,
+    input: &mut BytesMut,
+    mut content: Option<&mut Vec<u8>>,
+) -> Result<(), Refusal> {
     while !input.is_empty() && !request.body.is_complete() {
         let piece = request.body.take(input)?;
         if let Body::Chunked(chunks) = &request.body {
             request.length = chunks.announced;
             request.chunk = Some(chunks.last);
+        }
+        if let Some(content) = &mut content {
+            content.extend_from_slice(&input[piece.content]);
         }
         request.received += piece.consumed as u64;
         input.advance(piece.consumed);

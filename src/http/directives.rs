@@ -2,21 +2,23 @@
 
 use super::level::Level;
 use super::types::Types;
-use super::{LingeringClose, ModifiedSince, listen, settings as set};
+use super::{LingeringClose, ModifiedSince, client_directives, listen, proxy, script_directives, settings as set};
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
+use crate::tls;
 
 pub use set::http_block;
 
 const H: Contexts = Contexts::HTTP;
 const S: Contexts = Contexts::HTTP_SERVER;
 const L: Contexts = Contexts::HTTP_LOCATION;
-const HS: Contexts = H.or(S);
+pub(super) const HS: Contexts = H.or(S);
 const SL: Contexts = S.or(L);
-const HSL: Contexts = H.or(S).or(L);
+pub(super) const HSL: Contexts = H.or(S).or(L);
+const LIF: Contexts = Contexts::HTTP_LOCATION_IF;
 
 /// A row with one argument. Its arguments are those of the documentation, in that order.
-const fn row(
+pub(super) const fn row(
     name: &'static str,
     contexts: Contexts,
     syntax: &'static str,
@@ -27,12 +29,12 @@ const fn row(
 }
 
 /// The same row with another number of arguments.
-const fn with(arity: Arity, row: Row) -> Row {
+pub(super) const fn with(arity: Arity, row: Row) -> Row {
     Row { arity, ..row }
 }
 
 /// The same row for a directive that may stand more than once on a level.
-const fn repeated(row: Row) -> Row {
+pub(super) const fn repeated(row: Row) -> Row {
     Row { repeat: true, ..row }
 }
 
@@ -49,8 +51,19 @@ macro_rules! value {
     };
 }
 
-/// The table of `http {}`, `server {}` and `location {}`.
-pub static TABLE: &[Directive<Level>] = &[
+pub(super) use value;
+
+/// All that may stand in `http {}`, `server {}` and `location {}`.
+pub(super) static TABLES: &[&[Directive<Level>]] = &[
+    TABLE,
+    script_directives::TABLE,
+    proxy::directives::TABLE,
+    client_directives::TABLE,
+    tls::directives::Table::ROWS,
+];
+
+/// What stands in them beside scripts, proxying, clients and TLS.
+static TABLE: &[Directive<Level>] = &[
     Directive {
         row: Row {
             block: Some(S),
@@ -67,9 +80,9 @@ pub static TABLE: &[Directive<Level>] = &[
             row(
                 "listen",
                 S,
-                "port | address[:port] | [ipv6]:port | unix:path [default_server] [bind] [reuseport] [backlog=number] [ipv6only=on|off]",
+                "port | address[:port] | [ipv6]:port | unix:path [default_server] [ssl] [proxy_protocol] [bind] [reuseport] [backlog=number] [rcvbuf=size] [sndbuf=size] [deferred] [ipv6only=on|off] [so_keepalive=on|off|[idle]:[interval]:[count]]",
                 "*:80",
-                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait.",
+                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `ssl`: clients speak TLS, with all servers of the address; the host they ask for (SNI) chooses the certificate. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait. `proxy_protocol`: connections begin with a header of that protocol, which is read within `client_header_timeout`; `real_ip_header` says whether it is believed. `rcvbuf`, `sndbuf`: the kernel's buffers of a connection. `deferred`: clients are taken when they have sent something. `so_keepalive`: whether and how the kernel finds out that a silent client is gone.",
             ),
         )),
         set: |level, call| {
@@ -86,7 +99,7 @@ pub static TABLE: &[Directive<Level>] = &[
                 S,
                 "name ...",
                 "\"\"",
-                "The hosts a server is for: exact names, `*.example.org`, `www.*`, `.example.org` (itself and all below it), `\"\"` for requests without a host, `$hostname`. The exact name wins, then the longest with a star in front, then the longest with a star at the end.",
+                "The hosts a server is for: exact names, `*.example.org`, `www.*`, `.example.org` (itself and all below it), `~expression`, `\"\"` for requests without a host, `$hostname`. The exact name wins, then the longest with a star in front, then the longest with a star at the end, then the first regular expression that matches, whose groups are variables from then on.",
             ),
         )),
         set: set::server_name,
@@ -99,26 +112,13 @@ pub static TABLE: &[Directive<Level>] = &[
                 row(
                     "location",
                     SL,
-                    "[= | ^~] path { ... }",
+                    "[= | ^~ | ~ | ~*] path { ... } | @name { ... }",
                     "-",
-                    "What is said for a path, or with a prefix for all that begin with it; the longest prefix wins, and `=` before all. Locations may stand in locations.",
+                    "What is said for a path, or with a prefix for all that begin with it, or with `~` (`~*`: of either case) for those that match a regular expression. `=` goes before all; else the longest prefix is found, then the first regular expression that matches wins over it, unless it stands behind `^~`. Locations may stand in locations. Redirects of the configuration lead to `@name`.",
                 ),
             ))
         },
         set: set::location,
-    },
-    Directive {
-        row: repeated(with(
-            Arity::Between(1, 2),
-            row(
-                "return",
-                SL,
-                "code [text] | code URL | URL",
-                "-",
-                "Answers at once: with a text, for 301, 302, 303, 307 and 308 with a redirect; a URL alone is a 302; 444 closes the connection. Variables may be used.",
-            ),
-        )),
-        set: set::returns,
     },
     Directive {
         row: with(
@@ -143,12 +143,22 @@ pub static TABLE: &[Directive<Level>] = &[
     Directive {
         row: row(
             "root",
-            HSL,
+            HSL.or(LIF),
             "path",
             "html",
-            "The directory of static files; a request's path is looked for below it.",
+            "The directory of static files; a request's path is looked for below it. Variables may be used.",
         ),
         set: set::root,
+    },
+    Directive {
+        row: row(
+            "alias",
+            L,
+            "path",
+            "-",
+            "The directory that stands for the location's prefix; in a location with a regular expression, the file. Variables may be used.",
+        ),
+        set: set::alias,
     },
     Directive {
         row: repeated(with(
@@ -158,7 +168,7 @@ pub static TABLE: &[Directive<Level>] = &[
                 HSL,
                 "file ...",
                 "index.html",
-                "What is served for a directory: the first of these files that is there.",
+                "What is served for a directory: the first of these files that is there. Variables may be used.",
             ),
         )),
         set: set::index,
@@ -204,7 +214,7 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::AtLeast(1),
             row(
                 "access_log",
-                HSL,
+                HSL.or(LIF),
                 "path | syslog:server=address[,parameter=value] [format [buffer=size [flush=time]] [if=condition]] | off",
                 "logs/access.log combined",
                 "A line for each request when it is over, in the form `combined` when none is named. Several may be given. `buffer` and `flush`: how much and how long lines are held back. `if`: no line where this is empty or `0`. Syslog servers as for the `access_log` of `tcp {}`.",
@@ -324,7 +334,7 @@ pub static TABLE: &[Directive<Level>] = &[
     value!(
         row(
             "sendfile",
-            HSL,
+            HSL.or(LIF),
             "on | off",
             "off",
             "Whether files go to the client by `sendfile(2)`, inside of the kernel."
@@ -458,5 +468,8 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
 
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().map(|directive| &directive.row).chain(TYPES.iter().map(|directive| &directive.row))
+    // Those of TLS are the same in every block, and listed with `tcp {}`.
+    let tables = [TABLE, script_directives::TABLE, proxy::directives::TABLE, client_directives::TABLE];
+    let own = tables.into_iter().flatten().map(|directive| &directive.row);
+    own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())
 }

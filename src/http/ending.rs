@@ -22,7 +22,7 @@ impl Session {
             Ok(Some(count)) => count,
         };
         let mut input = cx.buffers.keep(0..count);
-        let taken = take_body(request, &mut input);
+        let taken = take_body(request, &mut input, None);
         let now = cx.reactor.now();
         let patience = request.location.body_timeout.min(request.location.lingering.timeout);
         cx.reactor.set_timer(self.timer, until.min(now + patience));
@@ -52,7 +52,11 @@ impl Session {
     }
 
     /// Reads and drops until the client has ended too, is silent for too long, or has had its time.
-    pub(super) fn linger(&mut self, cx: &mut Context, until: Instant) -> Step {
+    pub(super) fn linger(&mut self, cx: &mut Context, until: Instant, told: bool) -> Step {
+        if !told && cx.reactor.writable(self.client.connection.source()) {
+            let told = self.client.connection.shutdown_write(&mut cx.reactor);
+            self.phase = Phase::Linger { until, told };
+        }
         if !cx.reactor.readable(self.client.connection.source()) {
             return Step::Wait;
         }
@@ -76,6 +80,10 @@ impl Session {
     /// The worker is to finish: an idle connection ends at once, one that has just come may still send its request.
     pub(super) fn leave(&mut self, cx: &mut Context) -> Verdict {
         self.leaving = true;
+        if matches!(self.phase, Phase::Header | Phase::Handshake) && self.client.connection.is_plain() {
+            cx.reactor.set_timer(self.timer, cx.reactor.now() + GRACE);
+            return Verdict::GoesOn;
+        }
         if !matches!(self.phase, Phase::Head) || self.input.is_some() {
             return Verdict::GoesOn;
         }
@@ -95,9 +103,10 @@ impl Session {
 
     /// Ends the connection in whatever state it is; a request that is not over gets its line in the access log.
     pub(super) fn end(mut self, cx: &mut Context, cut: bool) {
-        if cut && !matches!(self.phase, Phase::Linger(_)) {
+        if cut && !matches!(self.phase, Phase::Linger { .. }) {
             self.write_access_log(cx);
         }
+        self.drop_exchange(cx);
         cx.buffers.put(self.input.take());
         cx.reactor.remove_timer(self.timer);
         self.client.connection.close(&mut cx.reactor);

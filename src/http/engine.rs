@@ -13,10 +13,19 @@ use crate::context::{Context, Epoch};
 use crate::event::Owner;
 use crate::log::{Level, Record, emit};
 use crate::net::{Address, Connection};
+use crate::upstream::Balancer;
+use crate::upstream::shared::Roster;
+
+/// The part of an owner that is a connection to a server nobody uses at present; see [`crate::upstream::Stations`].
+pub const IDLE: u8 = 2;
+/// The part that is the server's connection of a request; 0 is the client's.
+pub(super) const UPSTREAM: u8 = 1;
 
 /// A configuration that connections are served by.
 struct Serving {
     config: Rc<Config>,
+    /// Where the records of its groups' peers are from.
+    roster: Rc<Roster>,
     /// Connections that began under it and still stand.
     sessions: usize,
 }
@@ -40,18 +49,25 @@ impl Engine {
 
     /// From now on new connections are served by `config`; those of before end with the request they are at. Returns the epochs that
     /// no connection uses any more.
-    pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>) -> Vec<Epoch> {
-        self.serving.push(Some(Serving { config, sessions: 0 }));
+    pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, roster: Rc<Roster>) -> Vec<Epoch> {
+        self.serving.push(Some(Serving { config, roster, sessions: 0 }));
         self.leave_all(cx);
-        (0..self.serving.len() - 1).filter(|&epoch| self.retire(epoch)).collect()
+        (0..self.serving.len() - 1).filter(|&epoch| self.retire(cx, epoch)).collect()
+    }
+
+    /// The rosters of the configurations that connections are served by.
+    pub fn rosters(&self) -> impl Iterator<Item = &Roster> {
+        self.serving.iter().flatten().map(|serving| serving.roster.as_ref())
     }
 
     /// Forgets an epoch if it is an old one without connections.
-    fn retire(&mut self, epoch: Epoch) -> bool {
+    fn retire(&mut self, cx: &mut Context, epoch: Epoch) -> bool {
         let old = epoch + 1 < self.serving.len();
         let unused = self.serving[epoch].as_ref().is_some_and(|serving| serving.sessions == 0);
         if old && unused {
             self.serving[epoch] = None;
+            let closed = cx.stations.retire(epoch, &mut cx.reactor);
+            cx.connections.give_back_some(closed);
         }
         old && unused
     }
@@ -83,14 +99,17 @@ impl Engine {
                     number,
                     debug: cx.debugged.iter().any(|named| named.covers(&client)),
                     address: client,
+                    since: cx.reactor.now(),
                     requests: 0,
                     answered: false,
                     epoch,
-                    error_log: route.names.default.own.error_log.clone(),
+                    server: route.names.default.clone(),
+                    announced: None,
+                    to_tls: route.tls,
                     connection,
                     local: local.map_or_else(OnceCell::new, OnceCell::from),
                 };
-                self.sessions.insert(Session::new(client, route, nodelay, self.leaving, timer, cx));
+                self.sessions.insert(Session::new(client, route, nodelay, self.leaving, timer, owner, cx));
             }
             Err(error) => {
                 let log = route.names.default.own.error_log.as_ref();
@@ -101,13 +120,23 @@ impl Engine {
         }
     }
 
-    /// Connection `owner.id` is ready.
+    /// Connection `owner.id` is ready, or the server's connection that serves it.
     pub fn ready(&mut self, cx: &mut Context, owner: Owner) {
+        if owner.part == IDLE {
+            let closed = cx.stations.ready(owner.id, &mut cx.reactor);
+            cx.connections.give_back_some(closed);
+            return;
+        }
         self.serve(cx, owner.id, Session::ready);
     }
 
     /// The timer of connection `owner.id` has run out.
     pub fn timer(&mut self, cx: &mut Context, owner: Owner) {
+        if owner.part == IDLE {
+            let closed = cx.stations.end(owner.id, &mut cx.reactor);
+            cx.connections.give_back_some(closed);
+            return;
+        }
         self.serve(cx, owner.id, Session::timer);
     }
 
@@ -125,7 +154,7 @@ impl Engine {
         if let Some(serving) = &mut self.serving[epoch] {
             serving.sessions -= 1;
         }
-        if self.retire(epoch) {
+        if self.retire(cx, epoch) {
             cx.logs.remove(epoch);
         }
     }
@@ -134,6 +163,8 @@ impl Engine {
     pub fn drain(&mut self, cx: &mut Context) {
         self.leaving = true;
         self.leave_all(cx);
+        let closed = cx.stations.close(&mut cx.reactor);
+        cx.connections.give_back_some(closed);
     }
 
     fn leave_all(&mut self, cx: &mut Context) {
@@ -143,8 +174,10 @@ impl Engine {
     }
 
     /// Ends a connection whatever state it is in, after the program failed while serving it.
-    pub fn abandon(&mut self, cx: &mut Context, id: u32) {
-        self.end(cx, id, true);
+    pub fn abandon(&mut self, cx: &mut Context, owner: Owner) {
+        if owner.part != IDLE {
+            self.end(cx, owner.id, true);
+        }
     }
 
     /// After the program failed: counts connections anew, and returns how many there are.
@@ -152,23 +185,31 @@ impl Engine {
         for serving in self.serving.iter_mut().flatten() {
             serving.sessions = 0;
         }
+        cx.stations.balancers().for_each(Balancer::forget_sessions);
+        let mut connections = self.sessions.len();
         for (_, session) in &self.sessions {
+            if let Some((group, peer)) = session.upstream() {
+                connections += 1;
+                if let Some(balancer) = cx.stations.balancer(session.client.epoch, group) {
+                    balancer.count_session(peer);
+                }
+            }
             if let Some(serving) = &mut self.serving[session.client.epoch] {
                 serving.sessions += 1;
             }
         }
         for epoch in 0..self.serving.len() {
-            if self.retire(epoch) {
+            if self.retire(cx, epoch) {
                 cx.logs.remove(epoch);
             }
         }
-        self.sessions.len()
+        connections + cx.stations.idle()
     }
 
     /// Ends all connections now.
     pub fn stop(&mut self, cx: &mut Context) {
         for id in self.ids() {
-            self.abandon(cx, id);
+            self.end(cx, id, true);
         }
     }
 

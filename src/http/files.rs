@@ -15,7 +15,8 @@ use super::output::Piece;
 use super::ranges::{self, Asked};
 use super::request::Request;
 use super::response::Response;
-use super::{Location, ModifiedSince, uri};
+use super::variables::Values;
+use super::{ModifiedSince, uri};
 use crate::log::Level;
 
 /// What a path leads to.
@@ -26,16 +27,17 @@ pub(super) enum Found {
 }
 
 /// Serves the file that a request's path names below the root.
-pub(super) fn serve(client: &Client, request: &Request) -> Found {
+pub(super) fn serve(values: &Values<'_>) -> Found {
+    let Values { client, request, .. } = *values;
     let location = &*request.location;
     let page = |status| Found::Answer(Response::page(status, location.server_tokens));
-    if !matches!(request.head.method(), b"GET" | b"HEAD" | b"POST") {
+    if !matches!(request.method(), b"GET" | b"HEAD" | b"POST") {
         return page(405);
     }
     if request.path.ends_with(b"/") {
-        return index(client, request);
+        return index(values);
     }
-    let path = file_path(location, &request.path);
+    let Some(path) = location.root.file(values, &request.path) else { return page(500) };
     let failed = |call: &str, error: &io::Error| {
         let (status, level) = verdict(error);
         let message = format_args!("{call} \"{}\" failed", path.display());
@@ -59,18 +61,12 @@ pub(super) fn serve(client: &Client, request: &Request) -> Found {
         client.log(Level::Crit, None, "", Some(request), message);
         return page(404);
     }
-    if request.head.method() == b"POST" {
+    if request.method() == b"POST" {
         return page(405);
     }
     let size = metadata.len();
     let entity = Entity { file: Rc::new(file), size, modified: u64::try_from(metadata.mtime()).unwrap_or_default() };
     Found::Answer(entity.answer(client, request))
-}
-
-fn file_path(location: &Location, path: &[u8]) -> PathBuf {
-    let mut text = location.root.as_os_str().to_owned();
-    text.push(OsStr::from_bytes(path));
-    text.into()
 }
 
 /// nginx's status and level for a file that cannot be opened.
@@ -95,17 +91,21 @@ fn to_directory(request: &Request) -> Response {
 }
 
 /// The first index file of a directory that is there.
-fn index(client: &Client, request: &Request) -> Found {
+fn index(values: &Values<'_>) -> Found {
+    let Values { client, request, .. } = *values;
     let location = &*request.location;
     let page = |status| Found::Answer(Response::page(status, location.server_tokens));
+    let Some(directory) = location.root.file(values, &request.path) else { return page(500) };
     for name in &location.index {
+        let name = values.fill(name);
         if name.starts_with(b"/") {
-            return Found::Path(name.clone());
+            return Found::Path(name);
         }
-        let path = [&request.path[..], name].concat();
-        let file = file_path(location, &path);
+        let mut file = directory.clone().into_os_string();
+        file.push(OsStr::from_bytes(&name));
+        let file = PathBuf::from(file);
         match std::fs::metadata(&file) {
-            Ok(_) => return Found::Path(path),
+            Ok(_) => return Found::Path([&request.path[..], &name].concat()),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
             Err(error) => {
                 let (status, level) = verdict(&error);
@@ -115,7 +115,6 @@ fn index(client: &Client, request: &Request) -> Found {
             }
         }
     }
-    let directory = file_path(location, &request.path);
     match std::fs::metadata(&directory) {
         Ok(_) => {
             let message = format_args!("directory index of \"{}\" is forbidden", directory.display());
@@ -144,12 +143,14 @@ impl Entity {
         let location = &*request.location;
         let etag = location.etag.then(|| format!("\"{:x}-{:x}\"", self.modified, self.size).into_bytes());
         let content_type = location.types.of(&request.path).unwrap_or(&location.default_type).to_vec();
-        match self.conditions(request, etag.as_deref()) {
+        // Conditions and ranges are about what was asked for, not about an error page.
+        let whole = request.error_status.is_some_and(|status| status != 200);
+        match self.conditions(request, etag.as_deref()).filter(|_| !whole) {
             Some(412) => return Response::page(412, location.server_tokens),
             Some(status) => {
                 return Response {
                     last_modified: Some(http_date(self.modified)),
-                    fields: etag.into_iter().map(|etag| ("ETag", etag)).collect(),
+                    fields: etag.into_iter().map(|etag| ("ETag".into(), etag)).collect(),
                     ..Response::new(status, Vec::new())
                 };
             }
@@ -160,9 +161,9 @@ impl Entity {
             last_modified: Some(http_date(self.modified)),
             ..Response::new(200, Vec::new())
         };
-        response.fields.extend(etag.clone().map(|etag| ("ETag", etag)));
+        response.fields.extend(etag.clone().map(|etag| ("ETag".into(), etag)));
         let asked = match request.head.field("range") {
-            Some(range) if location.max_ranges > 0 && self.range_holds(request, etag.as_deref()) => {
+            Some(range) if !whole && location.max_ranges > 0 && self.range_holds(request, etag.as_deref()) => {
                 ranges::parse(range, self.size)
             }
             _ => Asked::Whole,
@@ -172,14 +173,14 @@ impl Entity {
             Asked::Nothing => {
                 let total = format!("bytes */{}", self.size).into_bytes();
                 return Response {
-                    fields: vec![("Content-Range", total)],
+                    fields: vec![("Content-Range".into(), total)],
                     ..Response::page(416, location.server_tokens)
                 };
             }
             _ => {
                 response.body.push(self.piece(&(0..self.size)));
-                if location.max_ranges > 0 {
-                    response.fields.push(("Accept-Ranges", b"bytes".to_vec()));
+                if location.max_ranges > 0 && !whole {
+                    response.fields.push(("Accept-Ranges".into(), b"bytes".to_vec()));
                 }
             }
         }
@@ -234,7 +235,7 @@ impl Entity {
         response.status = 206;
         if let [part] = parts {
             response.body.push(self.piece(part));
-            response.fields.push(("Content-Range", range(part).into_bytes()));
+            response.fields.push(("Content-Range".into(), range(part).into_bytes()));
             return;
         }
         let boundary = format!("{:012}{:08}", client.number, client.requests);

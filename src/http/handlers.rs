@@ -1,19 +1,45 @@
-//! From a request to its answer: the location is chosen, then what it says makes the answer.
+//! From a request to its answer, stage by stage:
+//!
+//! ```text
+//! ServerRewrite ─▶ FindLocation ─▶ LocationRewrite ─▶ Access ─▶ TryFiles ─▶ Content ─▶ the answer
+//!       ▲               ▲ path rewritten │ ▲                        │          │
+//!       │               └────────────────┘ └─ to a named location ◀─┤          │
+//!       └─────────────────────────────────────────── to a path ◀────┴──────────┤
+//!                                                   (or to a named location) ◀─┘ error_page
+//! ```
 
 use std::fmt;
-use std::rc::Rc;
+use std::time::Instant;
 
 use super::client::Client;
+use super::error_pages::Instead;
 use super::files::{self, Found};
 use super::request::Request;
 use super::response::{Answer, Response};
+use super::roots::Alias;
+use super::script::{Flow, Program, Run};
+use super::try_files::Tried;
 use super::variables::Values;
-use super::{Content, status};
+use super::{Content, Location, pages, status};
 use crate::context::Context;
 use crate::log::Level;
 
-/// How often an index may lead to another location, nginx's bound.
-const REDIRECTS_MAX: usize = 10;
+/// Where a request is on its way. It lives for a step only.
+#[allow(clippy::large_enum_variant)]
+pub(super) enum Stage {
+    /// The program of its server is run.
+    ServerRewrite,
+    FindLocation,
+    /// The program of its location is run.
+    LocationRewrite,
+    /// The location decides whether the request may be served.
+    Access,
+    /// The first of its files that is there becomes the path.
+    TryFiles,
+    /// The location makes the answer.
+    Content,
+    Answer(Answer),
+}
 
 /// Whether the body is larger than its location allows, as far as its length is known; that is logged.
 pub(super) fn is_too_large(client: &Client, request: &Request) -> bool {
@@ -32,32 +58,228 @@ pub(super) fn is_too_large(client: &Client, request: &Request) -> bool {
     true
 }
 
+/// Finds out whose request it is, unless that is known.
+fn find_client(client: &Client, request: &mut Request, location: &Location) {
+    if let (None, Some(real_ip)) = (&request.real_ip, &location.real_ip) {
+        request.real_ip = real_ip.find(client, request);
+    }
+}
+
 /// Answers a request whose head is understood.
 pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) -> Answer {
+    find_client(client, request, &request.server.own.clone());
+    walk(cx, client, request, Stage::ServerRewrite)
+}
+
+/// Gives an answer that was made outside of here its error page.
+pub(super) fn answer(cx: &mut Context, client: &Client, request: &mut Request, answer: Answer) -> Answer {
+    walk(cx, client, request, Stage::Answer(answer))
+}
+
+fn walk(cx: &mut Context, client: &Client, request: &mut Request, from: Stage) -> Answer {
     let now = cx.reactor.now();
-    if let Some(returns) = request.server.own.clone().returns.as_ref() {
-        return returns.answer(&Values { client, request, now });
-    }
-    for _ in 0..=REDIRECTS_MAX {
-        request.location = request.server.locations.find(&request.path).unwrap_or(&request.server.own).clone();
-        let location = Rc::clone(&request.location);
-        client.debug(request, format_args!("http uri: \"{}\"", request.path.escape_ascii()));
-        if is_too_large(client, request) {
-            return Answer::Respond(Response::page(413, location.server_tokens));
-        }
-        if let Some(returns) = &location.returns {
-            return returns.answer(&Values { client, request, now });
-        }
-        let found = match location.content {
-            Content::Status => return Answer::Respond(status::answer(request, &cx.board)),
-            Content::Files => files::serve(client, request),
+    let mut stage = from;
+    loop {
+        stage = match stage {
+            Stage::ServerRewrite => {
+                let server = request.server.clone();
+                match run(client, request, now, &server.program) {
+                    Flow::Answer(answer) => Stage::Answer(answer),
+                    Flow::Through | Flow::Stop => Stage::FindLocation,
+                }
+            }
+            Stage::FindLocation => find_location(client, request),
+            Stage::LocationRewrite => location_rewrite(client, request, now),
+            Stage::Access => access(client, request, now),
+            Stage::TryFiles => try_files(client, request, now),
+            Stage::Content => content(cx, client, request, now),
+            Stage::Answer(Answer::Respond(response)) => match settle(client, request, response, now) {
+                Stage::Answer(answer) => return answer,
+                stage => stage,
+            },
+            Stage::Answer(Answer::Close(status)) => {
+                request.error_status = None;
+                return Answer::Close(status);
+            }
+            Stage::Answer(passed_on) => return passed_on,
         };
-        match found {
-            Found::Answer(response) => return Answer::Respond(response),
-            Found::Path(path) => request.path = path,
+    }
+}
+
+/// Gives an answer its status and, where it is the page of one, another answer that `error_page` has for it.
+fn settle(client: &Client, request: &mut Request, response: Response, now: Instant) -> Stage {
+    if !response.replaceable {
+        let status = match (request.error_status, response.status) {
+            // What a 200 has become by the request's conditions.
+            (Some(200), conditional @ (206 | 304)) => conditional,
+            (Some(status), _) => status,
+            (None, status) => status,
+        };
+        let to = response.location.or_else(|| request.redirect_to.take());
+        let reason = response.reason.filter(|_| status == response.status);
+        return Stage::Answer(Answer::Respond(Response { status, reason, location: to, ..response }));
+    }
+    let location = request.location.clone();
+    let cause = response.status;
+    let response = Response { status: pages::sent(cause), ..response };
+    request.error_status = Some(response.status);
+    if request.error_page_used || location.error_pages.is_empty() || request.changes.get() == 0 {
+        return Stage::Answer(Answer::Respond(response));
+    }
+    request.error_page_used = !location.recursive_error_pages;
+    let Some(page) = location.error_pages.iter().find(|page| page.covers(cause)) else {
+        return Stage::Answer(Answer::Respond(response));
+    };
+    request.redirect_to = response.location;
+    // What cannot be read on after stays so.
+    request.keepalive &= !response.close;
+    request.error_status = page.status(cause);
+    match page.target(&Values { client, request, now }) {
+        Instead::Path(path, args) => {
+            request.as_get = !request.is_head();
+            redirect(client, request, path, args)
+        }
+        Instead::Named(name) => to_named(client, request, &name),
+        Instead::Redirect(status, to) => {
+            request.error_status = Some(status);
+            let redirect = Response::redirect(status, to, location.server_tokens);
+            Stage::Answer(Answer::Respond(Response { replaceable: false, ..redirect }))
         }
     }
-    let message = format_args!("rewrite or internal redirection cycle");
-    client.log(Level::Error, None, "", Some(request), message);
-    Answer::Respond(Response::page(500, request.location.server_tokens))
+}
+
+/// The page of a status that the location answers with.
+fn page(request: &Request, status: u16) -> Stage {
+    Stage::Answer(Answer::Respond(Response::page(status, request.location.server_tokens)))
+}
+
+fn run(client: &Client, request: &mut Request, now: Instant, program: &Program) -> Flow {
+    if program.is_empty() {
+        return Flow::Through;
+    }
+    let log = request.location.rewrite_log;
+    Run { client, request, now, log }.run(program)
+}
+
+fn find_location(client: &Client, request: &mut Request) -> Stage {
+    request.path_changed = false;
+    request.outside_location = false;
+    let server = request.server.clone();
+    match server.locations.find(&request.path, &request.memory) {
+        Ok(found) => request.location = found.unwrap_or(&server.own).clone(),
+        Err(failed) => {
+            client.log(Level::Alert, None, "", Some(request), format_args!("{failed}"));
+            return page(request, 500);
+        }
+    }
+    client.debug(request, format_args!("http uri: \"{}\"", request.path.escape_ascii()));
+    if request.location.internal && !request.internal {
+        return page(request, 404);
+    }
+    if is_too_large(client, request) {
+        return page(request, 413);
+    }
+    Stage::LocationRewrite
+}
+
+fn location_rewrite(client: &Client, request: &mut Request, now: Instant) -> Stage {
+    let location = request.location.clone();
+    if let Flow::Answer(answer) = run(client, request, now, &location.program) {
+        return Stage::Answer(answer);
+    }
+    if !request.path_changed {
+        return Stage::Access;
+    }
+    match change(client, request, format_args!("processing \"{}\"", String::from_utf8_lossy(&request.path))) {
+        true => Stage::FindLocation,
+        false => page(request, 500),
+    }
+}
+
+/// Counts one more change of location; false, and logged, when there have been too many.
+fn change(client: &Client, request: &Request, doing: fmt::Arguments<'_>) -> bool {
+    let left = request.changes.get().saturating_sub(1);
+    request.changes.set(left);
+    if left == 0 {
+        let message = format_args!("rewrite or internal redirection cycle while {doing}");
+        client.log(Level::Error, None, "", Some(request), message);
+    }
+    left > 0
+}
+
+fn access(client: &Client, request: &mut Request, now: Instant) -> Stage {
+    let location = request.location.clone();
+    find_client(client, request, &location);
+    let refused = location.access.as_ref().and_then(|access| access.refuse(&Values { client, request, now }));
+    refused.map_or(Stage::TryFiles, |response| Stage::Answer(Answer::Respond(response)))
+}
+
+fn try_files(client: &Client, request: &mut Request, now: Instant) -> Stage {
+    let Some(tried) = request.location.try_files.as_ref().map(|tries| tries.run(&Values { client, request, now }))
+    else {
+        return Stage::Content;
+    };
+    match tried {
+        Tried::Found(path) => {
+            client.debug(request, format_args!("try file uri: \"{}\"", String::from_utf8_lossy(&path)));
+            if matches!(request.location.root.alias(), Alias::Whole) {
+                request.path_behind_alias = true;
+            }
+            request.path = path;
+            Stage::Content
+        }
+        Tried::Status(status) => page(request, status),
+        Tried::Named(name) => to_named(client, request, &name),
+        Tried::Redirect(path, args) => redirect(client, request, path, args),
+    }
+}
+
+fn content(cx: &mut Context, client: &Client, request: &mut Request, now: Instant) -> Stage {
+    let found = match &request.location.content {
+        Content::Proxy(settings) => return Stage::Answer(Answer::Proxy(settings.clone())),
+        Content::Status => Found::Answer(status::answer(request, &cx.board)),
+        Content::Files => files::serve(&Values { client, request, now }),
+    };
+    match found {
+        Found::Answer(response) => Stage::Answer(Answer::Respond(response)),
+        Found::Path(path) => {
+            let args = request.args.take();
+            redirect(client, request, path, args)
+        }
+    }
+}
+
+/// Leads a request to another path, as if it had come for that, but not counted among those of clients.
+pub(super) fn redirect(client: &Client, request: &mut Request, path: Vec<u8>, args: Option<Vec<u8>>) -> Stage {
+    let text = String::from_utf8_lossy(&path);
+    if !change(client, request, format_args!("internally redirecting to \"{text}\"")) {
+        return page(request, 500);
+    }
+    client.debug(request, format_args!("internal redirect: \"{text}\""));
+    (request.path, request.args) = (path, args);
+    request.internal = true;
+    request.as_received = false;
+    request.path_behind_alias = false;
+    request.location = request.server.own.clone();
+    Stage::ServerRewrite
+}
+
+/// Leads a request to a named location, its path as it is.
+fn to_named(client: &Client, request: &mut Request, name: &[u8]) -> Stage {
+    let text = String::from_utf8_lossy(name);
+    if !change(client, request, format_args!("redirect to named location \"{text}\"")) {
+        return page(request, 500);
+    }
+    let server = request.server.clone();
+    let Some(location) = server.locations.named(name) else {
+        let message = format_args!("could not find named location \"{text}\"");
+        client.log(Level::Error, None, "", Some(request), message);
+        return page(request, 500);
+    };
+    client.debug(request, format_args!("using location: {text} \"{}\"", request.path.escape_ascii()));
+    request.location = location.clone();
+    request.internal = true;
+    request.outside_location = false;
+    request.path_behind_alias = false;
+    Stage::LocationRewrite
 }

@@ -245,6 +245,11 @@ impl Head {
             .map(|(_, value)| self.part(value))
     }
 
+    /// All fields in their order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (self.part(name), self.part(value)))
+    }
+
     /// The value of a field that may stand once only.
     ///
     /// # Errors

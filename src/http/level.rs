@@ -1,15 +1,24 @@
 //! What one level of an `http {}` block says, and how levels become servers and locations.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::access::{Access, Satisfy};
+use super::basic_auth::{BasicAuth, Users};
+use super::definitions::{Definitions, Registry};
+use super::error_pages::ErrorPage;
 use super::head::Limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
-use super::returns::Return;
+use super::proxy;
+use super::real_ip::{RealIp, Source};
+use super::roots::{Alias, Root};
+use super::script::{Branch, Program, Step};
+use super::try_files::TryFiles;
 use super::types::Types;
-use super::variables::{self, Variable};
+use super::variables::{self, Text, Variable};
 use super::{Config, Content, Keepalive, Lingering, LingeringClose, Location, ModifiedSince, Server, Tokens, listen};
 use crate::conf::loader::Warning;
 use crate::conf::{Error, Result};
@@ -17,14 +26,17 @@ use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
 use crate::log::error::{ErrorLogs, Sink};
 use crate::net::ListenOptions;
+use crate::net::access::{Match, Rule};
+use crate::tls;
+use crate::upstream::Group;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What is said on one level, `http {}`, `server {}` or `location {}`; `None` where it says nothing and the level above counts.
 #[derive(Clone, Debug, Default)]
 pub struct Level {
-    pub(super) root: Option<PathBuf>,
-    pub(super) index: Option<Vec<Vec<u8>>>,
+    pub(super) root: Option<Root>,
+    pub(super) index: Option<Vec<Text>>,
     pub(super) types: Option<Rc<Types>>,
     pub(super) default_type: Option<Vec<u8>>,
     pub(super) access_logs: Option<Vec<AccessLog<Variable>>>,
@@ -45,20 +57,46 @@ pub struct Level {
     pub(super) lingering_close: Option<LingeringClose>,
     pub(super) lingering_time: Option<Duration>,
     pub(super) lingering_timeout: Option<Duration>,
+    pub(super) proxy: proxy::level::Said,
     pub(super) header_timeout: Option<Duration>,
     pub(super) header_buffer: Option<usize>,
     pub(super) large_buffers: Option<(usize, usize)>,
-    /// Not inherited: what this level itself answers with.
-    pub(super) returns: Option<Return>,
+    pub(super) error_pages: Option<Vec<ErrorPage>>,
+    pub(super) recursive_error_pages: Option<bool>,
+    pub(super) rewrite_log: Option<bool>,
+    pub(super) uninitialized_variable_warn: Option<bool>,
+    pub(super) ssl: tls::Settings,
+    pub(super) rules: Option<Vec<Rule>>,
+    pub(super) satisfy: Option<Satisfy>,
+    pub(super) realm: Option<Text>,
+    pub(super) users: Option<Users>,
+    pub(super) real_ip_from: Option<Vec<Match>>,
+    pub(super) real_ip_header: Option<Source>,
+    pub(super) real_ip_recursive: Option<bool>,
+    /// Not inherited: what this level itself does and answers with.
+    pub(super) steps: Vec<Step<Level>>,
+    pub(super) internal: bool,
+    pub(super) try_files: Option<TryFiles>,
     pub(super) content: Option<Content>,
     /// Of a `server {}` only.
     pub(super) listens: Vec<listen::Directive>,
     pub(super) names: Vec<Name>,
+    /// Of a `location {}` only.
+    pub(super) pattern: Option<Pattern>,
     /// Of a `server {}` or a `location {}`.
     pub(super) locations: Vec<(Pattern, Level)>,
     /// Of `http {}` only.
+    pub(super) groups: Vec<Group>,
     pub(super) servers: Vec<Level>,
     pub(super) formats: Formats<Variable>,
+    /// The variables of the block; an inner level has them while it is read.
+    pub(super) registry: Registry,
+}
+
+impl tls::directives::Block for Level {
+    fn tls(&mut self) -> &mut tls::Settings {
+        &mut self.ssl
+    }
 }
 
 /// All `http {}` blocks while a configuration is read.
@@ -67,9 +105,19 @@ pub struct Builder {
     pub(super) blocks: Vec<Level>,
 }
 
+/// What blocks name while a configuration is read, and what is opened when it is used.
+pub struct ToOpen<'a> {
+    /// Access log files.
+    pub access_logs: &'a mut AccessLogs,
+    /// Error logs.
+    pub error_logs: &'a mut ErrorLogs,
+    /// What TLS sessions share.
+    pub tls: &'a mut tls::Shared,
+}
+
 impl Builder {
-    /// Settles inheritance and puts the listening sockets together; none may be among `taken`, those of the other blocks. Access log
-    /// files are named to `logs`; servers that name none write to `default_log`. Error logs are named to `error_logs`.
+    /// Settles inheritance and puts the listening sockets together; none may be among `taken`, those of the other blocks. Servers that name
+    /// no access log write to `default_log`.
     ///
     /// # Errors
     /// What can be seen only in the whole: conflicting `listen` directives, unknown log formats.
@@ -77,15 +125,25 @@ impl Builder {
         self,
         prefix: &std::path::Path,
         default_log: PathBuf,
-        logs: &mut AccessLogs,
-        error_logs: &mut ErrorLogs,
+        to_open: ToOpen<'_>,
         taken: &[ListenOptions],
         warnings: &mut Vec<Warning>,
     ) -> Result<Config> {
-        let mut servers = Vec::new();
+        let ToOpen { access_logs: logs, error_logs, tls } = to_open;
+        let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
         for mut block in self.blocks {
+            let first = groups.len();
+            for group in std::mem::take(&mut block.groups) {
+                if let Some(line) = group.followed.first() {
+                    let message = format!("no resolver defined to resolve {}", line.host);
+                    return Err(Error::at(&line.place, message));
+                }
+                groups.push(Rc::new(group));
+            }
+            let named = first..groups.len();
             let mut formats = std::mem::take(&mut block.formats);
             formats.insert("combined", variables::combined());
+            let definitions = Rc::new(block.registry.settle()?);
             // Faults show even where every server says something else.
             for log in block.access_logs.iter().flatten() {
                 log.settle(&formats, &mut AccessLogs::default())?;
@@ -96,6 +154,11 @@ impl Builder {
                 logs: &mut *logs,
                 error_logs: &mut *error_logs,
                 formats: &formats,
+                definitions: &definitions,
+                groups: &mut groups,
+                named,
+                temp_folders: &mut temp_folders,
+                tls: &mut *tls,
             };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
@@ -110,7 +173,8 @@ impl Builder {
                 servers.push(listen::Served { server: Rc::new(built), names, listens });
             }
         }
-        Ok(Config { listens: listen::build(&servers, taken, warnings)? })
+        groups.iter_mut().for_each(|group| Rc::make_mut(group).recovers = false);
+        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, temp_folders })
     }
 }
 
@@ -121,19 +185,31 @@ struct Assembly<'a> {
     logs: &'a mut AccessLogs,
     error_logs: &'a mut ErrorLogs,
     formats: &'a Formats<Variable>,
+    definitions: &'a Rc<Definitions>,
+    groups: &'a mut Vec<Rc<Group>>,
+    /// The `upstream {}` blocks that a `proxy_pass` can mean.
+    named: Range<usize>,
+    temp_folders: &'a mut Vec<PathBuf>,
+    tls: &'a mut tls::Shared,
 }
 
 impl Assembly<'_> {
     fn server(&mut self, http: &Level, mut own: Level, names: &[Name]) -> Result<Server> {
         own.inherit(http);
         let locations = self.locations(&mut own)?;
+        let steps = std::mem::take(&mut own.steps);
+        let program = self.program(steps, None)?;
         let (number, size) = own.large_buffers.unwrap_or((4, 8192));
         Ok(Server {
             name: names[0].text.clone(),
             header_timeout: own.header_timeout.unwrap_or(MINUTE),
             limits: Limits { first: own.header_buffer.unwrap_or(1024), number, size },
-            own: Rc::new(self.location(&own)?),
+            own: Rc::new(self.location(&mut own)?),
             locations,
+            program,
+            definitions: self.definitions.clone(),
+            tls: tls::Server::build(&own.ssl, None, tls::Clients::NameHosts, self.tls)?,
+            ssl: own.ssl.is_on(),
         })
     }
 
@@ -143,22 +219,59 @@ impl Assembly<'_> {
         for (pattern, mut inner) in std::mem::take(&mut level.locations) {
             inner.inherit(level);
             let nested = self.locations(&mut inner)?;
-            built.add(pattern, Rc::new(self.location(&inner)?), nested);
+            built.add(pattern, Rc::new(self.location(&mut inner)?), nested);
         }
         Ok(built)
     }
 
-    fn location(&mut self, level: &Level) -> Result<Location> {
+    /// What a level runs; `around` is the location that it stands in.
+    fn program(&mut self, steps: Vec<Step<Level>>, around: Option<&Level>) -> Result<Program> {
+        let mut program = Vec::with_capacity(steps.len());
+        for step in steps {
+            program.push(match step {
+                Step::If(condition, inner) => Step::If(condition, self.branch(inner, around)?),
+                Step::Set(place, value) => Step::Set(place, value),
+                Step::SetArgs(value) => Step::SetArgs(value),
+                Step::Rewrite(rewrite) => Step::Rewrite(rewrite),
+                Step::Return(returns) => Step::Return(returns),
+                Step::Break => Step::Break,
+            });
+        }
+        Ok(program)
+    }
+
+    /// What an `if` leads to: in a location, one more that differs from it in what the `if` says.
+    fn branch(&mut self, mut inner: Level, around: Option<&Level>) -> Result<Branch> {
+        let steps = std::mem::take(&mut inner.steps);
+        let Some(around) = around else { return Ok(Branch { program: self.program(steps, None)?, location: None }) };
+        inner.inherit(around);
+        if inner.content.is_none() && inner.proxy.pass.is_none() {
+            inner.content.clone_from(&around.content);
+            inner.proxy.pass.clone_from(&around.proxy.pass);
+        }
+        let program = self.program(steps, Some(&inner))?;
+        Ok(Branch { program, location: Some(Rc::new(self.location(&mut inner)?)) })
+    }
+
+    fn location(&mut self, level: &mut Level) -> Result<Location> {
+        let steps = std::mem::take(&mut level.steps);
+        let program = self.program(steps, Some(level))?;
         let (timeout, header) = level.keepalive_timeout.unwrap_or((Duration::from_secs(75), None));
         Ok(Location {
-            returns: level.returns.clone(),
-            content: level.content.unwrap_or(Content::Files),
-            root: level.root.clone().unwrap_or_else(|| self.prefix.join("html")),
-            index: level.index.clone().unwrap_or_else(|| vec![b"index.html".to_vec()]),
+            program,
+            internal: level.internal,
+            try_files: level.try_files.clone(),
+            error_pages: level.error_pages.clone().unwrap_or_default(),
+            recursive_error_pages: level.recursive_error_pages.unwrap_or(false),
+            content: self.content(level)?,
+            root: level.root.clone().unwrap_or_else(|| self.html()),
+            index: level.index.clone().unwrap_or_else(|| vec![Text::plain(b"index.html")]),
             types: level.types.clone().unwrap_or_default(),
             default_type: level.default_type.clone().unwrap_or_else(|| b"text/plain".to_vec()),
             access_logs: self.access_logs(level.access_logs.as_ref())?,
             error_log: level.error_logs.as_ref().map(|said| self.error_logs.add(said)),
+            rewrite_log: level.rewrite_log.unwrap_or(false),
+            uninitialized_variable_warn: level.uninitialized_variable_warn.unwrap_or(true),
             server_tokens: level.server_tokens.unwrap_or(Tokens::On),
             etag: level.etag.unwrap_or(true),
             if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
@@ -171,12 +284,37 @@ impl Assembly<'_> {
             max_body: level.max_body.unwrap_or(1 << 20),
             body_timeout: level.body_timeout.unwrap_or(MINUTE),
             send_timeout: level.send_timeout.unwrap_or(MINUTE),
+            access: access(level),
+            real_ip: level.real_ip_from.clone().map(|from| RealIp {
+                from,
+                header: level.real_ip_header.clone().unwrap_or_else(|| Source::parse("X-Real-IP")),
+                recursive: level.real_ip_recursive.unwrap_or(false),
+            }),
             lingering: Lingering {
                 close: level.lingering_close.unwrap_or(LingeringClose::On),
                 time: level.lingering_time.unwrap_or(Duration::from_secs(30)),
                 timeout: level.lingering_timeout.unwrap_or(Duration::from_secs(5)),
             },
         })
+    }
+
+    /// The root where none is said.
+    fn html(&self) -> Root {
+        Root::new(self.prefix.to_owned(), Text::plain(b"html"), Alias::No)
+    }
+
+    fn content(&mut self, level: &Level) -> Result<Content> {
+        let Some(pass) = &level.proxy.pass else { return Ok(level.content.clone().unwrap_or(Content::Files)) };
+        let named = self.named.clone();
+        let group = Group::meant(self.groups, named, &pass.server, proxy::pass::PORT, proxy::pass::PORT)
+            .map_err(|message| Error::at(&pass.place, message))?;
+        let settings = level.proxy.settle(pass, group, self.prefix);
+        for folder in [&settings.body_temp, &settings.temp] {
+            if !self.temp_folders.contains(folder) {
+                self.temp_folders.push(folder.clone());
+            }
+        }
+        Ok(Content::Proxy(Rc::new(settings)))
     }
 
     fn access_logs(&mut self, said: Option<&Vec<AccessLog<Variable>>>) -> Result<Vec<Entry<Variable>>> {
@@ -196,6 +334,14 @@ impl Assembly<'_> {
     }
 }
 
+/// What a level asks of its clients; `None` where that is nothing.
+fn access(level: &Level) -> Option<Access> {
+    let rules = level.rules.clone().unwrap_or_default();
+    let users = level.realm.clone().zip(level.users.clone()).map(|(realm, users)| BasicAuth { realm, users });
+    let asks = !rules.is_empty() || users.is_some();
+    asks.then(|| Access { rules, users, satisfy: level.satisfy.unwrap_or(Satisfy::All) })
+}
+
 impl Level {
     /// Takes from the level above what this one does not say.
     fn inherit(&mut self, above: &Level) {
@@ -210,6 +356,10 @@ impl Level {
         from(&mut self.default_type, &above.default_type);
         from(&mut self.access_logs, &above.access_logs);
         from(&mut self.error_logs, &above.error_logs);
+        from(&mut self.error_pages, &above.error_pages);
+        from(&mut self.recursive_error_pages, &above.recursive_error_pages);
+        from(&mut self.rewrite_log, &above.rewrite_log);
+        from(&mut self.uninitialized_variable_warn, &above.uninitialized_variable_warn);
         from(&mut self.server_tokens, &above.server_tokens);
         from(&mut self.etag, &above.etag);
         from(&mut self.if_modified_since, &above.if_modified_since);
@@ -226,24 +376,33 @@ impl Level {
         from(&mut self.lingering_close, &above.lingering_close);
         from(&mut self.lingering_time, &above.lingering_time);
         from(&mut self.lingering_timeout, &above.lingering_timeout);
+        self.proxy.inherit(&above.proxy);
         from(&mut self.header_timeout, &above.header_timeout);
         from(&mut self.header_buffer, &above.header_buffer);
         from(&mut self.large_buffers, &above.large_buffers);
+        from(&mut self.rules, &above.rules);
+        from(&mut self.satisfy, &above.satisfy);
+        from(&mut self.realm, &above.realm);
+        from(&mut self.users, &above.users);
+        from(&mut self.real_ip_from, &above.real_ip_from);
+        from(&mut self.real_ip_header, &above.real_ip_header);
+        from(&mut self.real_ip_recursive, &above.real_ip_recursive);
+        self.ssl = std::mem::take(&mut self.ssl).or(&above.ssl);
     }
 }
 
 /// A location of what one level says, with defaults for the rest.
 #[cfg(test)]
 pub(super) fn location_of(level: &Level) -> Location {
-    let level = Level { access_logs: Some(Vec::new()), ..level.clone() };
-    with_assembly(|assembly| assembly.location(&level)).unwrap()
+    let mut level = Level { access_logs: Some(Vec::new()), ..level.clone() };
+    with_assembly(|assembly| assembly.location(&mut level)).unwrap()
 }
 
 /// A server with nothing but a name.
 #[cfg(test)]
 pub(super) fn server_of(name: &str) -> Server {
     let level = Level { access_logs: Some(Vec::new()), ..Level::default() };
-    let names = [Name::parse(name).unwrap_or_else(|_| Name::nameless())];
+    let names = [Name::parse(name, &mut Registry::default()).unwrap_or_else(|_| Name::nameless())];
     with_assembly(|assembly| assembly.server(&Level::default(), level, &names)).unwrap()
 }
 
@@ -255,5 +414,10 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         logs: &mut AccessLogs::default(),
         error_logs: &mut ErrorLogs::default(),
         formats: &Formats::default(),
+        definitions: &Rc::default(),
+        groups: &mut Vec::new(),
+        named: 0..0,
+        temp_folders: &mut Vec::new(),
+        tls: &mut tls::Shared::default(),
     })
 }

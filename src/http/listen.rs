@@ -8,6 +8,7 @@ use crate::conf::loader::Warning;
 use crate::conf::{Call, Error, Place, Result};
 use crate::net::addresses::{Addresses, Choice, Entry};
 use crate::net::{Address, ListenOptions, SocketOptions, address};
+use crate::tls;
 
 /// One `listen` directive.
 #[derive(Clone, Debug)]
@@ -15,6 +16,10 @@ pub(super) struct Directive {
     addresses: Vec<Address>,
     default: bool,
     socket: SocketOptions,
+    /// Clients speak TLS.
+    ssl: bool,
+    /// Clients begin with a header of the PROXY protocol.
+    proxy_protocol: bool,
     /// `None` for the address of a server that names none.
     place: Option<Place>,
 }
@@ -27,6 +32,8 @@ impl Directive {
             addresses: address::resolve_listen(port).unwrap_or_default(),
             default: false,
             socket: SocketOptions::default(),
+            ssl: false,
+            proxy_protocol: false,
             place: None,
         }
     }
@@ -37,7 +44,8 @@ impl Directive {
         let addresses = address::resolve_listen(text)
             .map_err(|why| call.error(format!("{why} in \"{text}\" of the \"listen\" directive")))?;
         let place = Some(call.node.place.clone());
-        let mut directive = Directive { addresses, default: false, socket: SocketOptions::default(), place };
+        let socket = SocketOptions::default();
+        let mut directive = Directive { addresses, default: false, socket, ssl: false, proxy_protocol: false, place };
         for &word in &words[1..] {
             directive.set(word).map_err(|message| call.error(message))?;
         }
@@ -45,12 +53,16 @@ impl Directive {
     }
 
     fn set(&mut self, word: &str) -> std::result::Result<(), String> {
-        if self.socket.take(word, &self.addresses)? {
+        if self.socket.take(word, &self.addresses)? || self.socket.take_tuning(word)? {
             return Ok(());
         }
         match word.split_once('=') {
             None if word == "default_server" || word == "default" => self.default = true,
-            None if word == "ssl" => return Err("the \"ssl\" parameter is not offered by weir in http {} yet".into()),
+            None if word == "ssl" => self.ssl = true,
+            None if word == "proxy_protocol" => self.proxy_protocol = true,
+            None if word == "http2" => {
+                return Err("the \"http2\" parameter is not offered by weir yet".into());
+            }
             Some(("ipv6only", flag)) => {
                 self.socket.ipv6only = Some(match flag {
                     "on" => true,
@@ -93,6 +105,10 @@ pub struct Listen {
 pub(super) struct Route {
     address: Address,
     pub(super) names: Names,
+    /// Clients speak TLS.
+    pub(super) tls: bool,
+    /// Clients begin with a header of the PROXY protocol.
+    pub(super) proxy_protocol: bool,
 }
 
 impl Listen {
@@ -108,6 +124,35 @@ impl Listen {
     }
 }
 
+/// What is kept for an address.
+struct Behind {
+    names: Names,
+    /// All servers of the address.
+    servers: Vec<Rc<Server>>,
+    /// The first `listen ... ssl` of the address.
+    ssl: Option<Directive>,
+    /// As soon as one server's directive says so: what clients send first cannot depend on the server they want.
+    proxy_protocol: bool,
+}
+
+impl Behind {
+    fn new(server: &Rc<Server>) -> Self {
+        Behind { names: Names::new(server.clone()), servers: Vec::new(), ssl: None, proxy_protocol: false }
+    }
+
+    /// Whether there is a certificate for whoever comes. One server is enough, unless that has none to show: then each needs its own.
+    fn check_certificates(&self) -> Result<()> {
+        let Some(directive) = &self.ssl else { return Ok(()) };
+        let default = self.names.default.tls.as_ref();
+        let rejects = default.is_some_and(tls::Server::rejects);
+        if default.is_none() || rejects && self.servers.iter().any(|server| server.tls.is_none()) {
+            let message = "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive";
+            return Err(directive.fault(message.into()));
+        }
+        Ok(())
+    }
+}
+
 /// Puts the directives of all servers together. An address without `bind` shares the socket of its port's wildcard address, where
 /// there is one. None of the sockets may be among `taken`.
 pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut Vec<Warning>) -> Result<Vec<Listen>> {
@@ -118,29 +163,41 @@ pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut 
                 if taken.iter().any(|options| options.address == *address) {
                     return Err(directive.fault(format!("duplicate \"{address}\" address and port pair")));
                 }
-                let new = || Names::new(served.server.clone());
-                let (names, choice) = entries
+                let new = || Behind::new(&served.server);
+                let (behind, choice) = entries
                     .add(number, address, directive.socket, directive.default, new)
                     .map_err(|message| directive.fault(message))?;
+                behind.servers.push(served.server.clone());
+                behind.proxy_protocol |= directive.proxy_protocol;
+                if directive.ssl && behind.ssl.is_none() {
+                    behind.ssl = Some(directive.clone());
+                }
                 if choice == Choice::This {
-                    names.default = served.server.clone();
+                    behind.names.default = served.server.clone();
                 }
             }
         }
     }
     for served in servers {
         for address in served.listens.iter().flat_map(|directive| &directive.addresses) {
-            let Some(names) = entries.get_mut(address) else { continue };
+            let Some(behind) = entries.get_mut(address) else { continue };
             for name in &served.names {
-                if names.add(name, &served.server).is_err() {
+                if behind.names.add(name, &served.server).is_err() {
                     let message = format!("conflicting server name \"{}\" on {address}, ignored", name.text);
                     warnings.push(Warning { message, place: None });
                 }
             }
         }
     }
-    let route = |entry: &Entry<Names>| Rc::new(Route { address: entry.address.clone(), names: entry.what.clone() });
-    let listen = |(own, behind): (&Entry<Names>, Vec<&Entry<Names>>)| {
+    for entry in entries.iter() {
+        entry.what.check_certificates()?;
+    }
+    let route = |entry: &Entry<Behind>| {
+        let Behind { names, ssl, proxy_protocol, .. } = &entry.what;
+        let tls = ssl.is_some() || names.default.ssl;
+        Rc::new(Route { address: entry.address.clone(), names: names.clone(), tls, proxy_protocol: *proxy_protocol })
+    };
+    let listen = |(own, behind): (&Entry<Behind>, Vec<&Entry<Behind>>)| {
         let routes: Vec<Rc<Route>> = behind.into_iter().map(route).collect();
         let nodelay = routes.iter().all(|route| route.names.default.own.nodelay);
         Listen { options: own.socket.listen(own.address.clone(), nodelay, false), routes }

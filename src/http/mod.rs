@@ -1,30 +1,52 @@
 //! The `http {}` block: its directives, and its requests.
 //!
 //! A request goes through these files: [`connection`] is its state machine, from the accepted client to the next request or the
-//! end; [`head`] and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it; the
-//! handlers ([`returns`], [`files`], [`status`]) make a [`response`]; [`output`] sends it; logs tell of it by [`variables`].
+//! end, with [`handshake`] before it where clients speak TLS; [`head`] and [`uri`] take it apart, [`body`] knows where it ends;
+//! [`names`] and [`location`] choose what serves it, which the programs of [`script`] may change; [`access`] says who may have it;
+//! [`handlers`] leads it through all that; [`returns`], [`files`] and [`status`] make a [`response`], or [`proxy`] has a server make it;
+//! [`output`] sends it; logs tell of it by [`variables`].
 
+mod access;
+pub mod awaited;
+mod basic_auth;
 pub mod body;
 mod client;
+mod client_directives;
 mod connection;
+mod definitions;
 pub mod directives;
 mod ending;
 mod engine;
+mod error_pages;
 mod files;
+mod geo;
 mod handlers;
+mod handshake;
 pub mod head;
 mod level;
 mod listen;
 mod location;
+mod map;
+mod memory;
 mod names;
 mod output;
 mod pages;
+mod proxy;
 pub mod ranges;
+mod real_ip;
+mod regex;
 mod request;
 mod response;
 mod returns;
+mod rewrite;
+mod roots;
+mod script;
+mod script_directives;
+mod script_settings;
 mod settings;
+mod split_clients;
 mod status;
+mod try_files;
 mod types;
 pub mod uri;
 mod variables;
@@ -35,9 +57,11 @@ use std::time::Duration;
 
 use crate::log::directive::Entry;
 use crate::log::error::ErrorLog;
+use crate::tls;
+use crate::upstream::Group;
 
-pub use engine::Engine;
-pub use level::Builder;
+pub use engine::{Engine, IDLE};
+pub use level::{Builder, ToOpen};
 pub use listen::Listen;
 
 /// All `http {}` blocks of a configuration, inheritance settled.
@@ -45,6 +69,10 @@ pub use listen::Listen;
 pub struct Config {
     /// The sockets to listen on.
     pub listens: Vec<Listen>,
+    /// The groups of servers: `upstream {}` blocks, and the hosts that a `proxy_pass` names.
+    pub groups: Vec<Rc<Group>>,
+    /// Folders that temporary files are made in.
+    pub temp_folders: Vec<PathBuf>,
 }
 
 /// One `server {}`.
@@ -57,21 +85,35 @@ struct Server {
     /// What serves requests that no location takes, and says how errors are answered before one is chosen.
     own: Rc<Location>,
     locations: location::Locations,
+    /// What is run before a location is found.
+    program: script::Program,
+    definitions: Rc<definitions::Definitions>,
+    /// Of a server with certificates, whether its clients speak TLS or not.
+    tls: Option<tls::Server>,
+    /// `ssl on`
+    ssl: bool,
 }
 
 /// What serves a request: a `location {}`, or what a server says outside of its locations.
 #[derive(Debug)]
 struct Location {
-    /// `return`
-    returns: Option<returns::Return>,
+    /// What is run before access is decided and the answer is made.
+    program: script::Program,
+    /// Only redirects of ours lead here.
+    internal: bool,
+    try_files: Option<try_files::TryFiles>,
     content: Content,
-    root: PathBuf,
-    index: Vec<Vec<u8>>,
+    error_pages: Vec<error_pages::ErrorPage>,
+    recursive_error_pages: bool,
+    root: roots::Root,
+    index: Vec<variables::Text>,
     types: Rc<types::Types>,
     default_type: Vec<u8>,
     access_logs: Vec<Entry<variables::Variable>>,
     /// `None`: the log of the process.
     error_log: Option<ErrorLog>,
+    rewrite_log: bool,
+    uninitialized_variable_warn: bool,
     server_tokens: Tokens,
     etag: bool,
     if_modified_since: ModifiedSince,
@@ -85,15 +127,21 @@ struct Location {
     body_timeout: Duration,
     send_timeout: Duration,
     lingering: Lingering,
+    /// `None`: everybody may come in.
+    access: Option<access::Access>,
+    /// `None`: clients are who connects.
+    real_ip: Option<real_ip::RealIp>,
 }
 
 /// What makes the answer when nothing is returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Content {
     /// Files below the root.
     Files,
     /// `tcp_check_status`
     Status,
+    /// `proxy_pass`
+    Proxy(Rc<proxy::Settings>),
 }
 
 /// `server_tokens`: how the server calls itself.

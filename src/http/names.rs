@@ -1,36 +1,55 @@
 //! `server_name`: which server of an address a request is for.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::Server;
+use super::definitions::Registry;
+use super::memory::Memory;
+use super::regex::{Failed, Regex};
 use crate::net::names;
 
 /// One word of `server_name`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Name {
     /// As written, for logs and `$server_name`; `.x` without its dot.
     pub text: String,
-    meaning: names::Name,
+    meaning: Meaning,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Meaning {
+    Plain(names::Name),
+    Regex(Rc<Regex>),
 }
 
 impl Name {
     /// The name of a server that has none: that of requests without a host.
     pub(super) fn nameless() -> Self {
-        Name { text: String::new(), meaning: names::Name::Exact(Vec::new()) }
+        Name { text: String::new(), meaning: Meaning::Plain(names::Name::Exact(Vec::new())) }
     }
 
     /// Reads one word.
     ///
     /// # Errors
     /// The message for the operator.
-    pub(super) fn parse(word: &str) -> Result<Self, String> {
+    pub(super) fn parse(word: &str, registry: &mut Registry) -> Result<Self, String> {
+        if let Some(expression) = word.strip_prefix('~') {
+            if expression.is_empty() {
+                return Err(format!("empty regex in server name \"{word}\""));
+            }
+            // Hosts are compared in lower case, so an expression with capitals could not match otherwise.
+            let caseless = expression.bytes().any(|byte| byte.is_ascii_uppercase());
+            let regex = registry.regex(expression.as_bytes(), caseless)?;
+            return Ok(Name { text: word.to_owned(), meaning: Meaning::Regex(regex) });
+        }
         let text = if word == "$hostname" { crate::log::hostname() } else { word.to_owned() };
         let meaning = names::Name::parse(&text)?;
         let text = match meaning {
             names::Name::Domain(_) => text[1..].to_owned(),
             _ => text,
         };
-        Ok(Name { text, meaning })
+        Ok(Name { text, meaning: Meaning::Plain(meaning) })
     }
 }
 
@@ -40,6 +59,8 @@ pub(super) struct Names {
     /// Gets the requests that no name takes.
     pub default: Rc<Server>,
     others: names::Names<Rc<Server>>,
+    /// In the order of the file.
+    regexes: Vec<(Rc<Regex>, Rc<Server>)>,
 }
 
 /// The name is another server's already.
@@ -48,7 +69,7 @@ pub(super) struct Conflict;
 
 impl Names {
     pub(super) fn new(default: Rc<Server>) -> Self {
-        Names { default, others: names::Names::default() }
+        Names { default, others: names::Names::default(), regexes: Vec::new() }
     }
 
     /// Adds a name of a server; the first server of a name keeps it.
@@ -56,12 +77,41 @@ impl Names {
     /// # Errors
     /// Another server has it.
     pub(super) fn add(&mut self, name: &Name, server: &Rc<Server>) -> Result<(), Conflict> {
-        if self.others.add(&name.meaning, server) { Ok(()) } else { Err(Conflict) }
+        match &name.meaning {
+            Meaning::Plain(plain) if self.others.add(plain, server) => Ok(()),
+            Meaning::Plain(_) => Err(Conflict),
+            Meaning::Regex(regex) => {
+                self.regexes.push((regex.clone(), server.clone()));
+                Ok(())
+            }
+        }
     }
 
     /// The server for a host in lower case, empty where the request names none.
-    pub(super) fn find(&self, host: &[u8]) -> &Rc<Server> {
-        self.others.find(host).unwrap_or(&self.default)
+    ///
+    /// # Errors
+    /// A regular expression came to no decision.
+    pub(super) fn find(&self, host: &[u8], memory: &RefCell<Memory>) -> Result<&Rc<Server>, Failed> {
+        Ok(self.search(host, memory)?.unwrap_or(&self.default))
+    }
+
+    /// The server that has a name for the host; an expression that comes to no decision has none.
+    pub(super) fn named(&self, host: &[u8]) -> Option<&Rc<Server>> {
+        self.search(host, &RefCell::default()).ok().flatten()
+    }
+
+    fn search(&self, host: &[u8], memory: &RefCell<Memory>) -> Result<Option<&Rc<Server>>, Failed> {
+        if let Some(server) = self.others.find(host) {
+            return Ok(Some(server));
+        }
+        if !host.is_empty() {
+            for (regex, server) in &self.regexes {
+                if regex.matches(host, memory)? {
+                    return Ok(Some(server));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -69,15 +119,19 @@ impl Names {
 mod tests {
     use super::*;
 
+    fn parse(word: &str) -> Result<Name, String> {
+        Name::parse(word, &mut Registry::default())
+    }
+
     #[test]
     fn exact_then_longest_tail_then_longest_head_then_default() {
         let server = |name: &str| Rc::new(super::super::level::server_of(name));
         let mut names = Names::new(server("default"));
-        for name in ["a.org", "*.org", "*.b.org", "www.*", "www.c.*", ".d.net", "e.F", ""] {
+        for name in ["a.org", "*.org", "~^(?<n>.)\\.re$", "~^x", "*.b.org", "www.*", "www.c.*", ".d.net", "e.F", ""] {
             let server = server(if name.is_empty() { "none" } else { name });
-            names.add(&Name::parse(name).unwrap(), &server).unwrap();
+            names.add(&parse(name).unwrap(), &server).unwrap();
         }
-        assert_eq!(names.add(&Name::parse("A.org").unwrap(), &server("x")), Err(Conflict));
+        assert_eq!(names.add(&parse("A.org").unwrap(), &server("x")), Err(Conflict));
         for (host, name) in [
             ("a.org", "a.org"),
             ("x.org", "*.org"),
@@ -89,22 +143,26 @@ mod tests {
             ("www.c.x", "www.c.*"),
             ("d.net", "d.net"),
             ("x.y.d.net", "d.net"),
-            ("xd.net", "default"),
+            ("xd.net", "~^x"),
+            ("x.re", "~^(?<n>.)\\.re$"),
+            ("zd.net", "default"),
             ("e.f", "e.F"),
             ("", "none"),
             ("org", "default"),
             (".org", "default"),
         ] {
-            assert_eq!(names.find(host.as_bytes()).name, name, "{host}");
+            let memory = RefCell::default();
+            assert_eq!(names.find(host.as_bytes(), &memory).unwrap().name, name, "{host}");
         }
     }
 
     #[test]
     fn faulty_names() {
         for name in ["*a", "*", "a*", ".", "*.", ".*"] {
-            assert_eq!(Name::parse(name), Err(format!("server name \"{name}\" is invalid")));
+            assert_eq!(parse(name), Err(format!("server name \"{name}\" is invalid")));
         }
-        assert!(Name::parse("~^a$").unwrap_err().contains("not offered"));
-        assert_eq!(Name::parse(".a.b").unwrap().text, "a.b");
+        assert_eq!(parse("~"), Err("empty regex in server name \"~\"".into()));
+        assert!(parse("~(").unwrap_err().starts_with("pcre2_compile() failed: "));
+        assert_eq!(parse(".a.b").unwrap().text, "a.b");
     }
 }

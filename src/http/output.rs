@@ -52,9 +52,50 @@ impl Output {
     pub(super) fn push(&mut self, piece: Piece) {
         match (self.pieces.back_mut(), piece) {
             (_, piece) if piece.length() == 0 => {}
-            (Some(Piece::Bytes(last)), Piece::Bytes(bytes)) => last.extend_from_slice(&bytes),
+            (Some(Piece::Bytes(_)), Piece::Bytes(bytes)) => self.push_bytes(&bytes),
+            (Some(Piece::File { file, offset, left }), Piece::File { file: next, offset: at, left: more })
+                if Rc::ptr_eq(file, &next) && *offset + *left == at =>
+            {
+                *left += more;
+            }
             (_, piece) => self.pieces.push_back(piece),
         }
+    }
+
+    /// Adds bytes.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        let first = self.pieces.len() == 1;
+        match self.pieces.back_mut() {
+            Some(Piece::Bytes(last)) => {
+                // What is gone already must not pile up before a client that never has taken all.
+                if first && self.gone > last.len() / 2 {
+                    last.drain(..self.gone);
+                    self.gone = 0;
+                }
+                last.extend_from_slice(bytes);
+            }
+            _ if bytes.is_empty() => {}
+            _ => self.pieces.push_back(Piece::Bytes(bytes.to_vec())),
+        }
+    }
+
+    /// Counts bytes that have been sent by others.
+    pub(super) fn count(&mut self, sent: u64) {
+        self.sent += sent;
+    }
+
+    /// Whether nothing is left to send.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Bytes that are left and are in memory.
+    pub(super) fn held(&self) -> usize {
+        let held = |piece: &Piece| match piece {
+            Piece::Bytes(bytes) => bytes.len(),
+            Piece::File { .. } => 0,
+        };
+        self.pieces.iter().map(held).sum::<usize>() - self.gone
     }
 
     /// Bytes that the socket has taken so far.
@@ -94,7 +135,7 @@ impl Output {
                     self.gone == bytes.len()
                 }
                 Piece::File { file, offset, left } => {
-                    let count = if sendfile {
+                    let count = if sendfile && connection.is_plain() {
                         let most = (*left).min(end - self.sent) as usize;
                         connection.send_file(reactor, file, *offset, most).map_err(|error| ("sendfile()", error))?
                     } else {

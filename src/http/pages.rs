@@ -46,18 +46,33 @@ pub(super) fn reason(status: u16) -> &'static str {
     }
 }
 
+/// The status that a client is sent. Those for requests to addresses with TLS are nginx's own, for `error_page` and the choice of a page; to the client they are
+/// bad requests.
+pub(super) fn sent(status: u16) -> u16 {
+    if matches!(status, 495..=497) { 400 } else { status }
+}
+
 /// The page of a status of 300 and more; `None` for those that have none.
 pub(super) fn page(status: u16, tokens: Tokens) -> Option<Vec<u8>> {
     let text = match status {
         302 => "Found",
+        401 => "Authorization Required",
         0..300 | 304 => "",
         _ => reason(status),
     };
     let server = tokens.name();
+    let (status, title, detail) = match status {
+        495 => (400, "The SSL certificate error", true),
+        496 => (400, "No required SSL certificate was sent", true),
+        497 => (400, "The plain HTTP request was sent to HTTPS port", true),
+        status => (status, text, false),
+    };
+    let text = if detail { "Bad Request" } else { text };
+    let detail = if detail { format!("<center>{title}</center>\r\n") } else { String::new() };
     (!text.is_empty()).then(|| {
         format!(
-            "<html>\r\n<head><title>{status} {text}</title></head>\r\n<body>\r\n<center><h1>{status} {text}</h1></center>\r\n\
-             <hr><center>{server}</center>\r\n</body>\r\n</html>\r\n"
+            "<html>\r\n<head><title>{status} {title}</title></head>\r\n<body>\r\n<center><h1>{status} {text}</h1></center>\r\n\
+             {detail}<hr><center>{server}</center>\r\n</body>\r\n</html>\r\n"
         )
         .into_bytes()
     })

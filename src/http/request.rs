@@ -1,15 +1,22 @@
 //! One request: what its head says, what serves it, and its answer.
 
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::body::Body;
 use super::head::{Head, Refusal, Version};
+use super::memory::Memory;
 use super::names::Names;
 use super::output::Output;
+use super::proxy::Exchange;
 use super::response::Field;
 use super::uri::{self, Target};
 use super::{Location, Server};
+use crate::net::Address;
+
+/// How often a request may be led to another location, nginx's bound, and the attempt that fails.
+const CHANGES_MAX: usize = 10 + 1;
 
 /// A request from its head to the end of its answer.
 pub(super) struct Request {
@@ -22,6 +29,8 @@ pub(super) struct Request {
     pub args: Option<Vec<u8>>,
     /// In lower case and without port; empty when the client named none.
     pub host: Vec<u8>,
+    /// The client, where a trusted proxy has named another than the one that has connected.
+    pub real_ip: Option<Address>,
     /// The length of the body, as far as the head or the chunks so far tell it.
     pub length: u64,
     /// Of a body in chunks: how much of that the last one makes up.
@@ -34,8 +43,38 @@ pub(super) struct Request {
     pub keepalive: bool,
     /// The client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// A body was announced, be it an empty one.
+    pub has_body: bool,
+    /// What of the body came with the head.
+    pub body_start: Vec<u8>,
+    /// The server that the request is passed on to.
+    pub exchange: Option<Box<Exchange>>,
     /// It came behind another one that was not answered yet.
     pub pipelined: bool,
+    /// What variables have come to; those who read a request may be the first to ask for a value.
+    pub memory: RefCell<Memory>,
+    /// `$request_id`, once asked for.
+    pub id: OnceCell<Option<u128>>,
+    /// It has come to its path by a redirect of ours: what is `internal` may serve it.
+    pub internal: bool,
+    /// What is left of the times it may be led to another location; the one that brings it to zero is one too many.
+    pub changes: Cell<usize>,
+    /// Path and arguments are still those of `uri`.
+    pub as_received: bool,
+    /// A rewrite has led to another path, whose location is not found yet.
+    pub path_changed: bool,
+    /// A rewrite has changed the path within its location, which may not begin it any more.
+    pub outside_location: bool,
+    /// `try_files` has made the path one that follows an `alias` with captures.
+    pub path_behind_alias: bool,
+    /// `error_page` has led here: the status of the answer, whatever is found.
+    pub error_status: Option<u16>,
+    /// Where the answer that it replaced redirected to; its own replaces that.
+    pub redirect_to: Option<Vec<u8>>,
+    /// `error_page` is not asked again.
+    pub error_page_used: bool,
+    /// `error_page` has made a GET of it.
+    pub as_get: bool,
     pub server: Rc<Server>,
     pub location: Rc<Location>,
     pub started: Instant,
@@ -57,13 +96,29 @@ impl Request {
             path: Vec::new(),
             args: None,
             host: Vec::new(),
+            real_ip: None,
             length: 0,
             chunk: None,
             body: Body::Complete,
             received: 0,
             keepalive: false,
             expects_continue: false,
+            has_body: false,
+            body_start: Vec::new(),
+            exchange: None,
             pipelined: false,
+            memory: RefCell::default(),
+            id: OnceCell::new(),
+            internal: false,
+            changes: Cell::new(CHANGES_MAX),
+            as_received: true,
+            path_changed: false,
+            outside_location: false,
+            path_behind_alias: false,
+            error_status: None,
+            redirect_to: None,
+            error_page_used: false,
+            as_get: false,
             server: server.clone(),
             location: server.own.clone(),
             started,
@@ -94,15 +149,19 @@ impl Request {
             (None, Some(host)) => self.host = host,
             (None, None) => {}
         }
-        self.server = names.find(&self.host).clone();
+        let found = names.find(&self.host, &self.memory);
+        self.server = found.map_err(|failed| Refusal::new(500, failed.to_string()))?.clone();
         self.location = self.server.own.clone();
         if named.is_none() && head.version() == Version::Http11 {
             return Err(Refusal::new(400, "client sent HTTP/1.1 request without \"Host\" header"));
         }
         self.body = Body::framing(head)?;
-        if let Body::Length(length) = self.body {
-            self.length = length;
+        match self.body {
+            Body::Length(length) => self.length = length,
+            Body::Chunked(_) => self.chunk = Some(0),
+            Body::Complete => {}
         }
+        self.has_body = head.field("content-length").is_some() || !self.body.is_complete();
         self.keepalive = keeps_alive(head);
         let continues = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
         self.expects_continue = head.version() == Version::Http11 && head.field("expect").is_some_and(continues);
@@ -111,6 +170,11 @@ impl Request {
             b"CONNECT" => Err(Refusal::new(405, "client sent CONNECT method")),
             _ => Ok(()),
         }
+    }
+
+    /// The method by which it is served.
+    pub(super) fn method(&self) -> &[u8] {
+        if self.as_get { b"GET" } else { self.head.method() }
     }
 
     /// Whether the answer goes without a body.
@@ -131,12 +195,14 @@ fn keeps_alive(head: &Head) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::definitions::Registry;
 
     fn read(text: &str) -> (Request, Result<(), u16>) {
         let server = Rc::new(super::super::level::server_of("default"));
         let mut names = Names::new(server.clone());
         let other = Rc::new(super::super::level::server_of("a.b"));
-        names.add(&super::super::names::Name::parse("a.b").unwrap(), &other).unwrap();
+        let name = super::super::names::Name::parse("a.b", &mut Registry::default()).unwrap();
+        names.add(&name, &other).unwrap();
         let head = Head::parse(text.as_bytes()).unwrap();
         let mut request = Request::new(head, &server, Instant::now());
         let read = request.interpret(&names).map_err(|refusal| refusal.status);

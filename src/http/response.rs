@@ -1,17 +1,38 @@
 //! An answer: status, fields and body, and how its head is written.
 
+use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::output::Piece;
+use super::proxy::Settings;
 use super::request::Request;
 use super::{Keepalive, Tokens, pages};
 
 /// A header field of an answer.
-pub(super) type Field = (&'static str, Vec<u8>);
+pub(super) type Field = (Cow<'static, str>, Vec<u8>);
+
+/// How the client learns where the body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// It is here, with the head.
+    Here,
+    /// It follows, or HEAD was asked.
+    Known(u64),
+    Chunked,
+    /// By the end of the connection; or there is none.
+    Untold,
+}
 
 /// What a handler answers.
 pub(super) struct Response {
     pub status: u16,
+    /// A server's own text behind the status.
+    pub reason: Option<Vec<u8>>,
+    /// A server's own `Server` and `Date`.
+    pub server: Option<Vec<u8>>,
+    pub date: Option<Vec<u8>>,
+    pub length: Length,
     pub content_type: Option<Vec<u8>>,
     pub last_modified: Option<Vec<u8>>,
     pub location: Option<Vec<u8>>,
@@ -20,13 +41,18 @@ pub(super) struct Response {
     pub body: Vec<Piece>,
     /// After it nothing more is read from the client.
     pub close: bool,
+    /// The page of a status, which `error_page` may have another answer for.
+    pub replaceable: bool,
 }
 
-/// What a handler makes of a request.
+/// What a handler makes of a request. It is taken apart where it was made.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Answer {
     Respond(Response),
     /// The connection is closed without an answer; the log's status.
     Close(u16),
+    /// A server is to answer.
+    Proxy(Rc<Settings>),
 }
 
 impl Response {
@@ -34,12 +60,17 @@ impl Response {
     pub(super) fn new(status: u16, body: Vec<Piece>) -> Self {
         Response {
             status,
+            reason: None,
+            server: None,
+            date: None,
+            length: Length::Here,
             content_type: None,
             last_modified: None,
             location: None,
             fields: Vec::new(),
             body,
             close: false,
+            replaceable: false,
         }
     }
 
@@ -52,11 +83,12 @@ impl Response {
     /// The answer to what cannot be served, or a redirect, with its page. After statuses that leave the client's next bytes in doubt
     /// the connection is closed, as in nginx.
     pub(super) fn page(status: u16, tokens: Tokens) -> Self {
-        let close = matches!(status, 400 | 408 | 413 | 414 | 431 | 500 | 501 | 505);
-        match pages::page(status, tokens) {
-            Some(page) => Response { close, ..Response::text(status, "text/html", page) },
-            None => Response { close, ..Response::new(status, Vec::new()) },
-        }
+        let close = matches!(status, 400 | 408 | 413 | 414 | 421 | 431 | 495..=497 | 500 | 501 | 505);
+        let page = match pages::page(status, tokens) {
+            Some(page) => Response::text(status, "text/html", page),
+            None => Response::new(status, Vec::new()),
+        };
+        Response { close, replaceable: true, ..page }
     }
 
     /// A redirect to `location`.
@@ -76,35 +108,60 @@ pub(super) struct Framing<'a> {
 /// Puts the answer into its request: the fields in nginx's order, then the head and the body as what is to be sent.
 pub(super) fn prepare(request: &mut Request, response: Response, framing: &Framing<'_>) {
     let location = request.location.clone();
-    let Response { status, content_type, last_modified, location: to, fields: rest, body, .. } = response;
+    let Response {
+        status,
+        reason,
+        server,
+        date,
+        length,
+        content_type,
+        last_modified,
+        location: to,
+        fields: rest,
+        body,
+        ..
+    } = response;
     let bodiless = matches!(status, 204 | 304);
     let mut fields: Vec<Field> = vec![
-        ("Server", location.server_tokens.name().into()),
-        ("Date", httpdate::fmt_http_date(SystemTime::now()).into_bytes()),
+        ("Server".into(), server.unwrap_or_else(|| location.server_tokens.name().into())),
+        ("Date".into(), date.unwrap_or_else(|| httpdate::fmt_http_date(SystemTime::now()).into_bytes())),
     ];
-    if !bodiless {
-        let length: u64 = body.iter().map(Piece::length).sum();
-        fields.extend(content_type.map(|content_type| ("Content-Type", content_type)));
-        fields.push(("Content-Length", length.to_string().into_bytes()));
+    let known = match length {
+        Length::Here => (!bodiless).then(|| body.iter().map(Piece::length).sum()),
+        Length::Known(length) => Some(length),
+        Length::Chunked | Length::Untold => None,
+    };
+    // A server's answer to a condition says of what it would have sent.
+    if !bodiless || (status == 304 && length != Length::Here) {
+        fields.extend(content_type.map(|content_type| ("Content-Type".into(), content_type)));
     }
-    fields.extend(last_modified.map(|date| ("Last-Modified", date)));
+    fields.extend(known.map(|length| ("Content-Length".into(), length.to_string().into_bytes())));
+    fields.extend(last_modified.map(|date| ("Last-Modified".into(), date)));
     let relative = |to: &Vec<u8>| location.absolute_redirect && to.starts_with(b"/");
     let (absolute, to): (Option<Vec<u8>>, Option<Vec<u8>>) = match to {
         Some(to) if relative(&to) => (Some([framing.origin, &to].concat()), None),
         to => (None, to),
     };
-    fields.extend(absolute.map(|to| ("Location", to)));
-    match framing.keepalive {
-        Some(keepalive) => {
-            fields.push(("Connection", b"keep-alive".to_vec()));
-            fields.extend(keepalive.header.map(|seconds| ("Keep-Alive", format!("timeout={seconds}").into_bytes())));
-        }
-        None => fields.push(("Connection", b"close".to_vec())),
+    fields.extend(absolute.map(|to| ("Location".into(), to)));
+    if length == Length::Chunked {
+        fields.push(("Transfer-Encoding".into(), b"chunked".to_vec()));
     }
-    fields.extend(to.map(|to| ("Location", to)));
+    match framing.keepalive {
+        _ if status == 101 => fields.push(("Connection".into(), b"upgrade".to_vec())),
+        Some(keepalive) => {
+            fields.push(("Connection".into(), b"keep-alive".to_vec()));
+            fields.extend(
+                keepalive.header.map(|seconds| ("Keep-Alive".into(), format!("timeout={seconds}").into_bytes())),
+            );
+        }
+        None => fields.push(("Connection".into(), b"close".to_vec())),
+    }
+    fields.extend(to.map(|to| ("Location".into(), to)));
     fields.extend(rest);
 
-    let mut head = format!("HTTP/1.1 {status} {}\r\n", pages::reason(status)).into_bytes();
+    let mut head = format!("HTTP/1.1 {status} ").into_bytes();
+    head.extend_from_slice(reason.as_deref().unwrap_or_else(|| pages::reason(status).as_bytes()));
+    head.extend_from_slice(b"\r\n");
     for (name, value) in &fields {
         head.extend_from_slice(name.as_bytes());
         head.extend_from_slice(b": ");

@@ -1,9 +1,10 @@
 //! `return`: an answer said in the configuration.
 
+use super::definitions::Registry;
 use super::response::{Answer, Response};
-use super::variables::{self, Text, Values};
+use super::variables::{Text, Values};
+use crate::conf::Place;
 use crate::conf::value::number;
-use crate::log::format::Escape;
 
 /// A `return` directive.
 #[derive(Clone, Debug)]
@@ -17,17 +18,21 @@ impl Return {
     ///
     /// # Errors
     /// nginx's message.
-    pub(super) fn parse(words: &[&[u8]]) -> Result<Self, String> {
-        let compile = |text: &[u8]| variables::compile(text, Escape::None).map(Some);
+    pub(super) fn parse(words: &[&[u8]], registry: &mut Registry, place: &Place) -> Result<Self, String> {
+        let mut compile = |text: &[u8]| registry.text(text, place);
         let first = words[0];
         let code = std::str::from_utf8(first).ok().and_then(number).and_then(|code| u16::try_from(code).ok());
         match (code.filter(|code| *code <= 999), words.get(1)) {
-            (Some(status), text) => Ok(Return { status, text: text.map(|text| compile(text)).transpose()?.flatten() }),
+            (Some(status), text) => Ok(Return { status, text: text.map(|text| compile(text)).transpose()? }),
             (None, None) if [&b"http://"[..], b"https://", b"$scheme"].iter().any(|start| first.starts_with(start)) => {
-                Ok(Return { status: 302, text: compile(first)? })
+                Ok(Return { status: 302, text: Some(compile(first)?) })
             }
             _ => Err(format!("invalid return code \"{}\"", String::from_utf8_lossy(first))),
         }
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.status
     }
 
     /// The answer for a request.
@@ -57,7 +62,10 @@ mod tests {
 
     #[test]
     fn forms() {
-        let parse = |words: &[&str]| Return::parse(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+        let parse = |words: &[&str]| {
+            let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+            Return::parse(&words, &mut Registry::default(), &Place { file: "f".into(), line: 1 })
+        };
         let status = |words: &[&str]| parse(words).map(|returns| (returns.status, returns.text.is_some()));
         assert_eq!(status(&["204"]), Ok((204, false)));
         assert_eq!(status(&["200", "x $uri"]), Ok((200, true)));
@@ -66,6 +74,6 @@ mod tests {
         assert_eq!(status(&["abc"]), Err("invalid return code \"abc\"".into()));
         assert_eq!(status(&["1000"]), Err("invalid return code \"1000\"".into()));
         assert_eq!(status(&["http://a", "b"]), Err("invalid return code \"http://a\"".into()));
-        assert_eq!(status(&["200", "$nope"]), Err("unknown \"nope\" variable".into()));
+        assert_eq!(status(&["200", "$"]), Err("invalid variable name".into()));
     }
 }

@@ -2,15 +2,17 @@
 
 use std::rc::Rc;
 
-use super::directives::{TABLE, TYPES};
+use super::basic_auth::Users;
+use super::directives::{TABLES, TYPES};
 use super::level::{Builder, Level};
 use super::location::{Pattern, nests};
 use super::names::Name;
-use super::returns::Return;
+use super::roots::{Alias, Root};
 use super::types::Types;
-use super::{Content, Tokens, variables};
+use super::{Content, Tokens};
 use crate::conf::{Call, Result, value};
 use crate::log::directive;
+use crate::net::access::Rule;
 
 /// Reads one `http {}`: the setter of the main context's row.
 ///
@@ -18,28 +20,34 @@ use crate::log::directive;
 /// The first fault in the block.
 pub fn http_block(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
     let mut level = Level::default();
-    call.apply(TABLE, &mut level)?;
+    call.apply_all(TABLES, &mut level)?;
     builder.blocks.push(level);
     Ok(())
 }
 
 pub(super) fn server(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let mut server = Level::default();
-    call.apply(TABLE, &mut server)?;
+    let server = inner(level, Level::default(), call)?;
     level.servers.push(server);
     Ok(())
 }
 
+/// Reads the block of an inner level, which has the block's variables meanwhile.
+pub(super) fn inner(level: &mut Level, mut inner: Level, call: &mut Call<'_>) -> Result<Level> {
+    inner.registry = std::mem::take(&mut level.registry);
+    call.apply_all(TABLES, &mut inner)?;
+    level.registry = std::mem::take(&mut inner.registry);
+    Ok(inner)
+}
+
 pub(super) fn location(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
-    let pattern = Pattern::parse(&words).map_err(|message| call.error(message))?;
-    let mut location = Level::default();
-    call.apply(TABLE, &mut location)?;
+    let pattern = Pattern::parse(&words, &mut level.registry).map_err(|message| call.error(message))?;
+    let location = inner(level, Level { pattern: Some(pattern.clone()), ..Level::default() }, call)?;
     for (inner, _) in &location.locations {
         nests(inner, &pattern).map_err(|message| call.error(message))?;
     }
-    if level.locations.iter().any(|(other, _)| *other == pattern) {
-        let path = String::from_utf8_lossy(pattern.path());
+    if level.locations.iter().any(|(other, _)| other.collides(&pattern)) {
+        let path = String::from_utf8_lossy(pattern.text());
         return Err(call.error(format!("duplicate location \"{path}\"")));
     }
     level.locations.push((pattern, location));
@@ -51,16 +59,8 @@ pub(super) fn server_name(level: &mut Level, call: &mut Call<'_>) -> Result<()> 
         if word.contains('/') {
             call.warn(format!("server name \"{word}\" has suspicious symbols"));
         }
-        level.names.push(Name::parse(word).map_err(|message| call.error(message))?);
+        level.names.push(Name::parse(word, &mut level.registry).map_err(|message| call.error(message))?);
     }
-    Ok(())
-}
-
-pub(super) fn returns(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
-    let returns = Return::parse(&words).map_err(|message| call.error(message))?;
-    // Of several only the first is ever reached, as in nginx.
-    level.returns.get_or_insert(returns);
     Ok(())
 }
 
@@ -78,11 +78,11 @@ pub(super) fn log_format(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     if call.bytes(1) == b"combined" {
         return Err(call.error("duplicate \"log_format\" name \"combined\""));
     }
-    level.formats.add(call, variables::find)
+    level.formats.add(call, |name| Some(level.registry.variable(name, &call.node.place)))
 }
 
 pub(super) fn access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    directive::add(&mut level.access_logs, call, variables::find)
+    directive::add(&mut level.access_logs, call, |name| Some(level.registry.variable(name, &call.node.place)))
 }
 
 pub(super) fn types(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
@@ -109,15 +109,42 @@ pub(super) fn mime_type(types: &mut Types, call: &mut Call<'_>) -> Result<()> {
 }
 
 pub(super) fn root(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    if call.bytes(1).contains(&b'$') {
-        return Err(call.error("variables in \"root\" are not offered by weir yet"));
-    }
     // A slash at its end would be doubled by the path.
-    let path = call.path(1).into_os_string();
-    let text = std::os::unix::ffi::OsStringExt::into_vec(path);
-    let length = text.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-    let path: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(text[..length].to_vec());
-    level.root = Some(path.into());
+    let directory = call.bytes(1);
+    let length = directory.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    set_root(level, call, &directory[..length], Alias::No)
+}
+
+pub(super) fn alias(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let alias = match &level.pattern {
+        Some(Pattern::Named(_)) => {
+            return Err(call.error("the \"alias\" directive cannot be used inside the named location"));
+        }
+        Some(Pattern::Regex(_)) | None => Alias::Whole,
+        Some(prefix) => Alias::Prefix(prefix.text().to_vec()),
+    };
+    set_root(level, call, call.bytes(1), alias)
+}
+
+fn set_root(level: &mut Level, call: &Call<'_>, directory: &[u8], alias: Alias) -> Result<()> {
+    let name = call.name();
+    if let Some(root) = &level.root {
+        let fault = match (root.alias(), &alias) {
+            (Alias::No, Alias::No) => return Err(call.duplicate()),
+            (Alias::No, _) => "\"root\" directive was specified earlier",
+            (_, Alias::No) => "\"alias\" directive was specified earlier",
+            _ => return Err(call.duplicate()),
+        };
+        return Err(call.error(format!("\"{name}\" directive is duplicate, {fault}")));
+    }
+    for own in ["$document_root", "${document_root}", "$realpath_root", "${realpath_root}"] {
+        if memchr::memmem::find(directory, own.as_bytes()).is_some() {
+            let own = own.replace(['{', '}'], "");
+            return Err(call.error(format!("the {own} variable cannot be used in the \"{name}\" directive")));
+        }
+    }
+    let text = level.registry.text(directory, &call.node.place).map_err(|message| call.error(message))?;
+    level.root = Some(Root::new(call.loader.prefix.clone(), text, alias));
     Ok(())
 }
 
@@ -128,14 +155,27 @@ pub(super) fn index(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
         if name.is_empty() {
             return Err(call.error("index \"\" in \"index\" directive is invalid"));
         }
-        if name.contains(&b'$') {
-            return Err(call.error("variables in \"index\" are not offered by weir yet"));
-        }
         if name.starts_with(b"/") && i != call.count() {
             call.warn("only the last index in \"index\" directive should be absolute");
         }
-        names.push(name.to_vec());
+        names.push(level.registry.text(name, &call.node.place).map_err(|message| call.error(message))?);
     }
+    Ok(())
+}
+
+pub(super) fn rule(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    level.rules.get_or_insert_default().push(Rule::of(call)?);
+    Ok(())
+}
+
+pub(super) fn auth_basic(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    level.realm = Some(level.registry.text(call.bytes(1), &call.node.place).map_err(|message| call.error(message))?);
+    Ok(())
+}
+
+pub(super) fn auth_basic_user_file(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let path = level.registry.text(call.bytes(1), &call.node.place).map_err(|message| call.error(message))?;
+    level.users = Some(Users { folder: call.loader.conf_dir.clone(), path });
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub(super) fn answer(request: &Request, board: &Board) -> Response {
 
 fn page(request: &Request, rows: &[Row<'_>]) -> Response {
     let tokens = request.location.server_tokens;
-    if !matches!(request.head.method(), b"GET" | b"HEAD") {
+    if !matches!(request.method(), b"GET" | b"HEAD") {
         return Response::page(405, tokens);
     }
     let args = request.args.as_deref().unwrap_or_default();

@@ -98,13 +98,64 @@ fn hex(digit: u8) -> Option<u8> {
 
 /// Writes a path with the bytes escaped that may not stand in a URI as they are, by nginx's table for redirects.
 pub fn escape(path: &[u8], out: &mut Vec<u8>) {
-    for &byte in path {
-        if byte <= b' ' || byte >= 0x7f || b"\"#%<>?\\^`{|}".contains(&byte) {
+    escape_bytes(path, b"\"#%<>?\\^`{|}", out);
+}
+
+/// Writes a value with the bytes escaped that mean something in arguments, by nginx's table for them.
+pub fn escape_args(value: &[u8], out: &mut Vec<u8>) {
+    escape_bytes(value, b"\"#%&+;<>?\\^`{|}", out);
+}
+
+/// Writes bytes with those escaped that are special or not printable.
+fn escape_bytes(bytes: &[u8], special: &[u8], out: &mut Vec<u8>) {
+    for &byte in bytes {
+        if byte <= b' ' || byte >= 0x7f || special.contains(&byte) {
             out.extend(format!("%{byte:02X}").bytes());
         } else {
             out.push(byte);
         }
     }
+}
+
+/// A path said in the configuration, and what follows the first `?` in it.
+pub fn split_args(mut target: Vec<u8>) -> (Vec<u8>, Option<Vec<u8>>) {
+    let args = memchr::memchr(b'?', &target).map(|at| {
+        let args = target.split_off(at + 1);
+        target.truncate(at);
+        args
+    });
+    (target, args)
+}
+
+/// What nginx undoes of the escapes in the target of a redirect: those of printable bytes above `%`, up to `?`.
+pub fn unescape_redirect(target: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(target.len());
+    let mut rest = target;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = match (byte, after) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        match escaped {
+            Some(plain @ b'&'..0x7f) => {
+                out.push(plain);
+                rest = &after[2..];
+            }
+            Some(_) => {
+                out.extend_from_slice(&rest[..3]);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+        if out.last() == Some(&b'?') {
+            break;
+        }
+    }
+    out.extend_from_slice(rest);
+    out
 }
 
 /// Takes an authority or a `Host` value apart as nginx does: the name in lower case without its port and last dot.
@@ -182,6 +233,18 @@ mod tests {
         for wrong in ["*", "a", "host:443", "ftp://h/", "http:///a", "?a"] {
             assert_eq!(parts(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn escapes_of_redirects() {
+        for (text, form) in [("/a%20%41%2fb", "/a%20A/b"), ("/%3F%41", "/?%41"), ("/a?%41", "/a?%41"), ("/%4", "/%4")] {
+            assert_eq!(unescape_redirect(text.as_bytes()), form.as_bytes());
+        }
+        assert_eq!(split_args(b"/a?b?c".to_vec()), (b"/a".to_vec(), Some(b"b?c".to_vec())));
+        assert_eq!(split_args(b"/a".to_vec()), (b"/a".to_vec(), None));
+        let mut out = Vec::new();
+        escape_args(b"a b&c/d", &mut out);
+        assert_eq!(out, b"a%20b%26c/d");
     }
 
     #[test]

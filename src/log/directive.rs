@@ -62,7 +62,7 @@ impl<V> Formats<V> {
     ///
     /// # Errors
     /// A name that is taken, an unknown escaping, a malformed or unknown variable.
-    pub fn add(&mut self, call: &Call<'_>, variable: impl Fn(&str) -> Option<V>) -> Result<()> {
+    pub fn add(&mut self, call: &Call<'_>, mut variable: impl FnMut(&str) -> Option<V>) -> Result<()> {
         let name = call.text(1)?;
         if self.find(name).is_some() {
             return Err(call.error(format!("duplicate \"log_format\" name \"{name}\"")));
@@ -77,9 +77,9 @@ impl<V> Formats<V> {
                 return Err(call.error(format!("unknown log format escaping \"{other}\"")));
             }
         };
-        let mut format = Format::compile(b"", escape, &variable).map_err(|message| call.error(message))?;
+        let mut format = Format::compile(b"", escape, &mut variable).map_err(|message| call.error(message))?;
         for i in first..=call.count() {
-            format.append(call.bytes(i), &variable).map_err(|message| call.error(message))?;
+            format.append(call.bytes(i), &mut variable).map_err(|message| call.error(message))?;
         }
         self.insert(name, format);
         Ok(())
@@ -123,7 +123,7 @@ pub struct AccessLog<V> {
 pub fn add<V>(
     logs: &mut Option<Vec<AccessLog<V>>>,
     call: &Call<'_>,
-    variable: impl Fn(&str) -> Option<V>,
+    variable: impl FnMut(&str) -> Option<V>,
 ) -> Result<()> {
     let logs = logs.get_or_insert_default();
     if call.bytes(1) == b"off" {
@@ -138,7 +138,7 @@ pub fn add<V>(
 }
 
 impl<V> AccessLog<V> {
-    fn parse(call: &Call<'_>, variable: impl Fn(&str) -> Option<V>) -> Result<Self> {
+    fn parse(call: &Call<'_>, mut variable: impl FnMut(&str) -> Option<V>) -> Result<Self> {
         let fault = |message: String| call.error(message);
         let words = call.texts()?;
         let written = words[0];
@@ -160,7 +160,7 @@ impl<V> AccessLog<V> {
                 }
                 Some(("if", text)) => {
                     condition =
-                        Some(Rc::new(Format::compile(text.as_bytes(), Escape::None, &variable).map_err(fault)?));
+                        Some(Rc::new(Format::compile(text.as_bytes(), Escape::None, &mut variable).map_err(fault)?));
                 }
                 None if i == 1 => format = Some(word.to_owned()),
                 _ => return Err(fault(format!("invalid parameter \"{word}\""))),

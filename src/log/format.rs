@@ -33,17 +33,22 @@ impl<V> Format<V> {
     ///
     /// # Errors
     /// nginx's message: a malformed or unknown variable.
-    pub fn compile(text: &[u8], escape: Escape, variable: impl Fn(&str) -> Option<V>) -> Result<Self, String> {
+    pub fn compile(text: &[u8], escape: Escape, variable: impl FnMut(&str) -> Option<V>) -> Result<Self, String> {
         let mut format = Format { pieces: Vec::new(), escape };
         format.append(text, variable)?;
         Ok(format)
+    }
+
+    /// Text without variables, as it is.
+    pub fn plain(text: &[u8]) -> Self {
+        Format { pieces: vec![Piece::Text(text.to_vec())], escape: Escape::None }
     }
 
     /// Compiles `text` behind what is there; no variable's name reaches over the seam.
     ///
     /// # Errors
     /// As of [`Format::compile`].
-    pub(super) fn append(&mut self, text: &[u8], variable: impl Fn(&str) -> Option<V>) -> Result<(), String> {
+    pub(super) fn append(&mut self, text: &[u8], mut variable: impl FnMut(&str) -> Option<V>) -> Result<(), String> {
         for part in template::parse(text)? {
             self.pieces.push(match part {
                 Part::Literal(bytes) => Piece::Text(bytes),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::Address;
+use crate::conf::{Call, Result};
 
 /// What a rule is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,43 @@ pub struct Rule {
     pub matches: Match,
 }
 
+impl Rule {
+    /// Reads `allow` or `deny`; host bits that are set are warned about.
+    ///
+    /// # Errors
+    /// Not an address, in nginx's words.
+    pub fn of(call: &mut Call<'_>) -> Result<Rule> {
+        let matches = Match::of(call, |text| format!("invalid parameter \"{text}\""))?;
+        Ok(Rule { allow: call.name() == "allow", matches })
+    }
+}
+
 impl Match {
+    /// The argument of a directive as the clients that it stands for; host bits that are set are warned about.
+    ///
+    /// # Errors
+    /// It stands for none; `fault` makes the message.
+    pub fn of(call: &mut Call<'_>, fault: impl Fn(&str) -> String) -> Result<Match> {
+        let text = call.text(1)?;
+        let (matches, host_bits) = Match::parse(text).ok_or_else(|| call.error(fault(text)))?;
+        if host_bits {
+            call.warn(format!("low address bits of {text} are meaningless"));
+        }
+        Ok(matches)
+    }
+
+    /// The argument of `set_real_ip_from`: who is believed when it speaks of others.
+    ///
+    /// # Errors
+    /// Not an address, in nginx's words.
+    pub fn sender(call: &mut Call<'_>) -> Result<Match> {
+        let unknown = |text: &str| format!("host not found in set_real_ip_from \"{text}\"");
+        match Match::of(call, unknown)? {
+            Match::All => Err(call.error(unknown("all"))),
+            sender => Ok(sender),
+        }
+    }
+
     /// Reads `all`, `unix:`, an address or a CIDR. The second part of the result tells that host bits were set (and
     /// cleared), which nginx warns about. `None`: not an address.
     pub fn parse(text: &str) -> Option<(Match, bool)> {
@@ -56,9 +93,14 @@ fn canonical(address: &SocketAddr) -> IpAddr {
     address.ip().to_canonical()
 }
 
-/// Whether the first rule that matches lets `client` in; without a match it is let in.
+/// Whether the first rule that matches lets `client` in; `None` where none matches.
+pub fn verdict(rules: &[Rule], client: &Address) -> Option<bool> {
+    rules.iter().find(|rule| rule.matches.covers(client)).map(|rule| rule.allow)
+}
+
+/// Whether `client` is let in: by the first rule that matches, or since none does.
 pub fn allows(rules: &[Rule], client: &Address) -> bool {
-    rules.iter().find(|rule| rule.matches.covers(client)).is_none_or(|rule| rule.allow)
+    verdict(rules, client).unwrap_or(true)
 }
 
 #[cfg(test)]

@@ -86,8 +86,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Begins the TLS handshake or goes on with it, whenever the connection is ready for anything. Returns whether it is done; a plain
-    /// connection needs none.
+    /// Begins the TLS handshake or goes on with it, whenever the connection is ready for anything. Returns whether it is done, and
+    /// not where it waits to be told who answers; a plain connection needs none.
     ///
     /// # Errors
     /// What the socket says, a [`super::TlsError`], or a peer that leaves, `UnexpectedEof`. OpenSSL has told the peer as far as it would.
@@ -273,6 +273,26 @@ impl Connection {
     /// What setsockopt(2) says.
     pub fn set_cork(&self, on: bool) -> io::Result<()> {
         self.socket.set_tcp_cork(on)
+    }
+
+    /// What the kernel knows of a TCP connection.
+    ///
+    /// # Errors
+    /// What getsockopt(2) says: it is no TCP connection.
+    pub fn tcp_info(&self) -> io::Result<libc::tcp_info> {
+        let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
+        let mut length = std::mem::size_of::<libc::tcp_info>() as libc::socklen_t;
+        // SAFETY: the kernel writes at most `length` bytes, the size of `info`; whatever it does not write is zero, which is a value of every field.
+        unsafe {
+            Errno::result(libc::getsockopt(
+                self.socket.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                info.as_mut_ptr().cast(),
+                &mut length,
+            ))?;
+            Ok(info.assume_init())
+        }
     }
 
     /// Looks at a connection that has turned writable, before it is used. It stands if no end and no error has been reported with that; else

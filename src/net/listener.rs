@@ -5,9 +5,10 @@ use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 
 use nix::sys::stat::{Mode, umask};
-use socket2::{SockAddr, Socket, Type};
+use socket2::{SockAddr, Socket, TcpKeepalive, Type};
 
 use super::Address;
+use super::socket_options::Tuning;
 use crate::event::{Owner, Reactor, SourceId};
 
 /// What a listening socket must be like.
@@ -25,6 +26,8 @@ pub struct ListenOptions {
     pub keepalive: bool,
     /// A socket for each worker (`SO_REUSEPORT`), among which the kernel spreads the clients, in place of one that all share.
     pub reuseport: bool,
+    /// What else there is to say.
+    pub tuning: Tuning,
 }
 
 impl ListenOptions {
@@ -113,8 +116,38 @@ impl Listener {
         if matches!(self.address, Address::Inet(_)) {
             self.socket.set_tcp_nodelay(options.nodelay)?;
             self.socket.set_keepalive(options.keepalive)?;
+            self.tune(&options.tuning)?;
         }
         self.socket.listen(options.backlog)
+    }
+
+    /// Sets what accepted sockets inherit beside the usual, and how clients are accepted.
+    fn tune(&self, tuning: &Tuning) -> io::Result<()> {
+        if let Some(size) = tuning.receive_buffer {
+            self.socket.set_recv_buffer_size(size)?;
+        }
+        if let Some(size) = tuning.send_buffer {
+            self.socket.set_send_buffer_size(size)?;
+        }
+        if let Some(keepalive) = tuning.keepalive.filter(|keepalive| keepalive.on) {
+            let set = TcpKeepalive::new();
+            let set = keepalive.idle.map_or(set.clone(), |idle| set.with_time(idle));
+            let set = keepalive.interval.map_or(set.clone(), |interval| set.with_interval(interval));
+            let set = keepalive.count.map_or(set.clone(), |count| set.with_retries(count));
+            self.socket.set_tcp_keepalive(&set)?;
+        }
+        let seconds = libc::c_int::from(tuning.deferred);
+        // SAFETY: the kernel reads one int, of which the true size is told.
+        let done = unsafe {
+            libc::setsockopt(
+                self.fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_DEFER_ACCEPT,
+                (&raw const seconds).cast(),
+                size_of_val(&seconds) as libc::socklen_t,
+            )
+        };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// Lets other sockets of this user listen on the same address beside this one.
@@ -233,6 +266,66 @@ impl Listener {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpStream;
+    use std::time::{Duration, Instant};
+
+    use super::super::SocketOptions;
+    use super::*;
+
+    fn listener(parameters: &[&str]) -> Listener {
+        let address = Address::Inet("127.0.0.1:0".parse().unwrap());
+        let mut options = SocketOptions::default();
+        for parameter in parameters {
+            assert_eq!(options.take_tuning(parameter), Ok(true), "{parameter}");
+        }
+        Listener::open(&options.listen(address, false, false)).unwrap()
+    }
+
+    /// A client, and what the listener makes of it within some time.
+    fn accept(listener: &Listener, patience: Duration) -> (TcpStream, Option<Socket>) {
+        let client = TcpStream::connect(listener.socket.local_addr().unwrap().as_socket().unwrap()).unwrap();
+        let end = Instant::now() + patience;
+        loop {
+            match listener.accept().unwrap() {
+                Some((socket, _)) => return (client, Some(socket)),
+                None if Instant::now() > end => return (client, None),
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+
+    #[test]
+    fn connections_inherit_what_listen_says() {
+        let listener = listener(&["rcvbuf=32k", "sndbuf=64k", "so_keepalive=30m:10:5"]);
+        let (_client, socket) = accept(&listener, Duration::from_secs(10));
+        let socket = socket.expect("a connection");
+        // The kernel doubles what it is told, for its own needs (socket(7)).
+        assert_eq!((socket.recv_buffer_size().unwrap(), socket.send_buffer_size().unwrap()), (64 << 10, 128 << 10));
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(1800));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 5);
+        let (_client, socket) = accept(&self::listener(&["so_keepalive=off"]), Duration::from_secs(10));
+        assert!(!socket.expect("a connection").keepalive().unwrap());
+    }
+
+    #[test]
+    fn a_deferred_client_comes_with_its_first_bytes() {
+        let listener = listener(&["deferred"]);
+        let (mut client, socket) = accept(&listener, Duration::from_millis(50));
+        assert!(socket.is_none());
+        client.write_all(b"x").unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        while listener.accept().unwrap().is_none() {
+            assert!(Instant::now() < end, "the client does not come");
+            std::thread::yield_now();
         }
     }
 }

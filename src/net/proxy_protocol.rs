@@ -3,9 +3,12 @@
 //! Version 1 is a line of text, version 2 is binary; both as in HAProxy's `proxy-protocol.txt`, the protocol's definition,
 //! whose sections are named here.
 
+use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::Address;
+use super::{Address, Connection};
+use crate::event::Reactor;
 
 /// The longest header that is taken, nginx's bound; one of version 2 could carry 64 KiB of what nobody here looks at.
 pub const MAX_HEADER: usize = 4096;
@@ -51,6 +54,49 @@ pub enum Parsed {
     },
     /// Not a header, or one longer than [`MAX_HEADER`].
     Malformed,
+}
+
+/// What a client that is to begin with a header has sent.
+pub enum Taken {
+    /// Nothing, or a part of one.
+    NotYet,
+    /// All of it, which has been taken out of the socket; what stands behind it is left there.
+    Done(Option<Endpoints>),
+    /// Something else: so many bytes of it are in the buffer.
+    Broken(usize),
+}
+
+/// Takes the header from a connection that has something to read, by a buffer of [`MAX_HEADER`] bytes.
+///
+/// # Errors
+/// What recv(2) says.
+pub fn take(connection: &Connection, reactor: &mut Reactor, buffer: &mut [u8]) -> io::Result<Taken> {
+    let Some(count) = connection.peek(reactor, buffer)? else { return Ok(Taken::NotYet) };
+    match parse(&buffer[..count]) {
+        Parsed::Done { endpoints, length } => {
+            // It is there in whole, as it has just been seen.
+            connection.recv(reactor, &mut buffer[..length])?;
+            Ok(Taken::Done(endpoints))
+        }
+        Parsed::NeedMore if count > 0 && !reactor.closing(connection.source()) => {
+            reactor.clear_readable(connection.source(), true);
+            Ok(Taken::NotYet)
+        }
+        Parsed::NeedMore | Parsed::Malformed => Ok(Taken::Broken(count)),
+    }
+}
+
+/// Bytes of a header for the log, up to the length of a line of version 1.
+pub struct Shown<'a>(pub &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let write = |byte: &u8| match byte {
+            0..128 => write!(f, "{}", char::from(*byte)),
+            _ => write!(f, "\\x{byte:02X}"),
+        };
+        self.0.iter().take(MAX_LINE).try_for_each(write)
+    }
 }
 
 /// Reads the header that `bytes` begin with. Bytes that cannot begin one are found out at once, the words of a line at its

@@ -1,7 +1,9 @@
 //! What `listen` directives say of a socket itself, whoever serves on it.
 
+use std::time::Duration;
+
 use super::{Address, ListenOptions};
-use crate::conf::value::number;
+use crate::conf::value::{number, size, time};
 
 /// The length of the kernel's queue, nginx's default.
 const BACKLOG: i32 = 511;
@@ -15,6 +17,7 @@ pub struct SocketOptions {
     pub ipv6only: Option<bool>,
     backlog: Option<i32>,
     reuseport: bool,
+    tuning: Tuning,
 }
 
 impl SocketOptions {
@@ -39,6 +42,28 @@ impl SocketOptions {
         Ok(true)
     }
 
+    /// Takes a parameter that `listen` has in `http {}` only: `deferred`, `so_keepalive=`, `rcvbuf=` or `sndbuf=`; whether it was one of them.
+    ///
+    /// # Errors
+    /// The message for the operator.
+    pub fn take_tuning(&mut self, word: &str) -> Result<bool, String> {
+        let bytes = |text: &str, name: &str| {
+            size(text).filter(|size| *size > 0).ok_or_else(|| format!("invalid {name} \"{word}\""))
+        };
+        match word.split_once('=') {
+            None if word == "deferred" => self.tuning.deferred = true,
+            Some(("rcvbuf", text)) => self.tuning.receive_buffer = Some(bytes(text, "rcvbuf")?),
+            Some(("sndbuf", text)) => self.tuning.send_buffer = Some(bytes(text, "sndbuf")?),
+            Some(("so_keepalive", text)) => {
+                let invalid = || format!("invalid so_keepalive value: \"{text}\"");
+                self.tuning.keepalive = Some(Keepalive::parse(text).ok_or_else(invalid)?);
+            }
+            _ => return Ok(false),
+        }
+        self.bind = true;
+        Ok(true)
+    }
+
     /// What the socket of `address` must be like.
     pub fn listen(&self, address: Address, nodelay: bool, keepalive: bool) -> ListenOptions {
         ListenOptions {
@@ -46,8 +71,87 @@ impl SocketOptions {
             backlog: self.backlog.unwrap_or(BACKLOG),
             ipv6only: self.ipv6only.unwrap_or(true),
             nodelay,
-            keepalive,
+            keepalive: self.tuning.keepalive.map_or(keepalive, |keepalive| keepalive.on),
             reuseport: self.reuseport,
+            tuning: self.tuning,
+        }
+    }
+}
+
+/// What the kernel is told of connections beyond what every one is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// Clients are accepted when they have sent something (`TCP_DEFER_ACCEPT`).
+    pub deferred: bool,
+    /// `SO_RCVBUF`, bytes.
+    pub receive_buffer: Option<usize>,
+    /// `SO_SNDBUF`, bytes.
+    pub send_buffer: Option<usize>,
+    /// `so_keepalive=`
+    pub keepalive: Option<Keepalive>,
+}
+
+/// How the kernel finds out that a silent peer is gone; `None`: as the system has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keepalive {
+    /// `SO_KEEPALIVE`
+    pub on: bool,
+    /// Silence before the first probe (`TCP_KEEPIDLE`).
+    pub idle: Option<Duration>,
+    /// Between probes (`TCP_KEEPINTVL`).
+    pub interval: Option<Duration>,
+    /// Probes without an answer (`TCP_KEEPCNT`).
+    pub count: Option<u32>,
+}
+
+impl Keepalive {
+    /// Reads `on`, `off` or `idle:interval:count`, parts of which may be empty, but not all.
+    fn parse(text: &str) -> Option<Self> {
+        let on = match text {
+            "on" => true,
+            "off" => false,
+            _ => {
+                let mut parts = text.split(':');
+                let mut next = || Some(parts.next()?).filter(|part| !part.is_empty());
+                let (idle, interval, count) = (next(), next(), next());
+                if parts.next().is_some() || [idle, interval, count] == [None; 3] {
+                    return None;
+                }
+                let seconds = |text: &str| time(text, false);
+                let idle = idle.map(seconds).map_or(Some(None), |time| time.map(Some))?;
+                let interval = interval.map(seconds).map_or(Some(None), |time| time.map(Some))?;
+                let count = match count {
+                    Some(text) => Some(number(text).and_then(|count| u32::try_from(count).ok())?),
+                    None => None,
+                };
+                return Some(Keepalive { on: true, idle, interval, count });
+            }
+        };
+        Some(Keepalive { on, ..Keepalive::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keepalive_values() {
+        let minutes = |count: u64| Some(Duration::from_secs(60 * count));
+        let on = Keepalive { on: true, ..Keepalive::default() };
+        for (text, read) in [
+            ("on", Some(on)),
+            ("off", Some(Keepalive::default())),
+            ("30m::10", Some(Keepalive { idle: minutes(30), count: Some(10), ..on })),
+            (":1m:", Some(Keepalive { interval: minutes(1), ..on })),
+            ("30m", Some(Keepalive { idle: minutes(30), ..on })),
+            ("", None),
+            ("::", None),
+            ("x::", None),
+            ("1:2:x", None),
+            ("1:2:3:4", None),
+        ] {
+            assert_eq!(Keepalive::parse(text), read, "{text}");
         }
     }
 }

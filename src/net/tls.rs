@@ -246,7 +246,7 @@ impl Tls {
         Ok(Tls { stream: RefCell::new(SslStream::new(ssl, wire)?), owed: Cell::new(0), truncated: Cell::new(false) })
     }
 
-    /// Goes on with the handshake; `None` while it waits for the peer, or our last word in it for the socket. OpenSSL writes
+    /// Goes on with the handshake; `None` while it waits for the peer, for who is to answer it (`tls::hello`), or our last word in it for the socket. OpenSSL writes
     /// a long flight, and each of its tickets, by a call of its own; the peer gets in one piece what one step brings.
     pub(super) fn handshake(&self, reactor: &mut Reactor, source: SourceId) -> io::Result<Option<()>> {
         if !self.flush(reactor, source)? {
@@ -379,6 +379,7 @@ impl Tls {
                     return Ok(None);
                 }
                 ErrorCode::WANT_WRITE if wire.write_blocked => return Ok(None),
+                ErrorCode::WANT_CLIENT_HELLO_CB => return Ok(None),
                 // It has come upon something that is not data, and would go on.
                 ErrorCode::WANT_READ | ErrorCode::WANT_WRITE => {}
                 _ => {

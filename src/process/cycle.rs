@@ -22,7 +22,7 @@ use crate::worker::Setup;
 
 use super::pidfile::PidFile;
 use super::start::redirect_stderr;
-use super::{Logged, failed, listeners};
+use super::{Logged, failed, folders, listeners};
 
 /// What one reading of the configuration brought about; a reload makes another one.
 pub struct Cycle {
@@ -46,8 +46,10 @@ impl Cycle {
         rosters: &[&Roster],
         resumable: Option<&tls::Shared>,
     ) -> Result<Self, Logged> {
-        let roster = Roster::new(config.tcp.groups.iter().map(Rc::as_ref), rosters)
+        let groups = config.tcp.groups.iter().chain(&config.http.groups);
+        let roster = Roster::new(groups.map(Rc::as_ref), rosters)
             .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of shared counters failed")))?;
+        folders::make(config.http.temp_folders.iter().map(PathBuf::as_path), config.main.user.as_ref())?;
         let zones = config.tls.open(resumable);
         zones.map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of session caches failed")))?;
         let listeners = listeners::open(&config.listens, config.main.workers(), kept)?;
@@ -128,7 +130,9 @@ pub fn report(loaded: Loaded, parsed: impl FnOnce()) -> Result<Config, Logged> {
         parsed();
     }
     loaded.config.map_err(|error| {
-        message(Level::Emerg, format_args!("{error}"));
+        for error in std::iter::once(&error).chain(&error.also) {
+            message(Level::Emerg, format_args!("{error}"));
+        }
         Logged
     })
 }

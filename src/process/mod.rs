@@ -5,6 +5,7 @@ pub mod child;
 pub mod cycle;
 pub mod daemon;
 pub mod environment;
+pub mod folders;
 pub mod listeners;
 pub mod master;
 pub mod options;

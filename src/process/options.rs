@@ -167,7 +167,7 @@ fn build() -> String {
     let debug = if cfg!(debug_assertions) { ", debug" } else { "" };
     let group = defaults::GROUP.map(|group| format!(" --group={group}")).unwrap_or_default();
     format!(
-        "built for {} {}{debug}\nconfigure arguments: --prefix={} --conf-path={} --error-log-path={} --pid-path={} --http-log-path={} --user={}{group}\n",
+        "built for {} {}{debug}\nconfigure arguments: --prefix={} --conf-path={} --error-log-path={} --pid-path={} --http-log-path={} --http-client-body-temp-path={} --http-proxy-temp-path={} --user={}{group}\n",
         std::env::consts::OS,
         std::env::consts::ARCH,
         defaults::PREFIX,
@@ -175,6 +175,8 @@ fn build() -> String {
         defaults::ERROR_LOG_PATH,
         defaults::PID_PATH,
         defaults::HTTP_ACCESS_LOG_PATH,
+        defaults::CLIENT_TEMP_PATH,
+        defaults::PROXY_TEMP_PATH,
         defaults::USER,
     )
 }

@@ -23,6 +23,12 @@ impl Default for Buffers {
     }
 }
 
+/// The size that buffers have when nothing is said, nginx's: a page of memory.
+pub fn page_size() -> usize {
+    // The kernel always tells its page size; 4096 is that of every machine we run on but some ARM ones.
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, |size| size as usize)
+}
+
 impl Buffers {
     /// The size of the scratch buffer: the most that one read takes.
     pub const SCRATCH: usize = 128 * 1024;

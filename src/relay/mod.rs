@@ -24,7 +24,7 @@ mod pipes;
 use std::io;
 use std::time::{Duration, Instant};
 
-pub use buffers::Buffers;
+pub use buffers::{Buffers, page_size};
 use flow::{End, Failed, Flow};
 
 use crate::event::Reactor;

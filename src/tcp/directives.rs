@@ -3,14 +3,14 @@
 use super::level::{Builder, DEFAULT_PORT, Level, Pass, ServerName};
 use super::variables::{self, Variable};
 use super::websocket::Protocol;
-use super::{listen, ssl_directives, websocket};
-use crate::conf::loader::Warning;
-use crate::conf::{Arity, Call, Contexts, Directive, Error, Result, Row};
+use super::{listen, websocket};
+use crate::conf::{Arity, Call, Contexts, Directive, Result, Row};
 use crate::log::directive;
 use crate::log::format::Escape;
 use crate::net::access::{Match, Rule};
 use crate::net::proxy_protocol::Version;
 use crate::resolver;
+use crate::tls;
 use crate::upstream;
 
 const M: Contexts = Contexts::TCP;
@@ -47,7 +47,7 @@ pub(super) const fn repeated(row: Row) -> Row {
 }
 
 /// All that may stand in `tcp {}` and `server {}`.
-static TABLES: &[&[Directive<Level>]] = &[TABLE, websocket::TABLE, ssl_directives::TABLE];
+static TABLES: &[&[Directive<Level>]] = &[TABLE, websocket::TABLE, tls::directives::Table::ROWS];
 
 /// The table of `tcp {}` and `server {}`, without `websocket_*` and `ssl*`.
 pub static TABLE: &[Directive<Level>] = &[
@@ -233,7 +233,7 @@ pub static TABLE: &[Directive<Level>] = &[
             "-",
             "Lets clients in. The first of the `allow` and `deny` rules that matches decides; without a match a client is let in. Rules of a server replace those of `tcp {}`.",
         )),
-        set: |level, call| add_rule(level, call, true),
+        set: add_rule,
     },
     Directive {
         row: repeated(row(
@@ -244,7 +244,7 @@ pub static TABLE: &[Directive<Level>] = &[
             "-",
             "Turns clients away, see `allow`.",
         )),
-        set: |level, call| add_rule(level, call, false),
+        set: add_rule,
     },
     Directive {
         row: row(
@@ -436,18 +436,7 @@ fn set_upstream(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     if level.groups.iter().any(|group| group.name == name) {
         return Err(call.error(format!("duplicate upstream \"{name}\"")));
     }
-    let mut builder = upstream::directives::Builder::default();
-    call.apply(upstream::directives::TABLE, &mut builder)?;
-    for (place, message) in builder.idle() {
-        call.loader.warnings.push(Warning { message, place: Some(place) });
-    }
-    if builder.is_empty() {
-        return Err(Error::at(&call.node.end, "no servers are inside upstream"));
-    }
-    let group = builder.build(&name);
-    if group.has_backups_only() {
-        return Err(Error::at(&call.node.end, format!("no servers in upstream \"{name}\"")));
-    }
+    let group = upstream::directives::read(call)?;
     level.groups.push(group);
     Ok(())
 }
@@ -466,30 +455,14 @@ fn set_resolver(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     Ok(())
 }
 
-fn add_rule(level: &mut Level, call: &mut Call<'_>, allow: bool) -> Result<()> {
-    let matches = parse_match(call, |text| format!("invalid parameter \"{text}\""))?;
-    level.rules.get_or_insert_default().push(Rule { allow, matches });
+fn add_rule(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    level.rules.get_or_insert_default().push(Rule::of(call)?);
     Ok(())
 }
 
 fn add_real_ip_from(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let unknown = |text: &str| format!("host not found in set_real_ip_from \"{text}\"");
-    let sender = parse_match(call, unknown)?;
-    if sender == Match::All {
-        return Err(call.error(unknown("all")));
-    }
-    level.real_ip_from.get_or_insert_default().push(sender);
+    level.real_ip_from.get_or_insert_default().push(Match::sender(call)?);
     Ok(())
-}
-
-/// The argument as clients that it stands for.
-fn parse_match(call: &mut Call<'_>, fault: impl Fn(&str) -> String) -> Result<Match> {
-    let text = call.text(1)?;
-    let (matches, host_bits) = Match::parse(text).ok_or_else(|| call.error(fault(text)))?;
-    if host_bits {
-        call.warn(format!("low address bits of {text} are meaningless"));
-    }
-    Ok(matches)
 }
 
 /// The rows of this block, for checks and documentation.

@@ -16,7 +16,6 @@ use crate::log::clock;
 use crate::net::{Address, Connection, access};
 use crate::relay::Side;
 use crate::resolver::Answer;
-use crate::upstream::checks::Board;
 use crate::upstream::shared::Roster;
 use crate::upstream::{Balancer, Follower, Group};
 
@@ -126,10 +125,9 @@ impl Engine {
         changed && balancer.group().check.is_some()
     }
 
-    /// The checked peers of the current configuration as they are now.
-    pub fn board(&self) -> Board {
-        let balancers = self.serving.last().into_iter().flatten().flat_map(|serving| &serving.balancers);
-        Board::of(balancers.flat_map(Balancer::present))
+    /// The balancers of the current configuration.
+    pub fn present(&self) -> impl Iterator<Item = &Balancer> {
+        self.serving.last().into_iter().flatten().flat_map(|serving| &serving.balancers)
     }
 
     /// Sessions that go on, and connections that still linger.

@@ -17,11 +17,11 @@ use crate::log::error::{ErrorLogs, Sink};
 use crate::net::access::{Match, Rule};
 use crate::net::names::Name;
 use crate::net::proxy_protocol::Version;
-use crate::net::{address, reasons};
-use crate::relay::Timeouts;
+use crate::net::reasons;
+use crate::relay::{Timeouts, page_size};
 use crate::resolver;
 use crate::tls;
-use crate::upstream::{Group, Peer};
+use crate::upstream::Group;
 
 /// The port of a server that names none.
 pub(super) const DEFAULT_PORT: u16 = 80;
@@ -64,6 +64,12 @@ pub struct Level {
     pub(super) servers: Vec<(Level, Place)>,
     pub(super) groups: Vec<Group>,
     pub(super) formats: Formats<Variable>,
+}
+
+impl tls::directives::Block for Level {
+    fn tls(&mut self) -> &mut tls::Settings {
+        &mut self.ssl
+    }
 }
 
 /// How bytes are passed on, by `proxy_*` or by `websocket_*`.
@@ -248,7 +254,7 @@ impl Assembly<'_> {
             proxy_protocol: own.proxy_protocol.or(main.proxy_protocol).flatten(),
             access_logs,
             error_log: own.error_logs.or_else(|| main.error_logs.clone()).map(|said| self.error_logs.add(&said)),
-            tls: tls::Server::build(&ssl, tls_listen, self.tls)?,
+            tls: tls::Server::build(&ssl, tls_listen, tls::Clients::Nameless, self.tls)?,
             ssl: ssl.is_on(),
             protocol,
             names,
@@ -297,36 +303,7 @@ impl Assembly<'_> {
 
     /// The group that a pass means: one of the `named`, or one made of the addresses of a host.
     fn group(&mut self, pass: &Pass, named: Range<usize>) -> Result<usize> {
-        let Pass { target, port, place } = pass;
-        let fault = |message: String| Error::at(place, message);
-        let host = target.split(':').next().unwrap_or_default();
-        let by_name = |groups: &[Rc<Group>], name: &str| groups.iter().position(|group| group.name == name);
-        if let Some(found) = by_name(&self.groups[named.clone()], target) {
-            return Ok(named.start + found);
-        }
-        if let Some(port) = address::explicit_port(target)
-            && by_name(&self.groups[named.clone()], host).is_some()
-        {
-            return Err(fault(format!("upstream \"{host}\" may not have port {port}")));
-        }
-        let without_port = address::explicit_port(target).is_none() && !target.starts_with("unix:");
-        let name = match *port {
-            // Beside one of the same host on the usual port.
-            port if port != DEFAULT_PORT && without_port => format!("{target}:{port}"),
-            _ => target.clone(),
-        };
-        if let Some(found) = by_name(&self.groups[named.end..], &name) {
-            return Ok(named.end + found);
-        }
-        let addresses =
-            address::resolve(target, *port).map_err(|why| fault(format!("{why} in upstream \"{target}\"")))?;
-        let peers: Vec<Peer> = addresses.into_iter().map(Peer::new).collect();
-        self.groups.push(Rc::new(Group::new(&name, peers)));
-        Ok(self.groups.len() - 1)
+        Group::meant(&mut self.groups, named, &pass.target, pass.port, DEFAULT_PORT)
+            .map_err(|message| Error::at(&pass.place, message))
     }
-}
-
-fn page_size() -> usize {
-    // The kernel always tells its page size; 4096 is that of every machine we run on but some ARM ones.
-    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, |size| size as usize)
 }

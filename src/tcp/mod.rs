@@ -9,7 +9,6 @@ mod level;
 mod linger;
 mod listen;
 mod session;
-mod ssl_directives;
 mod variables;
 mod websocket;
 

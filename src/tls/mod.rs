@@ -2,7 +2,11 @@
 
 mod cache;
 mod client;
+pub mod directives;
+mod facts;
+mod failure;
 mod files;
+pub mod hello;
 mod server;
 mod settings;
 mod sys;
@@ -13,7 +17,9 @@ use std::sync::Arc;
 
 pub use cache::Zone;
 pub use client::Client;
-pub use server::Server;
+pub use facts::Fact;
+pub use failure::{HANDSHAKING, handshake_failure};
+pub use server::{Clients, Refused, Server};
 pub use settings::Settings;
 pub use tickets::Tickets;
 

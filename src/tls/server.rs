@@ -8,8 +8,8 @@ use openssl::dh::Dh;
 use openssl::error::ErrorStack;
 use openssl::sha::{Sha256, sha256};
 use openssl::ssl::{
-    Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode,
-    SslVersion,
+    AlpnError, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslRef, SslSessionCacheMode,
+    SslVerifyMode, SslVersion, select_next_proto,
 };
 use openssl::x509::store::X509Lookup;
 use openssl::x509::verify::X509VerifyFlags;
@@ -17,7 +17,7 @@ use openssl::x509::{X509, X509Name, X509VerifyResult};
 
 use super::files::File;
 use super::settings::{SessionCache, Verify};
-use super::{Settings, Shared, Tickets, sys};
+use super::{Settings, Shared, Tickets, hello, sys};
 use crate::conf::{Error, Place, Result};
 use crate::net::reasons;
 
@@ -28,11 +28,49 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(300);
 /// `ssl_verify_depth` when nothing is said.
 const VERIFY_DEPTH: u32 = 1;
 
+/// How the clients of a block come to their servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// By the address alone, in `tcp {}`.
+    Nameless,
+    /// By the host they name, in `http {}`: see [`hello`].
+    NameHosts,
+}
+
+/// Why a client may not come in; printed in nginx's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Its certificate does not hold.
+    Certificate(X509VerifyResult),
+    /// It has shown none.
+    NoCertificate,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Certificate(result) => {
+                let (code, text) = (result.as_raw(), result.error_string());
+                write!(f, "client SSL certificate verify error: ({code}:{text})")
+            }
+            Refused::NoCertificate => f.write_str("client sent no required SSL certificate"),
+        }
+    }
+}
+
+/// The protocols of ALPN that servers with names speak, each behind its length.
+const ALPN: &[u8] = b"\x08http/1.1\x08http/1.0\x08http/0.9";
+
 /// What one server's TLS sessions are made from.
 #[derive(Clone)]
 pub struct Server {
     context: SslContext,
     verify: Verify,
+    verify_depth: u32,
+    /// `ssl_reject_handshake`
+    rejects: bool,
+    /// `ssl_buffer_size`
+    record_size: Option<usize>,
     /// See [`client_rule`].
     rule: [u8; 32],
 }
@@ -49,7 +87,12 @@ impl Server {
     ///
     /// # Errors
     /// What is missing, and what OpenSSL refuses, with its reasons.
-    pub fn build(settings: &Settings, listens: Option<&Place>, shared: &mut Shared) -> Result<Option<Self>> {
+    pub fn build(
+        settings: &Settings,
+        listens: Option<&Place>,
+        clients: Clients,
+        shared: &mut Shared,
+    ) -> Result<Option<Self>> {
         let wanted = match (listens, &settings.on) {
             (Some(place), _) => Some(("listen ... ssl", place)),
             (None, Some((true, place))) => Some(("ssl", place)),
@@ -59,8 +102,11 @@ impl Server {
             let (directive, place) = wanted?;
             Some(Error::at(place, format!("no \"{what}\" is defined for the \"{directive}\" directive")))
         };
-        let Some(certificates) = &settings.certificates else {
-            return missing("ssl_certificate").map_or(Ok(None), Err);
+        let rejects = settings.reject_handshake.unwrap_or(false);
+        let certificates = match &settings.certificates {
+            Some(certificates) => certificates.as_slice(),
+            None if rejects => &[],
+            None => return missing("ssl_certificate").map_or(Ok(None), Err),
         };
         let keys = settings.keys.as_deref().unwrap_or_default();
         if let Some(without) = certificates.get(keys.len()) {
@@ -85,9 +131,22 @@ impl Server {
         let verify = set_verify(&mut builder, settings)?;
         set_sessions(&mut builder, settings, shared)?;
         let rule = client_rule(settings)?;
-        let id = session_context(&own, &rule).map_err(failed("session id context"))?;
+        let id = session_context(clients, &own, &rule).map_err(failed("session id context"))?;
         builder.set_session_id_context(&id).map_err(failed("SSL_CTX_set_session_id_context()"))?;
-        Ok(Some(Server { context: builder.build(), verify, rule }))
+        if clients == Clients::NameHosts {
+            builder
+                .set_alpn_select_callback(|_, offered| select_next_proto(ALPN, offered).ok_or(AlpnError::ALERT_FATAL));
+            hello::stop_there(&mut builder).map_err(failed("SSL_CTX_get_ex_new_index()"))?;
+        }
+        let verify_depth = settings.verify_depth.unwrap_or(VERIFY_DEPTH);
+        Ok(Some(Server {
+            context: builder.build(),
+            verify,
+            verify_depth,
+            rejects,
+            record_size: settings.buffer_size,
+            rule,
+        }))
     }
 
     /// A session that waits for a client's hello.
@@ -97,7 +156,37 @@ impl Server {
     pub fn session(&self) -> std::result::Result<Ssl, ErrorStack> {
         let mut ssl = Ssl::new(&self.context)?;
         ssl.set_accept_state();
+        self.set_record_size(&mut ssl);
         Ok(ssl)
+    }
+
+    /// Makes a session that has stopped at the client's hello one of this server's, with its certificate, protocols and demands.
+    pub(super) fn take_over(&self, ssl: &mut SslRef) -> std::result::Result<(), ErrorStack> {
+        ssl.set_ssl_context(&self.context)?;
+        sys::take_options(ssl, &self.context);
+        sys::set_verify_depth(ssl, self.verify_depth);
+        self.set_record_size(ssl);
+        match self.verify {
+            Verify::Off => ssl.set_verify(SslVerifyMode::NONE),
+            _ => ssl.set_verify_callback(SslVerifyMode::PEER, |_, _| true),
+        }
+        Ok(())
+    }
+
+    fn set_record_size(&self, ssl: &mut SslRef) {
+        if let Some(size) = self.record_size {
+            sys::set_record_size(ssl, size);
+        }
+    }
+
+    /// Whether it has no answer to any hello (`ssl_reject_handshake`).
+    pub fn rejects(&self) -> bool {
+        self.rejects
+    }
+
+    /// Whether clients are asked for certificates.
+    pub fn verifies(&self) -> bool {
+        self.verify != Verify::Off
     }
 
     /// Whether a client that this server has let in by its certificate would be let in by `other` too.
@@ -108,21 +197,29 @@ impl Server {
     /// Judges the client by its certificate, after the handshake.
     ///
     /// # Errors
-    /// Why it may not come in, in nginx's words.
-    pub fn judge(&self, ssl: &SslRef) -> std::result::Result<(), String> {
+    /// Why it may not come in.
+    pub fn judge(&self, ssl: &SslRef) -> std::result::Result<(), Refused> {
         if self.verify == Verify::Off {
             return Ok(());
         }
         let result = ssl.verify_result();
-        if result != X509VerifyResult::OK {
-            let (code, text) = (result.as_raw(), result.error_string());
-            return Err(format!("client SSL certificate verify error: ({code}:{text})"));
+        let unknown = self.verify == Verify::OptionalNoCa && is_about_authorities(result);
+        if result != X509VerifyResult::OK && !unknown {
+            return Err(Refused::Certificate(result));
         }
         if self.verify == Verify::On && ssl.peer_certificate().is_none() {
-            return Err("client sent no required SSL certificate".to_owned());
+            return Err(Refused::NoCertificate);
         }
         Ok(())
     }
+}
+
+/// Whether a certificate's only fault is that nobody we know vouches for it (`X509_V_ERR_*` of `openssl/x509_vfy.h`).
+fn is_about_authorities(result: X509VerifyResult) -> bool {
+    const UNABLE_TO_GET_ISSUER_CERT: i32 = 2;
+    const DEPTH_ZERO_SELF_SIGNED_CERT: i32 = 18;
+    const UNABLE_TO_VERIFY_LEAF_SIGNATURE: i32 = 21;
+    matches!(result.as_raw(), UNABLE_TO_GET_ISSUER_CERT | DEPTH_ZERO_SELF_SIGNED_CERT..=UNABLE_TO_VERIFY_LEAF_SIGNATURE)
 }
 
 /// A call of OpenSSL's that fails for no directive's sake.
@@ -195,19 +292,23 @@ fn set_protocol(builder: &mut SslContextBuilder, settings: &Settings) -> Result<
 }
 
 fn set_verify(builder: &mut SslContextBuilder, settings: &Settings) -> Result<Verify> {
-    let Some((verify @ (Verify::On | Verify::Optional), place)) = &settings.verify else {
+    let Some((verify, place)) = settings.verify.as_ref().filter(|(verify, _)| *verify != Verify::Off) else {
         return Ok(Verify::Off);
     };
-    let Some(file) = &settings.client_certificate else {
+    if settings.client_certificate.is_none() && *verify != Verify::OptionalNoCa {
         return Err(Error::at(place, "no ssl_client_certificate for ssl_verify_client"));
-    };
+    }
     // The handshake goes on whatever the certificate is; `Server::judge` refuses it then, and the log tells why.
     builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
     builder.set_verify_depth(settings.verify_depth.unwrap_or(VERIFY_DEPTH));
-    file.can_end("SSL_CTX_load_verify_locations")?;
-    builder.set_ca_file(&file.path).map_err(file.failed("SSL_CTX_load_verify_locations"))?;
-    let names = X509Name::load_client_ca_file(&file.path).map_err(file.failed("SSL_load_client_CA_file"))?;
-    builder.set_client_ca_list(names);
+    for file in [&settings.client_certificate, &settings.trusted_certificate].into_iter().flatten() {
+        file.can_end("SSL_CTX_load_verify_locations")?;
+        builder.set_ca_file(&file.path).map_err(file.failed("SSL_CTX_load_verify_locations"))?;
+    }
+    if let Some(file) = &settings.client_certificate {
+        let names = X509Name::load_client_ca_file(&file.path).map_err(file.failed("SSL_load_client_CA_file"))?;
+        builder.set_client_ca_list(names);
+    }
     if let Some(crl) = &settings.crl {
         crl.can_end("X509_LOOKUP_load_file")?;
         let failed = crl.failed("X509_LOOKUP_load_file");
@@ -273,10 +374,10 @@ fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &m
 /// revocations by their files' contents, as a new authority may have the old one's name. A resumed session is not verified again.
 fn client_rule(settings: &Settings) -> Result<[u8; 32]> {
     let mut hash = Sha256::new();
-    if let Some((verify @ (Verify::On | Verify::Optional), _)) = &settings.verify {
-        hash.update(&[u8::from(*verify == Verify::On)]);
+    if let Some((verify, _)) = settings.verify.as_ref().filter(|(verify, _)| *verify != Verify::Off) {
+        hash.update(&[*verify as u8]);
         hash.update(&settings.verify_depth.unwrap_or(VERIFY_DEPTH).to_be_bytes());
-        for file in [&settings.client_certificate, &settings.crl].into_iter().flatten() {
+        for file in [&settings.client_certificate, &settings.trusted_certificate, &settings.crl].into_iter().flatten() {
             let text = file.read(|path| format!("BIO_new_file(\"{}\")", path.display()))?;
             hash.update(&sha256(&text));
         }
@@ -284,11 +385,14 @@ fn client_rule(settings: &Settings) -> Result<[u8; 32]> {
     Ok(hash.finish())
 }
 
-/// What keeps a session from being resumed with a server that it was not made with, or that lets in other clients: a hash of the server's
+/// What keeps a session from being resumed with a server that it was not made with, or that lets in other clients: a hash of the kind of block, the server's
 /// certificates and its [`client_rule`]. It is the same after a reload that changes none of these.
-fn session_context(own: &[X509], rule: &[u8; 32]) -> std::result::Result<[u8; 32], ErrorStack> {
+fn session_context(clients: Clients, own: &[X509], rule: &[u8; 32]) -> std::result::Result<[u8; 32], ErrorStack> {
     let mut hash = Sha256::new();
-    hash.update(b"tcp");
+    hash.update(match clients {
+        Clients::Nameless => b"tcp",
+        Clients::NameHosts => b"http",
+    });
     for certificate in own {
         hash.update(&certificate.to_der()?);
     }

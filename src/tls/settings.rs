@@ -6,7 +6,7 @@ use openssl::ssl::SslOptions;
 
 use super::files::{File, Said, read_passwords, read_ticket_key};
 use super::tickets::Key;
-use crate::conf::{Call, Place, Result, value};
+use crate::conf::{Call, Contexts, Place, Result, value};
 
 /// The least pages of a shared session cache, nginx's bound.
 const LEAST_PAGES: usize = 8;
@@ -20,6 +20,7 @@ pub struct Settings {
     pub(super) keys: Option<Vec<File>>,
     pub(super) passwords: Option<Vec<Vec<u8>>>,
     pub(super) client_certificate: Option<File>,
+    pub(super) trusted_certificate: Option<File>,
     pub(super) crl: Option<File>,
     pub(super) dhparam: Option<File>,
     pub(super) ecdh_curve: Option<Said>,
@@ -32,6 +33,8 @@ pub struct Settings {
     pub(super) session_timeout: Option<Duration>,
     pub(super) session_tickets: Option<bool>,
     pub(super) ticket_keys: Option<Vec<Key>>,
+    pub(super) reject_handshake: Option<bool>,
+    pub(super) buffer_size: Option<usize>,
 }
 
 /// `ssl_verify_client`
@@ -41,6 +44,8 @@ pub(super) enum Verify {
     Off,
     On,
     Optional,
+    /// As `Optional`, and it is for others to find out who vouches for the certificate.
+    OptionalNoCa,
 }
 
 /// `ssl_protocols`: the options that switch the others off.
@@ -89,6 +94,7 @@ impl Settings {
             keys: self.keys.or_else(|| main.keys.clone()),
             passwords: self.passwords.or_else(|| main.passwords.clone()),
             client_certificate: self.client_certificate.or_else(|| main.client_certificate.clone()),
+            trusted_certificate: self.trusted_certificate.or_else(|| main.trusted_certificate.clone()),
             crl: self.crl.or_else(|| main.crl.clone()),
             dhparam: self.dhparam.or_else(|| main.dhparam.clone()),
             ecdh_curve: self.ecdh_curve.or_else(|| main.ecdh_curve.clone()),
@@ -101,6 +107,8 @@ impl Settings {
             session_timeout: self.session_timeout.or(main.session_timeout),
             session_tickets: self.session_tickets.or(main.session_tickets),
             ticket_keys: self.ticket_keys.or_else(|| main.ticket_keys.clone()),
+            reject_handshake: self.reject_handshake.or(main.reject_handshake),
+            buffer_size: self.buffer_size.or(main.buffer_size),
         }
     }
 
@@ -111,6 +119,9 @@ impl Settings {
 
     /// `ssl`
     pub fn set_on(&mut self, call: &mut Call<'_>) -> Result<()> {
+        if call.context.overlaps(Contexts::HTTP.or(Contexts::HTTP_SERVER)) {
+            call.warn("the \"ssl\" directive is deprecated, use the \"listen ... ssl\" directive instead");
+        }
         self.on = Some((call.flag()?, call.node.place.clone()));
         Ok(())
     }
@@ -136,6 +147,28 @@ impl Settings {
     /// `ssl_client_certificate`
     pub fn set_client_certificate(&mut self, call: &mut Call<'_>) -> Result<()> {
         self.client_certificate = Some(File::of(call)?);
+        Ok(())
+    }
+
+    /// `ssl_trusted_certificate`
+    pub fn set_trusted_certificate(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.trusted_certificate = Some(File::of(call)?);
+        Ok(())
+    }
+
+    /// `ssl_reject_handshake`
+    pub fn set_reject_handshake(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.reject_handshake = Some(call.flag()?);
+        Ok(())
+    }
+
+    /// `ssl_buffer_size`
+    pub fn set_buffer_size(&mut self, call: &mut Call<'_>) -> Result<()> {
+        let size = call.size()?;
+        if size == 0 {
+            return Err(call.invalid());
+        }
+        self.buffer_size = Some(size);
         Ok(())
     }
 
@@ -189,7 +222,12 @@ impl Settings {
 
     /// `ssl_verify_client`
     pub fn set_verify(&mut self, call: &mut Call<'_>) -> Result<()> {
-        let choices = [("off", Verify::Off), ("on", Verify::On), ("optional", Verify::Optional)];
+        let choices = [
+            ("off", Verify::Off),
+            ("on", Verify::On),
+            ("optional", Verify::Optional),
+            ("optional_no_ca", Verify::OptionalNoCa),
+        ];
         self.verify = Some((call.choice(1, &choices)?, call.node.place.clone()));
         Ok(())
     }

@@ -1,15 +1,17 @@
 //! What of OpenSSL the openssl crate does not wrap, or not as safe: the keys of tickets, the lifetime of sessions, looking up sessions.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_long, c_uchar, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uchar, c_ulong, c_void};
 use std::ptr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use foreign_types::{ForeignType as _, ForeignTypeRef as _};
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::rand::rand_bytes;
-use openssl::ssl::{SslContext, SslContextBuilder, SslSession};
+use openssl::ssl::{SslContext, SslContextBuilder, SslRef, SslSession};
+use openssl::x509::X509NameRef;
 use openssl_sys as ffi;
 
 use super::cache::Zone;
@@ -20,6 +22,13 @@ const SET_TICKET_KEY_CALLBACK: c_int = 72;
 
 unsafe extern "C" {
     fn SSL_CTX_set_timeout(context: *mut ffi::SSL_CTX, seconds: c_long) -> c_long;
+    fn SSL_get_options(ssl: *const ffi::SSL) -> u64;
+    fn SSL_set_options(ssl: *mut ffi::SSL, options: u64) -> u64;
+    fn SSL_clear_options(ssl: *mut ffi::SSL, options: u64) -> u64;
+    fn SSL_set_verify_depth(ssl: *mut ffi::SSL, depth: c_int);
+    fn SSL_CIPHER_find(ssl: *mut ffi::SSL, number: *const c_uchar) -> *const ffi::SSL_CIPHER;
+    fn X509_NAME_print_ex(bio: *mut ffi::BIO, name: *const ffi::X509_NAME, indent: c_int, flags: c_ulong) -> c_int;
+    fn X509_NAME_oneline(name: *const ffi::X509_NAME, buffer: *mut c_char, size: c_int) -> *mut c_char;
 }
 
 /// How long sessions can be resumed (`SSL_CTX_set_timeout(3)`).
@@ -27,6 +36,121 @@ pub(super) fn set_timeout(builder: &mut SslContextBuilder, timeout: Duration) {
     let seconds = c_long::try_from(timeout.as_secs()).unwrap_or(c_long::MAX);
     // SAFETY: the context is the builder's own and alive.
     unsafe { SSL_CTX_set_timeout(builder.as_ptr(), seconds) };
+}
+
+/// What is in an extension of the client's hello, which is being looked at (`SSL_client_hello_get0_ext(3)`); `None` where it has none of this number.
+pub(super) fn hello_extension(ssl: &SslRef, number: u32) -> Option<&[u8]> {
+    let (mut bytes, mut length) = (ptr::null(), 0);
+    // SAFETY: the session is alive; what the call points to is part of the hello, which OpenSSL keeps with the session while it is looked at.
+    unsafe {
+        let found = ffi::SSL_client_hello_get0_ext(ssl.as_ptr(), number, &mut bytes, &mut length) == 1;
+        found.then(|| if length == 0 { &[][..] } else { std::slice::from_raw_parts(bytes, length) })
+    }
+}
+
+/// The options of a session become those of `context` (`SSL_set_SSL_CTX(3)` leaves them as they are).
+pub(super) fn take_options(ssl: &mut SslRef, context: &SslContext) {
+    // SAFETY: both are alive, and only numbers are read and set.
+    unsafe {
+        let options = ffi::SSL_CTX_get_options(context.as_ptr());
+        SSL_clear_options(ssl.as_ptr(), SSL_get_options(ssl.as_ptr()) & !options);
+        SSL_set_options(ssl.as_ptr(), options);
+    }
+}
+
+/// How many authorities may stand between a certificate and one that is trusted (`SSL_set_verify_depth(3)`).
+pub(super) fn set_verify_depth(ssl: &mut SslRef, depth: u32) {
+    // SAFETY: the session is alive, and only a number is set.
+    unsafe { SSL_set_verify_depth(ssl.as_ptr(), c_int::try_from(depth).unwrap_or(c_int::MAX)) };
+}
+
+/// How much of what is sent one record carries at most (`SSL_set_max_send_fragment(3)`); OpenSSL takes nothing below 512 and above 16384 bytes.
+pub(super) fn set_record_size(ssl: &mut SslRef, size: usize) {
+    /// `SSL_CTRL_SET_MAX_SEND_FRAGMENT` of `openssl/ssl.h`
+    const SET_MAX_SEND_FRAGMENT: c_int = 52;
+    let size = size.clamp(512, 16384) as c_long;
+    // SAFETY: the session is alive, and only a number is set.
+    unsafe { ffi::SSL_ctrl(ssl.as_ptr(), SET_MAX_SEND_FRAGMENT, size, ptr::null_mut()) };
+}
+
+/// The ciphers in the client's hello by their names in OpenSSL, unknown ones as the two bytes of their numbers.
+pub(super) fn offered_ciphers(ssl: &SslRef) -> Vec<String> {
+    /// `SSL_CTRL_GET_RAW_CIPHERLIST` of `openssl/ssl.h`
+    const GET_RAW_CIPHERS: c_int = 110;
+    let mut bytes: *const c_uchar = ptr::null();
+    // SAFETY: the session is alive and keeps the list that the call points to (SSL_get0_raw_cipherlist(3)), of which it returns the length.
+    let list = unsafe {
+        let length = ffi::SSL_ctrl(ssl.as_ptr(), GET_RAW_CIPHERS, 0, (&raw mut bytes).cast());
+        if bytes.is_null() { &[][..] } else { std::slice::from_raw_parts(bytes, usize::try_from(length).unwrap_or(0)) }
+    };
+    let name = |number: &[u8]| {
+        // SAFETY: the two bytes are there, and the cipher found is one of OpenSSL's constants, as is its name.
+        let known = unsafe {
+            let cipher = SSL_CIPHER_find(ssl.as_ptr(), number.as_ptr());
+            (!cipher.is_null()).then(|| CStr::from_ptr(ffi::SSL_CIPHER_get_name(cipher)).to_string_lossy().into_owned())
+        };
+        known.unwrap_or_else(|| format!("0x{:02x}{:02x}", number[0], number[1]))
+    };
+    list.chunks_exact(2).map(name).collect()
+}
+
+/// The groups (curves) in the client's hello, by OpenSSL's numbers.
+pub(super) fn offered_groups(ssl: &SslRef) -> Vec<c_int> {
+    /// `SSL_CTRL_GET_GROUPS` of `openssl/ssl.h`
+    const GET_GROUPS: c_int = 90;
+    // SAFETY: without a place to write to the call only counts (SSL_get1_groups(3)).
+    let count = unsafe { ffi::SSL_ctrl(ssl.as_ptr(), GET_GROUPS, 0, ptr::null_mut()) };
+    let mut groups = vec![0; usize::try_from(count).unwrap_or(0)];
+    if !groups.is_empty() {
+        // SAFETY: there is room for as many as it has counted.
+        unsafe { ffi::SSL_ctrl(ssl.as_ptr(), GET_GROUPS, 0, groups.as_mut_ptr().cast()) };
+    }
+    groups
+}
+
+/// The group of the key exchange, by OpenSSL's number.
+pub(super) fn agreed_group(ssl: &SslRef) -> Option<c_int> {
+    /// `SSL_CTRL_GET_NEGOTIATED_GROUP` of `openssl/ssl.h`
+    const GET_NEGOTIATED_GROUP: c_int = 134;
+    // SAFETY: the session is alive, and only a number is read.
+    let group = unsafe { ffi::SSL_ctrl(ssl.as_ptr(), GET_NEGOTIATED_GROUP, 0, ptr::null_mut()) };
+    c_int::try_from(group).ok().filter(|group| *group != 0)
+}
+
+/// A name in the form of RFC 2253.
+pub(super) fn rfc2253(name: &X509NameRef) -> Option<Vec<u8>> {
+    /// `XN_FLAG_RFC2253` of `openssl/x509.h`
+    const RFC2253: c_ulong = 0x111_0317;
+    /// `BIO_CTRL_INFO` of `openssl/bio.h`
+    const INFO: c_int = 3;
+    // SAFETY: the BIO is ours and freed here; what it points to is its own memory, of the length it returns.
+    unsafe {
+        let bio = ffi::BIO_new(ffi::BIO_s_mem());
+        if bio.is_null() {
+            return None;
+        }
+        let printed = X509_NAME_print_ex(bio, name.as_ptr(), 0, RFC2253) >= 0;
+        let mut bytes: *const u8 = ptr::null();
+        let length = ffi::BIO_ctrl(bio, INFO, 0, (&raw mut bytes).cast());
+        let text = (printed && !bytes.is_null())
+            .then(|| std::slice::from_raw_parts(bytes, usize::try_from(length).unwrap_or(0)).to_vec());
+        ffi::BIO_free_all(bio);
+        text
+    }
+}
+
+/// A name with slashes, as programs wrote it before RFC 2253.
+pub(super) fn one_line(name: &X509NameRef) -> Option<Vec<u8>> {
+    // SAFETY: without a buffer OpenSSL makes one with a zero at its end, which is freed here.
+    unsafe {
+        let text = X509_NAME_oneline(name.as_ptr(), ptr::null_mut(), 0);
+        if text.is_null() {
+            return None;
+        }
+        let bytes = CStr::from_ptr(text).to_bytes().to_vec();
+        ffi::OPENSSL_free(text.cast());
+        Some(bytes)
+    }
 }
 
 /// Sessions are looked up in `zone`.

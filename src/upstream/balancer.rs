@@ -164,6 +164,16 @@ impl Balancer {
         present
     }
 
+    /// How many peers there are to try: those that the configuration does not say to be down.
+    pub fn tries(&self) -> usize {
+        self.present().filter(|(_, peer, _)| !peer.down).count()
+    }
+
+    /// Whether there is one peer and no other to turn to.
+    pub fn is_alone(&self) -> bool {
+        self.alone
+    }
+
     /// The group it chooses from.
     pub fn group(&self) -> &Group {
         &self.group
@@ -253,6 +263,7 @@ impl Balancer {
             Method::RoundRobin => None,
             Method::IpHash => self.by_hash(client, tried, now),
             Method::Busyness => self.least_busy(false, tried, now).or_else(|| self.least_busy(true, tried, now)),
+            Method::LeastConn => self.least_conn(false, tried, now).or_else(|| self.least_conn(true, tried, now)),
         };
         let peer = peer.or_else(|| self.round_robin(false, tried, now)).or_else(|| self.round_robin(true, tried, now));
         match peer {
@@ -268,7 +279,8 @@ impl Balancer {
                     self.records[peer].access();
                 }
             }
-            None => self.clear_if_all_failed(now),
+            None if self.group.recovers => self.clear_if_all_failed(now),
+            None => {}
         }
         peer
     }
@@ -362,10 +374,33 @@ impl Balancer {
     /// The smooth weighted round robin among the usable primaries, or backups: each gains its weight, the one that is furthest
     /// behind is taken and pays for all.
     fn round_robin(&mut self, backup: bool, tried: &Tried, now: Instant) -> Option<usize> {
+        self.smooth(|balancer, index| {
+            balancer.peers[index].backup == backup && !tried.contains(index) && balancer.usable(index, now)
+        })
+    }
+
+    /// Of the usable primaries, or backups, those with the fewest open sessions in relation to their weight, in turns.
+    fn least_conn(&mut self, backup: bool, tried: &Tried, now: Instant) -> Option<usize> {
+        let candidate = |balancer: &Balancer, index: usize| {
+            balancer.peers[index].backup == backup && !tried.contains(index) && balancer.usable(index, now)
+        };
+        // Compared as fractions: sessions of one by the weight of the other.
+        let load = |balancer: &Balancer, index: usize| {
+            (u64::from(balancer.records[index].sessions()), u64::from(balancer.peers[index].weight))
+        };
+        let all = (0..self.peers.len()).filter(|&index| candidate(self, index)).map(|index| load(self, index));
+        let least = all.min_by(|one, other| (one.0 * other.1).cmp(&(other.0 * one.1)))?;
+        self.smooth(|balancer, index| {
+            let (sessions, weight) = load(balancer, index);
+            candidate(balancer, index) && sessions * least.1 == least.0 * weight
+        })
+    }
+
+    fn smooth(&mut self, wanted: impl Fn(&Balancer, usize) -> bool) -> Option<usize> {
         let mut best: Option<usize> = None;
         let mut total = 0;
         for index in 0..self.peers.len() {
-            if self.peers[index].backup != backup || tried.contains(index) || !self.usable(index, now) {
+            if !wanted(self, index) {
                 continue;
             }
             let (peer, state) = (&self.peers[index], &mut self.states[index]);

@@ -3,12 +3,13 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::conf::{Arity, Call, Contexts, Directive, Place, Result, Row, value};
+use crate::conf::loader::Warning;
+use crate::conf::{Arity, Call, Contexts, Directive, Error, Place, Result, Row, value};
 use crate::net::{Address, address};
 use crate::resolver::Name;
 
 use super::checks::settings::Settings;
-use super::{Followed, Group, Method, Peer};
+use super::{Followed, Group, Keepalive, Method, Peer};
 
 /// The port of a `server` that names none.
 const DEFAULT_PORT: u16 = 80;
@@ -23,6 +24,30 @@ pub struct Builder {
     /// `ip_hash` or `busyness`, and where it stands.
     method: Option<(Method, Place)>,
     checks: Settings,
+    /// `keepalive` and what goes with it.
+    kept: Option<usize>,
+    keepalive: Keepalive,
+}
+
+/// Reads the block of an `upstream name {}`.
+///
+/// # Errors
+/// The first fault in it; a group with nobody to serve.
+pub fn read(call: &mut Call<'_>) -> Result<Group> {
+    let name = call.text(1)?.to_owned();
+    let mut builder = Builder::default();
+    call.apply(TABLE, &mut builder)?;
+    for (place, message) in builder.idle() {
+        call.loader.warnings.push(Warning { message, place: Some(place) });
+    }
+    if builder.is_empty() {
+        return Err(Error::at(&call.node.end, "no servers are inside upstream"));
+    }
+    let group = builder.build(&name);
+    if group.has_backups_only() {
+        return Err(Error::at(&call.node.end, format!("no servers in upstream \"{name}\"")));
+    }
+    Ok(group)
 }
 
 impl Builder {
@@ -53,7 +78,8 @@ impl Builder {
             Some((method, _)) => method,
             None => Method::RoundRobin,
         };
-        Group { primaries, method, check, followed: self.followed, ..Group::new(name, peers) }
+        let keepalive = self.kept.map(|connections| Keepalive { connections, ..self.keepalive });
+        Group { primaries, method, check, keepalive, followed: self.followed, ..Group::new(name, peers) }
     }
 
     /// As in nginx the last of several methods counts.
@@ -67,7 +93,13 @@ impl Builder {
 
 /// A row of this block's table that may stand once.
 const fn row(name: &'static str, arity: Arity, syntax: &'static str, default: &'static str, help: &'static str) -> Row {
-    Row { name, contexts: Contexts::TCP_UPSTREAM, arity, block: None, repeat: false, syntax, default, help }
+    let contexts = Contexts::TCP_UPSTREAM.or(Contexts::HTTP_UPSTREAM);
+    Row { name, contexts, arity, block: None, repeat: false, syntax, default, help }
+}
+
+/// The same row for a directive of one kind of block only.
+const fn only(contexts: Contexts, row: Row) -> Row {
+    Row { contexts, ..row }
 }
 
 /// The same row for a directive that may stand more than once.
@@ -81,11 +113,11 @@ pub static TABLE: &[Directive<Builder>] = &[
         row: repeated(row(
             "server",
             Arity::AtLeast(1),
-            "host[:port] | [v6][:port] | unix:path [weight=n] [max_fails=n] [fail_timeout=time] [max_busy=n] [backup] [down] [resolve]",
+            "host[:port] | [v6][:port] | unix:path [weight=n] [max_fails=n] [fail_timeout=time] [max_busy=n | max_conns=n] [backup] [down] [resolve]",
             "port 80, weight=1 max_fails=1 fail_timeout=10s, no max_busy",
             "A server of the group; a host name stands for all its addresses, resolved at start. After `max_fails` failures \
-             within `fail_timeout` it is left alone for `fail_timeout` (`max_fails=0`: never); with `max_busy` open sessions, \
-             counted over all workers, it is passed over; `backup` servers serve when no other can; `down` ones never. \
+             within `fail_timeout` it is left alone for `fail_timeout` (`max_fails=0`: never); with `max_busy` open sessions (in `http {}` \
+             requests; nginx calls it `max_conns`), counted over all workers, it is passed over; `backup` servers serve when no other can; `down` ones never. \
              With `resolve` the name is followed while weir runs: its addresses come and go as the `resolver` says, and it need not \
              be known at start.",
         )),
@@ -101,6 +133,95 @@ pub static TABLE: &[Directive<Builder>] = &[
              of an IPv6 address. Servers below it take no `weight=` and no `backup`; those marked `down` keep their place in the count.",
         )),
         set: |builder, call| builder.choose(Method::IpHash, call),
+    },
+    Directive {
+        row: repeated(only(
+            Contexts::HTTP_UPSTREAM,
+            row(
+                "least_conn",
+                Arity::Exactly(0),
+                "",
+                "round robin",
+                "Chooses the server with the fewest requests in relation to its weight, counted over all workers; in turns among equal ones.",
+            ),
+        )),
+        set: |builder, call| builder.choose(Method::LeastConn, call),
+    },
+    Directive {
+        row: only(
+            Contexts::HTTP_UPSTREAM,
+            row(
+                "keepalive",
+                Arity::Exactly(1),
+                "connections",
+                "none are kept",
+                "How many idle connections to the servers of the group each worker keeps for the next requests; the longest unused are closed beyond that. \
+             Servers speak HTTP/1.1 for it: `proxy_http_version 1.1` and `proxy_set_header Connection \"\"`.",
+            ),
+        ),
+        set: |builder, call| {
+            let connections = call.number().ok().filter(|number| *number > 0);
+            let invalid = || {
+                call.error(format!(
+                    "invalid value \"{}\" in \"keepalive\" directive",
+                    String::from_utf8_lossy(call.bytes(1))
+                ))
+            };
+            builder.kept = Some(connections.ok_or_else(invalid)?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: only(
+            Contexts::HTTP_UPSTREAM,
+            row(
+                "keepalive_requests",
+                Arity::Exactly(1),
+                "number",
+                "1000",
+                "How many requests a kept connection serves before it is closed.",
+            ),
+        ),
+        set: |builder, call| {
+            builder.keepalive.requests = call.number()? as u64;
+            Ok(())
+        },
+    },
+    Directive {
+        row: only(
+            Contexts::HTTP_UPSTREAM,
+            row("keepalive_time", Arity::Exactly(1), "time", "1h", "How old a connection may be and still be kept."),
+        ),
+        set: |builder, call| {
+            builder.keepalive.time = call.time()?;
+            Ok(())
+        },
+    },
+    Directive {
+        row: only(
+            Contexts::HTTP_UPSTREAM,
+            row("keepalive_timeout", Arity::Exactly(1), "time", "60s", "How long an idle connection is kept."),
+        ),
+        set: |builder, call| {
+            builder.keepalive.timeout = call.time()?;
+            Ok(())
+        },
+    },
+    Directive {
+        row: only(
+            Contexts::HTTP_UPSTREAM,
+            row(
+                "zone",
+                Arity::Between(1, 2),
+                "name [size]",
+                "-",
+                "Accepted for compatibility, without effect: what is known about the servers of a group is always shared by all workers.",
+            ),
+        ),
+        set: |_, call| match call.count() {
+            2 => value::size(call.text(2)?).map(drop).ok_or_else(|| call.invalid()),
+            _ => Ok(()),
+        },
     },
     Directive {
         row: repeated(row(
@@ -245,7 +366,7 @@ impl Server<'_> {
             None if parameter == "resolve" => self.resolve = true,
             Some(("weight", n)) => self.weight = number(n).filter(|&n| n != 0)?,
             Some(("max_fails", n)) => self.max_fails = number(n)?,
-            Some(("max_busy", n)) => self.max_busy = Some(number(n)?),
+            Some(("max_busy" | "max_conns", n)) => self.max_busy = Some(number(n)?),
             Some(("fail_timeout", time)) => self.fail_timeout = value::time(time, false)?,
             _ => return None,
         }

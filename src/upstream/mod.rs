@@ -8,19 +8,22 @@ pub mod balancer;
 pub mod checks;
 pub mod directives;
 pub mod follow;
+pub mod kept;
 pub mod shared;
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::conf::Place;
-use crate::net::Address;
+use crate::net::{Address, address};
 use crate::resolver::{Name, Settings};
 
 pub use balancer::{Balancer, Tried};
 use checks::Check;
 pub use follow::Follower;
+pub use kept::{Kept, Station, Stations};
 
 /// One address of one `server` line.
 #[derive(Clone, Debug)]
@@ -101,6 +104,29 @@ pub enum Method {
     IpHash,
     /// `busyness`: the one with the fewest open sessions.
     Busyness,
+    /// `least_conn`: the one with the fewest open sessions in relation to its weight.
+    LeastConn,
+}
+
+/// `keepalive` and what goes with it: connections kept open for the next requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// How many idle ones a worker keeps.
+    pub connections: usize,
+    /// How many requests one serves.
+    pub requests: u64,
+    /// How old one may become.
+    pub time: Duration,
+    /// How long one may be idle.
+    pub timeout: Duration,
+}
+
+/// nginx's defaults; how many are kept must be said.
+impl Default for Keepalive {
+    fn default() -> Self {
+        let (time, timeout) = (Duration::from_secs(3600), Duration::from_secs(60));
+        Keepalive { connections: 0, requests: 1000, time, timeout }
+    }
 }
 
 /// A group of servers: an `upstream {}` block, or the addresses of a `proxy_pass host:port`.
@@ -116,6 +142,10 @@ pub struct Group {
     pub method: Method,
     /// How it is found out which peers are alive; `None`: only by sessions that fail.
     pub check: Option<Check>,
+    /// When all peers have failed their marks are cleared at once, as in the tcp module; in `http {}` they are left alone for their time.
+    pub recovers: bool,
+    /// `None`: no connection is kept.
+    pub keepalive: Option<Keepalive>,
     /// The lines whose names are followed; `peers` has their addresses as of the start.
     pub followed: Vec<Followed>,
     /// Whom to ask for the names of `followed`.
@@ -131,9 +161,45 @@ impl Group {
             peers,
             method: Method::default(),
             check: None,
+            recovers: true,
+            keepalive: None,
             followed: Vec::new(),
             resolver: None,
         }
+    }
+
+    /// The number of the group that a `proxy_pass` to `target` means: one of the `named` among `groups`, or one made of the addresses of a
+    /// host, added to them. `port` is that of a host that names none; another than the `usual` one is part of the group's name then.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub fn meant(
+        groups: &mut Vec<Rc<Group>>,
+        named: Range<usize>,
+        target: &str,
+        port: u16,
+        usual: u16,
+    ) -> Result<usize, String> {
+        let host = target.split(':').next().unwrap_or_default();
+        let by_name = |groups: &[Rc<Group>], name: &str| groups.iter().position(|group| group.name == name);
+        if let Some(found) = by_name(&groups[named.clone()], target) {
+            return Ok(named.start + found);
+        }
+        if let Some(port) = address::explicit_port(target)
+            && by_name(&groups[named.clone()], host).is_some()
+        {
+            return Err(format!("upstream \"{host}\" may not have port {port}"));
+        }
+        let without_port = address::explicit_port(target).is_none() && !target.starts_with("unix:");
+        // Beside one of the same host on the usual port.
+        let name = if port != usual && without_port { format!("{target}:{port}") } else { target.to_owned() };
+        if let Some(found) = by_name(&groups[named.end..], &name) {
+            return Ok(named.end + found);
+        }
+        let addresses = address::resolve(target, port).map_err(|why| format!("{why} in upstream \"{target}\""))?;
+        let peers: Vec<Peer> = addresses.into_iter().map(Peer::new).collect();
+        groups.push(Rc::new(Group::new(&name, peers)));
+        Ok(groups.len() - 1)
     }
 
     /// Whether there is nobody to serve when all is well.

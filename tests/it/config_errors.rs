@@ -14,6 +14,11 @@ pub enum At {
     Http,
     HttpServer,
     HttpLocation,
+    HttpServerIf,
+    HttpLocationIf,
+    /// A location that passes requests on.
+    HttpProxy,
+    HttpUpstream,
     /// The piece is the whole file.
     File,
 }
@@ -42,6 +47,22 @@ impl At {
             At::HttpLocation => (
                 "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nserver {\nlisten unix:weir.sock;\nlocation / {\n",
                 "\n}\n}\n}\n",
+            ),
+            At::HttpServerIf => (
+                "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nserver {\nlisten unix:weir.sock;\nif ($uri) {\n",
+                "\n}\n}\n}\n",
+            ),
+            At::HttpLocationIf => (
+                "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nserver {\nlisten unix:weir.sock;\nlocation / {\nif ($uri) {\n",
+                "\n}\n}\n}\n}\n",
+            ),
+            At::HttpProxy => (
+                "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nserver {\nlisten unix:weir.sock;\nlocation / {\nproxy_pass http://127.0.0.1:1;\n",
+                "\n}\n}\n}\n",
+            ),
+            At::HttpUpstream => (
+                "pid weir.pid;\nevents {}\nhttp {\naccess_log access.log;\nupstream u {\nserver 127.0.0.1:1;\n",
+                "\n}\nserver {\nlisten unix:weir.sock;\nlocation / {\nproxy_pass http://u;\n}\n}\n}\n",
             ),
             At::File => ("", ""),
         };
@@ -391,6 +412,24 @@ fn bad_values() {
             "access_log a.log buffer=4k;\naccess_log a.log buffer=8k;",
             r#"access_log "a.log" already defined with conflicting parameters"#,
             1,
+        ),
+        (
+            HttpLocationIf,
+            "proxy_pass http://127.0.0.1:1/;",
+            r#""proxy_pass" cannot have URI part in location given by regular expression, or inside named location, or inside "if" statement, or inside "limit_except" block"#,
+            0,
+        ),
+        (
+            HttpServer,
+            "location ~ x { proxy_pass http://127.0.0.1:1/; }",
+            r#""proxy_pass" cannot have URI part in location given by regular expression, or inside named location, or inside "if" statement, or inside "limit_except" block"#,
+            0,
+        ),
+        (
+            HttpServer,
+            "location @x { proxy_pass http://127.0.0.1:1/; }",
+            r#""proxy_pass" cannot have URI part in location given by regular expression, or inside named location, or inside "if" statement, or inside "limit_except" block"#,
+            0,
         ),
         (Server, "proxy_pass u:80;", r#"upstream "u" may not have port 80"#, 0),
         (Server, "proxy_pass nohost.invalid:80;", r#"host not found in upstream "nohost.invalid:80""#, 0),

@@ -53,7 +53,7 @@ impl Reply {
 
 /// Reads one answer; `bodiless` for those to HEAD.
 #[track_caller]
-pub fn read_reply(stream: &mut TcpStream, bodiless: bool) -> Reply {
+pub fn read_reply(stream: &mut impl Read, bodiless: bool) -> Reply {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {

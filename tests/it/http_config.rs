@@ -31,7 +31,33 @@ fn faults() {
             "duplicate listen options for 127.0.0.1:1",
         ),
         ("server { listen [::1]:1 ipv6only=x; }", "invalid parameter \"ipv6only=x\""),
-        ("server { listen 127.0.0.1:1 ssl; }", "the \"ssl\" parameter is not offered by weir in http {} yet"),
+        (
+            "server { listen 127.0.0.1:1 ssl; }",
+            "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive",
+        ),
+        ("server { listen 127.0.0.1:1 http2; }", "the \"http2\" parameter is not offered by weir yet"),
+        (
+            "server { listen 127.0.0.1:1 ssl default_server; ssl_reject_handshake on; } server { listen 127.0.0.1:1; server_name a; }",
+            "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive",
+        ),
+        ("server { listen 127.0.0.1:1 rcvbuf=0; }", "invalid rcvbuf \"rcvbuf=0\""),
+        ("server { listen 127.0.0.1:1 sndbuf=x; }", "invalid sndbuf \"sndbuf=x\""),
+        ("server { listen 127.0.0.1:1 so_keepalive=::; }", "invalid so_keepalive value: \"::\""),
+        ("server { listen 127.0.0.1:1 deferred=on; }", "invalid parameter \"deferred=on\""),
+        (
+            "server { listen 127.0.0.1:1 deferred; } server { listen 127.0.0.1:1 rcvbuf=1m; }",
+            "duplicate listen options for 127.0.0.1:1",
+        ),
+        ("set_real_ip_from nobody;", "host not found in set_real_ip_from \"nobody\""),
+        ("set_real_ip_from all;", "host not found in set_real_ip_from \"all\""),
+        ("real_ip_header;", "invalid number of arguments in \"real_ip_header\" directive"),
+        ("allow 10.0.0.0/33;", "invalid parameter \"10.0.0.0/33\""),
+        ("satisfy some;", "invalid value \"some\""),
+        ("auth_basic $nope;", "unknown \"nope\" variable"),
+        ("auth_basic_user_file;", "invalid number of arguments in \"auth_basic_user_file\" directive"),
+        ("ssl_buffer_size 0;", "\"ssl_buffer_size\" directive invalid value"),
+        ("ssl_verify_client maybe;", "invalid value \"maybe\""),
+        ("server { location / { ssl_ciphers x; } }", "\"ssl_ciphers\" directive is not allowed here"),
         (
             "server { listen 127.0.0.1:1 reuseport; } server { listen 127.0.0.1:1 backlog=5; }",
             "duplicate listen options for 127.0.0.1:1",
@@ -42,7 +68,37 @@ fn faults() {
         ("server { location / { error_log syslog:tag=x; } }", "no syslog server specified"),
         ("server { error_log a info debug; }", "duplicate log level \"debug\""),
         ("server { server_name *a; }", "server name \"*a\" is invalid"),
-        ("server { server_name ~a; }", "the regular expression \"~a\" in \"server_name\" is not offered by weir yet"),
+        ("server { server_name ~; }", "empty regex in server name \"~\""),
+        ("server { server_name ~(; }", "pcre2_compile() failed: missing closing parenthesis in \"(\""),
+        ("server { server_name ~(?<uri>.); }", "the duplicate \"uri\" variable"),
+        ("server { location ~ a( {} }", "pcre2_compile() failed: missing closing parenthesis in \"a(\""),
+        ("server { location @a { location /b {} } }", "location \"/b\" cannot be inside the named location \"@a\""),
+        ("server { location /a { location @b {} } }", "named location \"@b\" can be on the server level only"),
+        ("server { location ~ ^/a { location /a {} } }", "location \"/a\" is outside location \"^/a\""),
+        ("server { location /a {} location ^~ /a {} }", "duplicate location \"/a\""),
+        ("server { set x 1; }", "invalid variable name \"x\""),
+        ("server { set $uri 1; }", "the duplicate \"uri\" variable"),
+        ("server { set $x $; }", "invalid variable name"),
+        ("server { if $uri { break; } }", "invalid condition \"$uri\""),
+        ("server { if ($uri == a) { break; } }", "unexpected \"==\" in condition"),
+        ("server { if ($nope) { break; } }", "unknown \"nope\" variable"),
+        ("server { location / { if ($uri) { if ($uri) {} } } }", "\"if\" directive is not allowed here"),
+        ("server { if ($uri) { root x; } }", "\"root\" directive is not allowed here"),
+        ("server { location / { if ($uri) { location /a {} } } }", "\"location\" directive is not allowed here"),
+        ("server { rewrite a \"\"; }", "empty replacement"),
+        ("server { rewrite a b c; }", "invalid parameter \"c\""),
+        ("server { rewrite ( b; }", "pcre2_compile() failed: missing closing parenthesis in \"(\""),
+        ("server { location @a { alias x; } }", "the \"alias\" directive cannot be used inside the named location"),
+        (
+            "server { location /a { root x; alias y; } }",
+            "\"alias\" directive is duplicate, \"root\" directive was specified earlier",
+        ),
+        ("server { root $document_root/x; }", "the $document_root variable cannot be used in the \"root\" directive"),
+        ("server { try_files a; }", "invalid number of arguments in \"try_files\" directive"),
+        ("server { try_files a =x; }", "invalid code \"x\""),
+        ("error_page 404 =x /a;", "invalid value \"=x\""),
+        ("error_page 200 /a;", "value \"200\" must be between 300 and 599"),
+        ("server { internal; }", "\"internal\" directive is not allowed here"),
         ("server { location / {} location / {} }", "duplicate location \"/\""),
         ("server { location /a { location /b {} } }", "location \"/b\" is outside location \"/a\""),
         (
@@ -79,6 +135,58 @@ fn faults() {
         ("tcp_check_status;", "\"tcp_check_status\" directive is not allowed here"),
     ] {
         assert_eq!(message(text), (wanted.to_owned(), false), "{text}");
+    }
+}
+
+#[test]
+fn all_that_is_missing_is_told_at_once() {
+    let prefix = Prefix::new();
+    prefix.write("part", "gzip on;\n");
+    let http = "server {\n  gzip_types a;\n  listen x y z;\n  location / {\n    fastcgi_pass a:1;\n include part;\n mp4 { odd; }\n  }\n}\nfoo;";
+    prefix.write("nginx.conf", config(http));
+    let run = prefix.run(&["-t"]);
+    let lines: Vec<String> =
+        run.stderr.lines().map(|line| line.replace(prefix.join("").to_str().unwrap(), "")).collect();
+    let line = |name: &str, place: &str| {
+        format!("weir: [emerg] unknown directive \"{name}\" in {place} (weir does not have it yet)")
+    };
+    let mut wanted = vec![
+        line("gzip_types", "nginx.conf:9"),
+        line("fastcgi_pass", "nginx.conf:12"),
+        line("gzip", "part:1"),
+        line("mp4", "nginx.conf:14"),
+    ];
+    wanted.push("weir: configuration file nginx.conf test failed".into());
+    assert_eq!(lines, wanted);
+}
+
+#[test]
+fn variables_by_value_and_address() {
+    for (text, wanted) in [
+        ("map $uri x { }", "invalid variable name \"x\""),
+        ("map $uri $x { a; }", "invalid number of the map parameters"),
+        ("map $uri $x { a 1; A 2; }", "conflicting parameter \"A\""),
+        ("map $uri $x { default 1; default 2; }", "duplicate default map parameter"),
+        ("map $uri $x { hostnames; *a 1; }", "invalid hostname or wildcard \"*a\""),
+        ("map $uri $x { ~( 1; }", "pcre2_compile() failed: missing closing parenthesis in \"(\""),
+        ("map $uri $x { a $nope; }", "unknown \"nope\" variable"),
+        ("map $uri $uri { a b; }", "the duplicate \"uri\" variable"),
+        ("split_clients $uri $x { a b; }", "invalid percent value \"a\""),
+        ("split_clients $uri $x { 60% a; 50% b; }", "percent total is greater than 100%"),
+        ("geo $x { a b; }", "invalid network \"a\""),
+        ("geo $x { ranges; 10.0.0.2-10.0.0.1 b; }", "invalid range \"10.0.0.2-10.0.0.1\""),
+        ("geo $x { a; }", "invalid number of the geo parameters"),
+        ("geo x { a b; }", "invalid variable name \"x\""),
+    ] {
+        assert_eq!(message(text), (wanted.to_owned(), false), "{text}");
+    }
+    for (text, wanted) in [
+        ("geo $x { 10.0.0.1/8 a; }", "low address bits of 10.0.0.1/8 are meaningless"),
+        ("geo $x { 10.0.0.1 a; 10.0.0.1/32 b; }", "duplicate network \"10.0.0.1/32\", value: \"b\", old value: \"a\""),
+        ("geo $x { delete 10.0.0.1; }", "no network \"10.0.0.1\" to delete"),
+    ] {
+        let server = "server { listen 127.0.0.1:1; }";
+        assert_eq!(message(&format!("{text} {server}")), (wanted.to_owned(), true), "{text}");
     }
 }
 

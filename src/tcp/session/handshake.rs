@@ -6,11 +6,9 @@ use super::super::arrival::status;
 use super::{Phase, Session, Verdict};
 use crate::context::Context;
 use crate::log::Level;
-use crate::net::{TlsError, reasons};
+use crate::net::reasons;
+use crate::tls::{HANDSHAKING, handshake_failure};
 use crate::upstream::Balancer;
-
-/// What is being done, in nginx's words.
-const ACTION: &str = "SSL handshaking";
 
 impl Session {
     /// The client is to say hello, or has done so already behind a header.
@@ -18,7 +16,7 @@ impl Session {
         let server = &self.arrival.server;
         let Some(tls) = &server.tls else { return self.fail(status::INTERNAL_ERROR) };
         if let Err(stack) = tls.session().and_then(|ssl| self.client.start_tls(ssl)) {
-            self.log(Level::Alert, None, ACTION, format_args!("SSL_new() failed (SSL: {})", reasons(&stack)));
+            self.log(Level::Alert, None, HANDSHAKING, format_args!("SSL_new() failed (SSL: {})", reasons(&stack)));
             return self.fail(status::INTERNAL_ERROR);
         }
         self.phase = Phase::Handshaking;
@@ -32,13 +30,14 @@ impl Session {
             Ok(false) => return Verdict::GoesOn,
             Ok(true) => {}
             Err(error) => {
-                self.log_handshake(&error);
+                let (level, error, message) = handshake_failure(&error);
+                self.log(level, error, HANDSHAKING, format_args!("{message}"));
                 return self.fail(status::INTERNAL_ERROR);
             }
         }
         let judged = self.arrival.server.tls.as_ref().and_then(|tls| self.client.tls(|ssl| tls.judge(ssl)));
         if let Some(Err(message)) = judged {
-            self.log(Level::Info, None, ACTION, format_args!("{message}"));
+            self.log(Level::Info, None, HANDSHAKING, format_args!("{message}"));
             return self.fail(status::INTERNAL_ERROR);
         }
         self.admit(cx, balancer)
@@ -46,23 +45,7 @@ impl Session {
 
     pub(super) fn handshake_timed_out(&mut self) -> Verdict {
         let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
-        self.log(Level::Info, Some(&error), ACTION, format_args!("client timed out"));
+        self.log(Level::Info, Some(&error), HANDSHAKING, format_args!("client timed out"));
         self.fail(status::INTERNAL_ERROR)
-    }
-
-    fn log_handshake(&self, error: &io::Error) {
-        let left = format_args!("peer closed connection in SSL handshake");
-        let failed = format_args!("SSL_do_handshake() failed");
-        match (TlsError::of(error), error.raw_os_error()) {
-            (_, Some(libc::ECONNRESET | libc::EPIPE)) => self.log(Level::Info, Some(error), ACTION, left),
-            (_, Some(_)) => self.log(Level::Info, Some(error), ACTION, failed),
-            (Some(_), None) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.log(Level::Info, None, ACTION, left);
-            }
-            (fault, None) => {
-                let level = if fault.is_some_and(TlsError::is_peers) { Level::Info } else { Level::Crit };
-                self.log(level, Some(error), ACTION, failed);
-            }
-        }
     }
 }

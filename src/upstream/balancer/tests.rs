@@ -513,3 +513,36 @@ fn until_the_first_probe_default_down_holds() {
         assert_eq!(one(&mut balancer, now), Some(0));
     }
 }
+
+#[test]
+fn least_conn_goes_by_sessions_in_relation_to_weight() {
+    let now = Instant::now();
+    let mut balancer = balancer_of(Group { method: Method::LeastConn, ..group(weights(&[2, 1])) });
+    // None ends: two on the first for each one on the second.
+    let order: Vec<usize> = (0..6).filter_map(|_| balancer.pick(&mut Tried::default(), &somebody(), now)).collect();
+    assert_eq!(order.iter().filter(|peer| **peer == 0).count(), 4, "{order:?}");
+    for _ in 0..3 {
+        balancer.release(0);
+    }
+    let next: Vec<usize> = (0..3).filter_map(|_| balancer.pick(&mut Tried::default(), &somebody(), now)).collect();
+    assert_eq!(next, [0, 0, 0], "until both are as busy again");
+    let mut equals = balancer_of(Group { method: Method::LeastConn, ..group(weights(&[1, 1, 1])) });
+    let order: Vec<usize> = (0..6).filter_map(|_| one(&mut equals, now)).collect();
+    assert_eq!(order, [0, 1, 2, 0, 1, 2]);
+}
+
+#[test]
+fn where_groups_do_not_recover_failed_peers_are_left_alone_for_their_time() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let mut balancer = balancer_of(Group { recovers: false, ..group(weights(&[1, 1])) });
+    for peer in [0, 1] {
+        assert_eq!(balancer.pick(&mut Tried::default(), &somebody(), at(0)), Some(peer));
+        balancer.failed(peer, at(0));
+        balancer.release(peer);
+    }
+    for second in [0, 1, 10] {
+        assert_eq!(one(&mut balancer, at(second)), None);
+    }
+    assert!(one(&mut balancer, at(11)).is_some());
+}

@@ -66,7 +66,14 @@ pub fn ask(mut stream: impl Read + Write, bytes: &[u8]) -> Vec<u8> {
 #[track_caller]
 pub fn is_closed(mut stream: impl Read) -> bool {
     let mut byte = [0];
-    match stream.read(&mut byte) {
+    // A read that is interrupted (the process was stopped, say) has learnt nothing.
+    let read = loop {
+        match stream.read(&mut byte) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => break read,
+        }
+    };
+    match read {
         Ok(0) => true,
         Ok(_) => panic!("a byte came instead of the end: {byte:?}"),
         Err(error) => match error.kind() {

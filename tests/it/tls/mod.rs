@@ -17,10 +17,10 @@ use crate::common::*;
 use certs::Identity;
 
 /// The directives of a server that has the identity written as `server`.
-const OURS: &str = "ssl_certificate server.pem; ssl_certificate_key server.key;";
+pub const OURS: &str = "ssl_certificate server.pem; ssl_certificate_key server.key;";
 
 /// A folder with an identity called `server`.
-fn folder() -> Prefix {
+pub fn folder() -> Prefix {
     let prefix = Prefix::new();
     Identity::alone().write(&prefix, "server");
     prefix
@@ -50,7 +50,7 @@ pub fn try_client(
 }
 
 #[track_caller]
-fn client(port: &Port, change: impl FnOnce(&mut SslConnectorBuilder)) -> SslStream<TcpStream> {
+pub fn client(port: &Port, change: impl FnOnce(&mut SslConnectorBuilder)) -> SslStream<TcpStream> {
     try_client(port, change).expect("a handshake")
 }
 
@@ -66,7 +66,7 @@ pub fn only(version: SslVersion) -> impl Fn(&mut SslConnectorBuilder) {
 }
 
 /// Runs a command with nothing to read, for half a minute at most; both of its outputs together.
-fn run(program: &str, arguments: &[&str]) -> (bool, String) {
+pub fn run(program: &str, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new("timeout");
     command.arg("30").arg(program).args(arguments).stdin(Stdio::null());
     let Output { status, stdout, stderr } = command.output().unwrap();

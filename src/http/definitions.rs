@@ -1,0 +1,144 @@
+//! The variables that a configuration makes, and the text that uses them.
+
+use std::rc::Rc;
+
+use super::geo::Geo;
+use super::map::Map;
+use super::regex::Regex;
+use super::split_clients::Split;
+use super::variables::{self, Text, Variable};
+use crate::conf::{Error, Place, Result};
+use crate::log::format::{Escape, Format};
+
+/// Where the value of a variable comes from when it has not been worked out yet.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// `set`: there is nothing before it.
+    Assigned,
+    /// A named group of a regular expression: there is nothing before its match.
+    Captured,
+    Map(Rc<Map>),
+    Split(Rc<Split>),
+    Geo(Rc<Geo>),
+}
+
+/// The variables of a configuration, by their places.
+#[derive(Debug, Default)]
+pub(super) struct Definitions {
+    variables: Vec<(String, Source)>,
+}
+
+impl Definitions {
+    /// The name and the source of a variable.
+    pub(super) fn get(&self, place: usize) -> (&str, &Source) {
+        let (name, source) = &self.variables[place];
+        (name, source)
+    }
+}
+
+/// The variables of an `http {}` block while it is read. A variable may be used before it is made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Registry {
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    name: String,
+    source: Option<Source>,
+    /// Where it is used first.
+    used: Option<Place>,
+}
+
+impl Registry {
+    /// The variable of this name, used at `place`.
+    pub(super) fn variable(&mut self, name: &str, place: &Place) -> Variable {
+        let name = name.to_ascii_lowercase();
+        if let Some(variable) = variables::find(&name) {
+            return variable;
+        }
+        let number = self.place(&name);
+        self.entries[number].used.get_or_insert_with(|| place.clone());
+        Variable::Defined(number)
+    }
+
+    fn place(&mut self, name: &str) -> usize {
+        let known = self.entries.iter().position(|entry| entry.name == name);
+        known.unwrap_or_else(|| {
+            self.entries.push(Entry { name: name.to_owned(), source: None, used: None });
+            self.entries.len() - 1
+        })
+    }
+
+    /// Makes a variable, or one more way to give it a value, and returns its place.
+    ///
+    /// # Errors
+    /// nginx's message: the name is that of a variable that cannot be changed.
+    pub(super) fn define(&mut self, name: &str, source: Source) -> std::result::Result<usize, String> {
+        let name = name.to_ascii_lowercase();
+        if variables::find(&name).is_some() {
+            return Err(format!("the duplicate \"{name}\" variable"));
+        }
+        let place = self.place(&name);
+        let known = &mut self.entries[place].source;
+        match source {
+            Source::Assigned | Source::Captured => drop(known.get_or_insert(source)),
+            Source::Map(_) | Source::Split(_) | Source::Geo(_) => *known = Some(source),
+        }
+        Ok(place)
+    }
+
+    /// Compiles text with variables that stands at `place`.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub(super) fn text(&mut self, text: &[u8], place: &Place) -> std::result::Result<Text, String> {
+        Format::compile(text, Escape::None, |name| Some(self.variable(name, place)))
+    }
+
+    /// Compiles a regular expression, whose named groups make variables.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub(super) fn regex(&mut self, text: &[u8], caseless: bool) -> std::result::Result<Rc<Regex>, String> {
+        Regex::compile(text, caseless, |name| self.define(name, Source::Captured)).map(Rc::new)
+    }
+
+    /// What the whole block has made.
+    ///
+    /// # Errors
+    /// A variable is used that nothing makes.
+    pub(super) fn settle(&self) -> Result<Definitions> {
+        let mut variables = Vec::new();
+        for entry in &self.entries {
+            match (&entry.source, &entry.used) {
+                (Some(source), _) => variables.push((entry.name.clone(), source.clone())),
+                (None, used) => {
+                    let message = format!("unknown \"{}\" variable", entry.name);
+                    return Err(used
+                        .as_ref()
+                        .map_or_else(|| Error::general(&message), |used| Error::at(used, &message)));
+                }
+            }
+        }
+        Ok(Definitions { variables })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_may_be_used_before_it_is_made() {
+        let place = Place { file: "f".into(), line: 3 };
+        let mut registry = Registry::default();
+        assert_eq!(registry.variable("later", &place), Variable::Defined(0));
+        assert_eq!(registry.settle().unwrap_err().to_string(), "unknown \"later\" variable in f:3");
+        assert_eq!(registry.define("Later", Source::Assigned), Ok(0));
+        assert_eq!(registry.settle().unwrap().get(0).0, "later");
+        assert_eq!(registry.define("uri", Source::Assigned), Err("the duplicate \"uri\" variable".into()));
+        assert_eq!(registry.regex(b"(?<x>.)(?<later>.)", false).map(drop), Ok(()));
+        assert_eq!(registry.variable("X", &place), Variable::Defined(1));
+    }
+}

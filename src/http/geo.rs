@@ -1,0 +1,192 @@
+//! `geo`: a variable whose value is looked up by an address.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use ipnet::IpNet;
+
+use super::variables::{Values, Variable};
+use crate::conf::{Call, Result};
+use crate::net::Address;
+
+/// A `geo {}`.
+#[derive(Clone, Debug)]
+pub struct Geo {
+    /// The variable that has the address; `None`: the client's.
+    address: Option<Variable>,
+    table: Table,
+    default: Rc<[u8]>,
+}
+
+#[derive(Clone, Debug)]
+enum Table {
+    /// Networks, and the lengths of their prefixes.
+    Networks { values: HashMap<IpNet, Rc<[u8]>>, lengths: BTreeSet<u8> },
+    /// `ranges`: by the first address, the last one and the value; none overlap.
+    Ranges(BTreeMap<u32, (u32, Rc<[u8]>)>),
+}
+
+impl Geo {
+    pub(super) fn new(address: Option<Variable>) -> Self {
+        let table = Table::Networks { values: HashMap::new(), lengths: BTreeSet::new() };
+        Geo { address, table, default: Rc::default() }
+    }
+
+    /// The value for the address of a request.
+    pub(super) fn value(&self, values: &Values<'_>) -> &[u8] {
+        let address = match (&self.address, values.client.speaks_for(values.request)) {
+            (Some(variable), _) => {
+                let mut text = Vec::new();
+                values.write(variable, &mut text);
+                std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok())
+            }
+            (None, Address::Inet(inet)) => Some(inet.ip()),
+            _ => None,
+        };
+        // nginx's address of those that have none.
+        self.find(address.unwrap_or(Ipv4Addr::BROADCAST.into()).to_canonical())
+    }
+
+    fn find(&self, address: IpAddr) -> &[u8] {
+        let found = match &self.table {
+            Table::Networks { values, lengths } => lengths.iter().rev().find_map(|length| {
+                let network = IpNet::new(address, *length).ok()?;
+                values.get(&network.trunc())
+            }),
+            Table::Ranges(ranges) => match address {
+                IpAddr::V4(v4) => {
+                    let at = u32::from(v4);
+                    let before = ranges.range(..=at).next_back();
+                    before.filter(|(_, (last, _))| at <= *last).map(|(_, (_, value))| value)
+                }
+                IpAddr::V6(_) => None,
+            },
+        };
+        found.unwrap_or(&self.default)
+    }
+}
+
+/// One line of the block.
+pub(super) fn line(geo: &mut Geo, call: &mut Call<'_>) -> Result<()> {
+    let (word, count) = (call.bytes(0), call.count());
+    let text = String::from_utf8_lossy(word);
+    match (count, word) {
+        (0, b"ranges") => match &geo.table {
+            Table::Networks { values, .. } if !values.is_empty() => {
+                return Err(call.error("the \"ranges\" directive must be the first directive inside \"geo\" block"));
+            }
+            _ => geo.table = Table::Ranges(BTreeMap::new()),
+        },
+        (0, b"proxy_recursive") | (1, b"proxy") => {
+            return Err(call.error(format!("the \"{text}\" parameter of \"geo\" is not offered by weir yet")));
+        }
+        (1, b"default") => geo.default = call.bytes(1).into(),
+        (1, b"delete") => delete(geo, call)?,
+        (1, _) => match &mut geo.table {
+            Table::Ranges(ranges) => {
+                let (first, last) = range(&text).ok_or_else(|| call.error(format!("invalid range \"{text}\"")))?;
+                cut(ranges, first, last);
+                ranges.insert(first, (last, call.bytes(1).into()));
+            }
+            Table::Networks { values, lengths } => {
+                let written = network(&text).ok_or_else(|| call.error(format!("invalid network \"{text}\"")))?;
+                if written.trunc() != written {
+                    call.warn(format!("low address bits of {text} are meaningless"));
+                }
+                lengths.insert(written.prefix_len());
+                let value: Rc<[u8]> = call.bytes(1).into();
+                if let Some(old) = values.insert(written.trunc(), value.clone()) {
+                    let (value, old) = (String::from_utf8_lossy(&value), String::from_utf8_lossy(&old));
+                    call.warn(format!("duplicate network \"{text}\", value: \"{value}\", old value: \"{old}\""));
+                }
+            }
+        },
+        _ => return Err(call.error("invalid number of the geo parameters")),
+    }
+    Ok(())
+}
+
+fn delete(geo: &mut Geo, call: &mut Call<'_>) -> Result<()> {
+    let text = String::from_utf8_lossy(call.bytes(1));
+    match &mut geo.table {
+        Table::Ranges(ranges) => {
+            let (first, last) = range(&text).ok_or_else(|| call.error(format!("invalid range \"{text}\"")))?;
+            cut(ranges, first, last);
+        }
+        Table::Networks { values, .. } => {
+            let network = network(&text).ok_or_else(|| call.error(format!("invalid network \"{text}\"")))?;
+            if values.remove(&network.trunc()).is_none() {
+                call.warn(format!("no network \"{text}\" to delete"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes the addresses from `first` to `last` out of the ranges.
+fn cut(ranges: &mut BTreeMap<u32, (u32, Rc<[u8]>)>, first: u32, last: u32) {
+    let touched: Vec<u32> =
+        ranges.range(..=last).rev().take_while(|(_, (end, _))| *end >= first).map(|(start, _)| *start).collect();
+    for start in touched {
+        let Some((end, value)) = ranges.remove(&start) else { continue };
+        if start < first {
+            ranges.insert(start, (first - 1, value.clone()));
+        }
+        if end > last {
+            ranges.insert(last + 1, (end, value));
+        }
+    }
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+fn range(text: &str) -> Option<(u32, u32)> {
+    let (first, last) = text.split_once('-')?;
+    let address = |text: &str| text.parse::<Ipv4Addr>().ok().map(u32::from);
+    let (first, last) = (address(first)?, address(last)?);
+    (first <= last).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_network_wins() {
+        let mut geo = Geo::new(None);
+        geo.default = b"none"[..].into();
+        if let Table::Networks { values, lengths } = &mut geo.table {
+            for text in ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "2001:db8::/32"] {
+                let network = network(text).unwrap();
+                lengths.insert(network.prefix_len());
+                values.insert(network, text.as_bytes().into());
+            }
+        }
+        for (address, value) in [
+            ("10.1.2.3", "10.1.2.3"),
+            ("10.1.2.4", "10.1.0.0/16"),
+            ("10.9.9.9", "10.0.0.0/8"),
+            ("11.0.0.1", "none"),
+            ("2001:db8::1", "2001:db8::/32"),
+            ("2001::1", "none"),
+        ] {
+            assert_eq!(geo.find(address.parse().unwrap()), value.as_bytes(), "{address}");
+        }
+    }
+
+    #[test]
+    fn later_ranges_cut_earlier_ones() {
+        let mut ranges = BTreeMap::new();
+        for (first, last, value) in [(0, 100, "a"), (20, 30, "b"), (25, 40, "c"), (200, 300, "d"), (90, 210, "e")] {
+            cut(&mut ranges, first, last);
+            ranges.insert(first, (last, value.as_bytes().into()));
+        }
+        let all: Vec<(u32, u32, &[u8])> =
+            ranges.iter().map(|(first, (last, value))| (*first, *last, &**value)).collect();
+        let wanted = [(0, 19, "a"), (20, 24, "b"), (25, 40, "c"), (41, 89, "a"), (90, 210, "e"), (211, 300, "d")];
+        assert_eq!(all, wanted.map(|(first, last, value)| (first, last, value.as_bytes())));
+    }
+}

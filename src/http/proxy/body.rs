@@ -1,0 +1,268 @@
+//! The body of the server's answer on its way to the client.
+//!
+//! Buffered, the server is read at its own speed: what the client has not taken waits in memory, and past the buffers in a file.
+//! Unbuffered, nothing is read before the client has taken what there is.
+
+use super::Exchange;
+use super::exchange::frame;
+use super::head::Framing;
+use crate::context::Context;
+use crate::http::body::{Body, Piece};
+use crate::http::connection::{Session, Step};
+use crate::http::output::{Output, Progress};
+use crate::log::Level;
+
+/// Bytes taken for one event before others have their turn.
+const TURN: usize = 256 * 1024;
+
+/// What of the server's body is still to come.
+pub(in crate::http) struct Incoming {
+    pub framing: Framing,
+}
+
+impl Incoming {
+    fn is_complete(&self) -> bool {
+        self.framing == Framing::Known(Body::Complete)
+    }
+
+    /// The next piece of it; `None`: it is not what its framing says.
+    fn take(&mut self, input: &[u8]) -> Option<Piece> {
+        match &mut self.framing {
+            Framing::Known(body) => body.take(input).ok(),
+            Framing::UntilClose => Some(Piece { consumed: input.len(), content: 0..input.len() }),
+        }
+    }
+}
+
+/// What reading from the server came to.
+enum Pulled {
+    Bytes(usize),
+    /// Nothing waits, or nothing more is wanted now.
+    Nothing,
+    Ended,
+    /// It ended before its time, or does not do otherwise; that has been told.
+    Broken,
+}
+
+impl Exchange {
+    /// Whether more of the server's body has a place to wait in.
+    fn has_room(&self, output: &Output) -> bool {
+        match self.buffered {
+            true => output.held() < self.settings.buffers || self.spool.filed < self.settings.max_temp_file,
+            false => output.is_empty(),
+        }
+    }
+
+    /// Puts content behind what the client has not taken. Tells whether a file was begun.
+    fn put(&mut self, output: &mut Output, content: &[u8]) -> std::io::Result<bool> {
+        let (settings, chunked) = (&self.settings, self.chunked);
+        if !self.buffered || settings.max_temp_file == 0 || content.is_empty() || output.held() < settings.buffers {
+            frame(output, content, chunked);
+            return Ok(false);
+        }
+        let begins = !self.spool.has_file();
+        let chunk;
+        let written = if chunked {
+            chunk = [format!("{:x}\r\n", content.len()).as_bytes(), content, b"\r\n"].concat();
+            &chunk[..]
+        } else {
+            content
+        };
+        output.push(self.spool.write(written, &settings.temp)?);
+        Ok(begins)
+    }
+}
+
+impl Session {
+    /// Moves what has come, until either side has to be waited for.
+    pub(super) fn answering(&mut self, cx: &mut Context) -> Step {
+        let mut left = TURN;
+        loop {
+            let pulled = if left > 0 { self.pull(cx) } else { Pulled::Nothing };
+            match pulled {
+                Pulled::Bytes(count) => left = left.saturating_sub(count),
+                Pulled::Ended => self.body_ended(cx),
+                Pulled::Broken => return self.cut(cx),
+                Pulled::Nothing => {}
+            }
+            // What was read goes out at once, but that a server's head and the first of its body go together.
+            let Some(request) = &mut self.request else { return Step::Over };
+            let location = request.location.clone();
+            let before = request.output.sent();
+            let connection = &self.client.connection;
+            let sent = request.output.send(connection, &mut cx.reactor, &mut cx.buffers, location.sendfile);
+            let moved = request.output.sent() > before;
+            let Some(exchange) = &mut request.exchange else { return Step::Over };
+            let progress = match sent {
+                Ok(progress) => progress,
+                Err((call, error)) => {
+                    let action = "sending to client";
+                    let message = format_args!("{call} failed");
+                    self.client.log(Level::Info, Some(&error), action, self.request.as_deref(), message);
+                    return self.end_with(cx, 499);
+                }
+            };
+            let now = cx.reactor.now();
+            exchange.client_due = match progress {
+                Progress::Done => None,
+                _ if moved => Some(now + location.send_timeout),
+                _ => exchange.client_due.or(Some(now + location.send_timeout)),
+            };
+            if progress == Progress::Done
+                && let Err(error) = exchange.spool.rewind()
+            {
+                let message = format_args!("ftruncate() of a temporary file failed");
+                self.client.log(Level::Alert, Some(&error), "", self.request.as_deref(), message);
+            }
+            let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+                return Step::Over;
+            };
+            match (&exchange.upstream, progress) {
+                (None, Progress::Done) if exchange.cut => return self.end_with(cx, 502),
+                (None, Progress::Done) => return self.answer_sent(cx, &location),
+                (None, Progress::Blocked) => return Step::Wait,
+                (_, Progress::TurnOver) => {
+                    cx.reactor.again(self.client.connection.source());
+                    return Step::Wait;
+                }
+                (Some(upstream), _) => {
+                    if left == 0 {
+                        cx.reactor.again(upstream.kept.connection.source());
+                        return Step::Wait;
+                    }
+                    let source = upstream.kept.connection.source();
+                    // What the client has taken now makes room, and no event tells anew of what waits.
+                    let request = self.request.as_ref();
+                    let room = request.is_some_and(|request| {
+                        request.exchange.as_ref().is_some_and(|exchange| exchange.has_room(&request.output))
+                    });
+                    let more = room && cx.reactor.readable(source);
+                    if matches!(pulled, Pulled::Nothing) && !more {
+                        if self.client_is_gone(cx) {
+                            return self.client_aborted(cx);
+                        }
+                        return Step::Wait;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads once from the server, if there is room for it, and puts what came where the client gets it.
+    fn pull(&mut self, cx: &mut Context) -> Pulled {
+        let Some(request) = &mut self.request else { return Pulled::Nothing };
+        let Some(exchange) = &mut request.exchange else { return Pulled::Nothing };
+        let Some(upstream) = &mut exchange.upstream else { return Pulled::Nothing };
+        if exchange.incoming.is_complete() {
+            return Pulled::Ended;
+        }
+        // What came with the head is first; it fits the buffers.
+        if let Some(input) = upstream.input.take() {
+            let count = input.len();
+            let rest = self.take_in(&input);
+            cx.buffers.put(Some(input));
+            return rest.map_or(Pulled::Broken, |()| Pulled::Bytes(count));
+        }
+        if !exchange.has_room(&request.output) {
+            // The server is not to blame for the client's slowness.
+            exchange.upstream_due = None;
+            return Pulled::Nothing;
+        }
+        let Some(upstream) = &mut exchange.upstream else { return Pulled::Nothing };
+        let source = upstream.kept.connection.source();
+        exchange.upstream_due.get_or_insert(cx.reactor.now() + exchange.settings.read_timeout);
+        if !cx.reactor.readable(source) {
+            return Pulled::Nothing;
+        }
+        let size = if exchange.buffered { exchange.settings.buffers } else { exchange.settings.buffer_size };
+        let scratch = cx.buffers.scratch(size);
+        match upstream.kept.connection.recv(&mut cx.reactor, scratch) {
+            Ok(None) => Pulled::Nothing,
+            Ok(Some(0)) if exchange.incoming.framing == Framing::UntilClose => {
+                exchange.incoming.framing = Framing::Known(Body::Complete);
+                Pulled::Ended
+            }
+            Ok(Some(0)) => {
+                self.log_upstream(Level::Error, None, format_args!("upstream prematurely closed connection"));
+                Pulled::Broken
+            }
+            Ok(Some(count)) => {
+                exchange.upstream_due = Some(cx.reactor.now() + exchange.settings.read_timeout);
+                if let Some(tried) = exchange.tries.last_mut() {
+                    tried.received += count as u64;
+                }
+                self.take_in(&scratch[..count]).map_or(Pulled::Broken, |()| Pulled::Bytes(count))
+            }
+            Err(error) => {
+                self.log_upstream(Level::Error, Some(&error), format_args!("recv() failed"));
+                Pulled::Broken
+            }
+        }
+    }
+
+    /// Takes the framing off, and puts the content where the client gets it. `None`: the server does not do; that has been told.
+    fn take_in(&mut self, mut input: &[u8]) -> Option<()> {
+        let mut filed = false;
+        while !input.is_empty() {
+            let request = self.request.as_mut()?;
+            let exchange = request.exchange.as_mut()?;
+            if exchange.incoming.is_complete() {
+                // nginx drops it too; the connection is not used again.
+                let message = format_args!("upstream sent more data than specified in \"Content-Length\" header");
+                exchange.upstream.as_mut()?.kept.requests = u64::MAX;
+                self.log_upstream(Level::Warn, None, message);
+                break;
+            }
+            let Some(piece) = exchange.incoming.take(input) else {
+                self.log_upstream(Level::Error, None, format_args!("upstream sent invalid chunked response"));
+                return None;
+            };
+            let content = &input[piece.content];
+            if let Some(tried) = exchange.tries.last_mut() {
+                tried.length += content.len() as u64;
+            }
+            match exchange.put(&mut request.output, content) {
+                Ok(begins) => filed |= begins,
+                Err(error) => {
+                    self.log_upstream(Level::Crit, Some(&error), format_args!("writing a temporary file failed"));
+                    return None;
+                }
+            }
+            input = &input[piece.consumed..];
+        }
+        if filed {
+            let message = format_args!("an upstream response is buffered to a temporary file");
+            self.log_upstream(Level::Warn, None, message);
+        }
+        Some(())
+    }
+
+    /// The server's body is complete.
+    fn body_ended(&mut self, cx: &mut Context) {
+        if let Some(request) = &mut self.request
+            && let Some(exchange) = &mut request.exchange
+            && exchange.chunked
+        {
+            request.output.push_bytes(b"0\r\n\r\n");
+        }
+        self.leave_upstream(cx, true);
+    }
+
+    /// The answer has ended before its time: what came of it is sent, and the client sees by the end of the connection that it is not all.
+    pub(super) fn cut(&mut self, cx: &mut Context) -> Step {
+        self.leave_upstream(cx, false);
+        self.last = true;
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+            return Step::Over;
+        };
+        exchange.cut = true;
+        self.client.connection.truncate();
+        Step::Next
+    }
+
+    /// The client has all of the answer.
+    fn answer_sent(&mut self, cx: &mut Context, location: &crate::http::Location) -> Step {
+        self.client.answered = true;
+        self.answered(cx, location)
+    }
+}

@@ -1,0 +1,179 @@
+//! The client's body on its way to the server: kept until it is complete, or passed on as it comes.
+
+use super::exchange::frame;
+use crate::context::Context;
+use crate::http::Tokens;
+use crate::http::body::Body;
+use crate::http::connection::{CONTINUE, Session, Step};
+use crate::http::handlers::is_too_large;
+use crate::http::output::Piece;
+use crate::http::response::Response;
+use crate::log::Level;
+
+/// Bytes taken for one event before others have their turn.
+const TURN: u64 = 256 * 1024;
+
+impl Session {
+    /// What came of the body with the head; the client is told to send the rest where it waits for that.
+    pub(super) fn collect_first(&mut self, cx: &mut Context) -> Step {
+        let Some(request) = &mut self.request else { return Step::Over };
+        let start = std::mem::take(&mut request.body_start);
+        if request.expects_continue && !request.body.is_complete() {
+            request.expects_continue = false;
+            request.output.push(Piece::Bytes(CONTINUE.to_vec()));
+            request.head_sent += CONTINUE.len() as u64;
+            let connection = &self.client.connection;
+            // A client that is gone is found out when its body is read.
+            let _ = request.output.send(connection, &mut cx.reactor, &mut cx.buffers, false);
+        }
+        if self.streams() {
+            let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+                return Step::Over;
+            };
+            exchange.body.memory = start;
+            return self.begin_trying(cx);
+        }
+        match self.keep(&start) {
+            Ok(()) => self.collect(cx),
+            Err(error) => self.no_room(cx, &error),
+        }
+    }
+
+    /// Reads and keeps what has come of the body.
+    pub(super) fn collect(&mut self, cx: &mut Context) -> Step {
+        let mut content = Vec::new();
+        let mut left = TURN;
+        loop {
+            let Some(request) = &mut self.request else { return Step::Over };
+            if request.body.is_complete() {
+                return self.begin_trying(cx);
+            }
+            let body_timeout = request.location.body_timeout;
+            if self.input.is_none() {
+                let source = self.client.connection.source();
+                if left == 0 {
+                    cx.reactor.again(source);
+                }
+                if left == 0 || !cx.reactor.readable(source) {
+                    if let Some(exchange) = &mut request.exchange {
+                        exchange.client_due = Some(cx.reactor.now() + body_timeout);
+                    }
+                    self.arm(cx);
+                    return Step::Wait;
+                }
+                match self.receive(cx) {
+                    Ok(None) => continue,
+                    Ok(Some(count @ 1..)) => left = left.saturating_sub(count as u64),
+                    Ok(Some(0)) => return self.client_left_body(cx, None),
+                    Err(error) => return self.client_left_body(cx, Some(&error)),
+                }
+            }
+            content.clear();
+            if let Err(step) = self.take_content(cx, &mut content) {
+                return step;
+            }
+            if let Err(error) = self.keep(&content) {
+                return self.no_room(cx, &error);
+            }
+        }
+    }
+
+    /// Takes what the input has of the body.
+    ///
+    /// # Errors
+    /// What follows instead of going on: it is too large, or none.
+    fn take_content(&mut self, cx: &mut Context, content: &mut Vec<u8>) -> Result<(), Step> {
+        let Some(request) = &mut self.request else { return Err(Step::Over) };
+        let Some(input) = &mut self.input else { return Ok(()) };
+        let taken = super::super::connection::take_body(request, input, Some(content));
+        self.settle_input(cx);
+        let Some(request) = &self.request else { return Err(Step::Over) };
+        let tokens = request.location.server_tokens;
+        if let Err(refusal) = taken {
+            let message = format_args!("{}", refusal.message);
+            self.client.log(Level::Info, None, "reading client request body", Some(request), message);
+            self.drop_exchange(cx);
+            return Err(self.answer_late(cx, Response::page(refusal.status, tokens)));
+        }
+        if request.chunk.is_some() && is_too_large(&self.client, request) {
+            self.drop_exchange(cx);
+            return Err(self.answer_late(cx, Response::page(413, tokens)));
+        }
+        Ok(())
+    }
+
+    /// Keeps a piece of the body, in memory or in a file.
+    fn keep(&mut self, content: &[u8]) -> std::io::Result<()> {
+        let Some(request) = &mut self.request else { return Ok(()) };
+        let Some(exchange) = &mut request.exchange else { return Ok(()) };
+        let settings = &exchange.settings;
+        // What is not passed on is read all the same.
+        if !settings.pass_body || settings.body.is_some() {
+            return Ok(());
+        }
+        let (most, folder) = (settings.body_buffer, settings.body_temp.clone());
+        if exchange.body.add(content, most, &folder)? {
+            let message = format_args!("a client request body is buffered to a temporary file");
+            self.client.log(Level::Warn, None, "", self.request.as_deref(), message);
+        }
+        Ok(())
+    }
+
+    fn no_room(&mut self, cx: &mut Context, error: &std::io::Error) -> Step {
+        let message = format_args!("writing a temporary file failed");
+        self.client.log(Level::Crit, Some(error), "reading client request body", self.request.as_deref(), message);
+        let tokens = self.request.as_ref().map_or(Tokens::On, |request| request.location.server_tokens);
+        self.answer_late(cx, Response::page(500, tokens))
+    }
+
+    fn client_left_body(&mut self, cx: &mut Context, error: Option<&std::io::Error>) -> Step {
+        let message = format_args!("client prematurely closed connection");
+        self.client.log(Level::Info, error, "reading client request body", self.request.as_deref(), message);
+        self.end_with(cx, 400)
+    }
+
+    /// Where the body goes on as it comes: moves a piece of it behind what has been sent. Returns whether there was one.
+    ///
+    /// # Errors
+    /// What follows instead of going on.
+    pub(super) fn stream_body(&mut self, cx: &mut Context) -> Result<bool, Option<Step>> {
+        if !self.streams() {
+            return Ok(false);
+        }
+        let Some(request) = &mut self.request else { return Err(Some(Step::Over)) };
+        if request.body.is_complete() {
+            return Ok(false);
+        }
+        let chunked = matches!(request.body, Body::Chunked(_));
+        if self.input.is_none() {
+            if !cx.reactor.readable(self.client.connection.source()) {
+                let due = cx.reactor.now() + request.location.body_timeout;
+                if let Some(exchange) = &mut request.exchange {
+                    // The server waits for the client as we do.
+                    exchange.upstream_due = None;
+                    exchange.client_due = Some(due);
+                }
+                return Ok(false);
+            }
+            match self.receive(cx) {
+                Ok(None) => return self.stream_body(cx),
+                Ok(Some(1..)) => {}
+                Ok(Some(0)) => return Err(Some(self.client_left_body(cx, None))),
+                Err(error) => return Err(Some(self.client_left_body(cx, Some(&error)))),
+            }
+        }
+        let mut content = Vec::new();
+        self.take_content(cx, &mut content).map_err(Some)?;
+        let Some(request) = &mut self.request else { return Err(Some(Step::Over)) };
+        let complete = request.body.is_complete();
+        let Some(exchange) = &mut request.exchange else { return Err(Some(Step::Over)) };
+        exchange.client_due = None;
+        exchange.upstream_due = Some(cx.reactor.now() + exchange.settings.send_timeout);
+        let Some(upstream) = &mut exchange.upstream else { return Err(Some(Step::Over)) };
+        frame(&mut upstream.output, &content, chunked);
+        if complete && chunked {
+            upstream.output.push_bytes(b"0\r\n\r\n");
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,463 @@
+//! The directives of proxying.
+
+use super::answer::{Ignored, Redirect};
+use super::level::{Rule, Said};
+use super::next::Fault;
+use super::pass::Pass;
+use crate::conf::{Arity, Call, Contexts, Directive, Result, Row, value};
+use crate::http::directives::{repeated, row, with};
+use crate::http::head::Version;
+use crate::http::level::Level;
+use crate::upstream;
+
+const H: Contexts = Contexts::HTTP;
+const L: Contexts = Contexts::HTTP_LOCATION;
+const HSL: Contexts = H.or(Contexts::HTTP_SERVER).or(L);
+
+/// A directive whose value is put where `$field` is.
+macro_rules! value {
+    ($row:expr, $field:ident, $read:ident) => {
+        Directive {
+            row: $row,
+            set: |level: &mut Level, call| {
+                level.proxy.$field = Some(call.$read()?);
+                Ok(())
+            },
+        }
+    };
+}
+
+/// The table.
+pub(in crate::http) static TABLE: &[Directive<Level>] = &[
+    Directive {
+        row: Row {
+            block: Some(Contexts::HTTP_UPSTREAM),
+            ..repeated(row("upstream", H, "name { ... }", "-", "A group of servers for `proxy_pass`."))
+        },
+        set: |level, call| {
+            let name = call.text(1)?;
+            if level.groups.iter().any(|group| group.name == name) {
+                return Err(call.error(format!("duplicate upstream \"{name}\"")));
+            }
+            let group = upstream::directives::read(call)?;
+            level.groups.push(group);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "proxy_pass",
+            L.or(Contexts::HTTP_LOCATION_IF),
+            "http://host[:port][URI] | http://upstream[URI] | http://unix:path[:URI]",
+            "-",
+            "Passes requests on to a server, or to one of a group. With a URI the path of the location is replaced by it; without one the request's target goes on as the client wrote it, or as a `rewrite` has made it. Within a location with a regular expression or a name, and within `if`, there can be no URI.",
+        ),
+        set: |level, call| {
+            level.proxy.pass = Some(Pass::parse(call, level.pattern.as_ref())?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: repeated(with(
+            Arity::Exactly(2),
+            row(
+                "proxy_set_header",
+                HSL,
+                "field value",
+                "Host $proxy_host, Connection close",
+                "A field of the server's request, in place of the client's field of that name; with an empty value there is none. Fields of the level above are taken only where a level sets none. Fields that belong to the client's connection are never passed on.",
+            ),
+        )),
+        set: |level, call| {
+            let text = level.registry.text(call.bytes(2), &call.node.place).map_err(|message| call.error(message))?;
+            let name = call.bytes(1);
+            if !name.iter().all(|byte| byte.is_ascii_graphic() && *byte != b':') {
+                return Err(call.invalid());
+            }
+            level.proxy.fields.get_or_insert_default().push((name.to_vec(), text));
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "proxy_http_version",
+            HSL,
+            "1.0 | 1.1",
+            "1.0",
+            "The version of HTTP that servers are spoken to in. Kept connections (`keepalive`) need 1.1.",
+        ),
+        set: |level, call| {
+            level.proxy.version = Some(call.choice(1, &[("1.0", Version::Http10), ("1.1", Version::Http11)])?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row("proxy_method", HSL, "method", "-", "The method of the server's request, in place of the client's."),
+        set: |level, call| {
+            let text = level.registry.text(call.bytes(1), &call.node.place).map_err(|message| call.error(message))?;
+            level.proxy.method = Some(text);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row("proxy_set_body", HSL, "value", "-", "The body of the server's request, in place of the client's."),
+        set: |level, call| {
+            let text = level.registry.text(call.bytes(1), &call.node.place).map_err(|message| call.error(message))?;
+            level.proxy.body = Some(text);
+            Ok(())
+        },
+    },
+    value!(
+        row(
+            "proxy_pass_request_headers",
+            HSL,
+            "on | off",
+            "on",
+            "Whether the server gets the fields of the client's request.",
+        ),
+        pass_fields,
+        flag
+    ),
+    value!(
+        row(
+            "proxy_pass_request_body",
+            HSL,
+            "on | off",
+            "on",
+            "Whether the server gets the body of the client's request."
+        ),
+        pass_body,
+        flag
+    ),
+    value!(
+        row(
+            "proxy_request_buffering",
+            HSL,
+            "on | off",
+            "on",
+            "Whether a server is turned to only when the client's body is complete. `off`: the body goes on as it comes, and no other server is tried once it has begun to.",
+        ),
+        request_buffering,
+        flag
+    ),
+    value!(
+        row(
+            "client_body_buffer_size",
+            HSL,
+            "size",
+            "four pages of memory",
+            "How much of a body is kept in memory; a larger one goes to a temporary file.",
+        ),
+        body_buffer,
+        size
+    ),
+    Directive {
+        row: with(
+            Arity::Between(1, 4),
+            row(
+                "client_body_temp_path",
+                HSL,
+                "path [level [level [level]]]",
+                "client_body_temp",
+                "The folder of temporary files with bodies of requests. The files have no names, so that they are gone with their request whatever happens, and levels of folders are of no use.",
+            ),
+        ),
+        set: |level, call| {
+            level.proxy.body_temp = Some(temp_path(call)?);
+            Ok(())
+        },
+    },
+    value!(
+        row(
+            "proxy_connect_timeout",
+            HSL,
+            "time",
+            "60s",
+            "How long a connection to a server may take to be made; then it is 504."
+        ),
+        connect_timeout,
+        time
+    ),
+    value!(
+        row(
+            "proxy_send_timeout",
+            HSL,
+            "time",
+            "60s",
+            "How long a server may take nothing of a request that is being sent."
+        ),
+        send_timeout,
+        time
+    ),
+    value!(
+        row("proxy_read_timeout", HSL, "time", "60s", "How long a server may send nothing of its answer."),
+        read_timeout,
+        time
+    ),
+    Directive {
+        row: row(
+            "proxy_buffer_size",
+            HSL,
+            "size",
+            "a page of memory",
+            "How large the head of a server's answer may be, and how much is read at once without `proxy_buffering`.",
+        ),
+        set: |level, call| {
+            let size = call.size()?;
+            if size == 0 {
+                return Err(call.invalid());
+            }
+            level.proxy.buffer_size = Some(size);
+            Ok(())
+        },
+    },
+    value!(
+        row(
+            "proxy_buffering",
+            HSL,
+            "on | off",
+            "on",
+            "Whether answers are read at the server's speed, and wait in `proxy_buffers` and a temporary file for a slower client. `off`: no more is read than the client has taken. `X-Accel-Buffering: yes` or `no` of an answer decides for it.",
+        ),
+        buffering,
+        flag
+    ),
+    Directive {
+        row: with(
+            Arity::Exactly(2),
+            row(
+                "proxy_buffers",
+                HSL,
+                "number size",
+                "8 pages of memory",
+                "How much of an answer waits in memory for a slow client: the product of both.",
+            ),
+        ),
+        set: |level, call| {
+            let number = value::number(call.text(1)?).filter(|number| *number >= 2);
+            let size = value::size(call.text(2)?).filter(|size| *size > 0);
+            let total = number.zip(size).and_then(|(number, size)| number.checked_mul(size));
+            level.proxy.buffers = Some(total.ok_or_else(|| call.invalid())?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "proxy_max_temp_file_size",
+            HSL,
+            "size",
+            "1024m",
+            "How much of an answer waits in a temporary file for a slow client, past `proxy_buffers`; 0: nothing.",
+        ),
+        set: |level, call| {
+            level.proxy.max_temp_file = Some(call.size()? as u64);
+            Ok(())
+        },
+    },
+    Directive {
+        row: with(
+            Arity::Between(1, 4),
+            row(
+                "proxy_temp_path",
+                HSL,
+                "path [level [level [level]]]",
+                "proxy_temp",
+                "The folder of temporary files with answers. The files have no names, so that they are gone with their request whatever happens, and levels of folders are of no use.",
+            ),
+        ),
+        set: |level, call| {
+            level.proxy.temp = Some(temp_path(call)?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: with(
+            Arity::AtLeast(1),
+            row(
+                "proxy_next_upstream",
+                HSL,
+                "error | timeout | invalid_header | http_500 | http_502 | http_503 | http_504 | http_403 | http_404 | http_429 | non_idempotent | off ...",
+                "error timeout",
+                "After which failures another server is tried. Nothing is tried again once the client has got something of an answer; requests with POST, LOCK or PATCH, once sent, only with `non_idempotent`.",
+            ),
+        ),
+        set: |level, call| {
+            let mut all: Option<Fault> = None;
+            for i in 1..=call.count() {
+                let fault = call.choice(i, &Fault::WORDS)?;
+                all = Some(all.map_or(fault, |all| all.or(fault)));
+            }
+            level.proxy.next = all;
+            Ok(())
+        },
+    },
+    value!(
+        row("proxy_next_upstream_tries", HSL, "number", "0", "How many servers are tried for a request; 0: all."),
+        next_tries,
+        number
+    ),
+    value!(
+        row(
+            "proxy_next_upstream_timeout",
+            HSL,
+            "time",
+            "0",
+            "For how long another server is tried after the first was turned to; 0: for ever.",
+        ),
+        next_timeout,
+        time
+    ),
+    value!(
+        row(
+            "proxy_ignore_client_abort",
+            HSL,
+            "on | off",
+            "off",
+            "Whether a server goes on with a request whose client has closed its connection.",
+        ),
+        ignore_client_abort,
+        flag
+    ),
+    value!(
+        row("proxy_socket_keepalive", HSL, "on | off", "off", "Whether the kernel probes idle connections to servers."),
+        socket_keepalive,
+        flag
+    ),
+    Directive {
+        row: repeated(row(
+            "proxy_hide_header",
+            HSL,
+            "field",
+            "Date, Server, X-Pad, X-Accel-...",
+            "A field of the server's answer that the client does not get.",
+        )),
+        set: |level, call| {
+            level.proxy.hide.get_or_insert_default().push(call.bytes(1).to_ascii_lowercase());
+            Ok(())
+        },
+    },
+    Directive {
+        row: repeated(row(
+            "proxy_pass_header",
+            HSL,
+            "field",
+            "-",
+            "A field of the server's answer that the client gets though it is among those that are hidden.",
+        )),
+        set: |level, call| {
+            level.proxy.pass_hidden.get_or_insert_default().push(call.bytes(1).to_ascii_lowercase());
+            Ok(())
+        },
+    },
+    Directive {
+        row: with(
+            Arity::AtLeast(1),
+            row(
+                "proxy_ignore_headers",
+                HSL,
+                "X-Accel-Buffering ...",
+                "-",
+                "Fields of the server's answer that mean nothing to weir.",
+            ),
+        ),
+        set: |level, call| {
+            for i in 1..=call.count() {
+                call.choice(i, &[("X-Accel-Buffering", ())])?;
+            }
+            level.proxy.ignored = Some(Ignored { buffering: true });
+            Ok(())
+        },
+    },
+    Directive {
+        row: repeated(with(
+            Arity::Between(1, 2),
+            row(
+                "proxy_redirect",
+                HSL,
+                "default | off | from to",
+                "default",
+                "What a `Location` or `Refresh` of the server's answer begins with, and what stands in its place for the client. `default`: the URL of `proxy_pass`, and the path of the location.",
+            ),
+        )),
+        set: redirect,
+    },
+    Directive {
+        row: row(
+            "proxy_busy_buffers_size",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: all that waits is sent as the client takes it.",
+        ),
+        set: |_, call| call.size().map(drop),
+    },
+    Directive {
+        row: row(
+            "proxy_temp_file_write_size",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: a temporary file is written as the answer comes.",
+        ),
+        set: |_, call| call.size().map(drop),
+    },
+    Directive {
+        row: row(
+            "proxy_headers_hash_max_size",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: tables size themselves.",
+        ),
+        set: |_, call| call.number().map(drop),
+    },
+    Directive {
+        row: row(
+            "proxy_headers_hash_bucket_size",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: tables size themselves.",
+        ),
+        set: |_, call| call.number().map(drop),
+    },
+    Directive {
+        row: row(
+            "proxy_send_lowat",
+            HSL,
+            "size",
+            "-",
+            "Accepted for compatibility, without effect: Linux has no such mark for sockets.",
+        ),
+        set: |_, call| call.size().map(drop),
+    },
+];
+
+fn redirect(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let Said { redirects, .. } = &mut level.proxy;
+    let rules = redirects.get_or_insert_default();
+    match (call.bytes(1), call.count()) {
+        (b"off", 1) => rules.clear(),
+        (b"default", 1) => rules.push(Rule::Default),
+        (_, 1) => {
+            return Err(call.error("invalid parameter \"".to_owned() + &String::from_utf8_lossy(call.bytes(1)) + "\""));
+        }
+        (from, _) => {
+            let to = call.bytes(2);
+            if from.contains(&b'$') || to.contains(&b'$') || from.starts_with(b"~") {
+                return Err(
+                    call.error("variables and regular expressions in \"proxy_redirect\" are not offered by weir yet")
+                );
+            }
+            rules.push(Rule::Pair(Redirect { from: from.to_vec(), to: to.to_vec() }));
+        }
+    }
+    Ok(())
+}
+
+fn temp_path(call: &Call<'_>) -> Result<std::path::PathBuf> {
+    for i in 2..=call.count() {
+        value::number(call.text(i)?).filter(|level| (1..=3).contains(level)).ok_or_else(|| call.invalid())?;
+    }
+    Ok(call.path(1))
+}

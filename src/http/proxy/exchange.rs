@@ -1,0 +1,503 @@
+//! A request on its way through a server: the states of [`super`], in their order.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::body::Incoming;
+use super::head::{Framing, Head};
+use super::next::Fault;
+use super::request::{self, Length};
+use super::spool::Spool;
+use super::{Exchange, Settings, State, Try, Upstream, answer};
+use crate::context::Context;
+use crate::event::Owner;
+use crate::fault;
+use crate::http::connection::{Phase, Session, Step};
+use crate::http::engine::UPSTREAM;
+use crate::http::head::Version;
+use crate::http::output::{Output, Piece, Progress};
+use crate::http::response::Length as AnswerLength;
+use crate::http::variables::Values;
+use crate::log::Level;
+use crate::net::{Address, Connection, out_of_descriptors};
+use crate::upstream::{Kept, Tried};
+
+/// How much of a server's head is read at once.
+const READ: usize = 16 * 1024;
+
+impl Session {
+    /// A location has said that a server is to answer.
+    pub(in crate::http) fn begin_exchange(&mut self, cx: &mut Context, settings: &Rc<Settings>) -> Step {
+        let Some(request) = &mut self.request else { return Step::Over };
+        let now = cx.reactor.now();
+        // One before it has come to an error page that is passed on too.
+        let before = request.exchange.take();
+        let (body, tries) = before.map_or_else(Default::default, |before| (before.body, before.tries));
+        let exchange = Exchange {
+            settings: settings.clone(),
+            state: State::Collecting,
+            uri: settings.target.uri(request),
+            body,
+            upstream: None,
+            tried: Tried::default(),
+            tries_left: 0,
+            began: now,
+            earlier: tries.len(),
+            tries,
+            head: None,
+            incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete) },
+            chunked: false,
+            buffered: settings.buffering,
+            spool: Spool::default(),
+            relay: None,
+            cut: false,
+            upstream_due: None,
+            client_due: None,
+        };
+        request.exchange = Some(Box::new(exchange));
+        self.phase = Phase::Proxy;
+        self.collect_first(cx)
+    }
+
+    /// Goes on with the state it is in.
+    pub(in crate::http) fn exchange(&mut self, cx: &mut Context) -> Step {
+        let Some(exchange) = self.request.as_ref().and_then(|request| request.exchange.as_ref()) else {
+            return Step::Over;
+        };
+        let step = match exchange.state {
+            State::Collecting => return self.collect(cx),
+            State::Connecting | State::Asking if self.client_is_gone(cx) => return self.client_aborted(cx),
+            State::Connecting => self.connecting(cx),
+            State::Asking => self.asking(cx),
+            State::Answering => self.answering(cx),
+            State::Upgrading => self.upgrading(cx),
+            State::Tunnel => self.tunnel(cx),
+        };
+        if matches!(step, Step::Wait) {
+            self.arm(cx);
+        }
+        step
+    }
+
+    /// The client's body is there as far as the server needs it before it is turned to.
+    pub(super) fn begin_trying(&mut self, cx: &mut Context) -> Step {
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+            return Step::Over;
+        };
+        let next = &exchange.settings.next;
+        let group = exchange.settings.target.group;
+        let tries = cx.stations.balancer(self.client.epoch, group).map_or(0, |balancer| balancer.tries());
+        exchange.tries_left = if next.tries > 0 { tries.min(next.tries) } else { tries };
+        exchange.began = cx.reactor.now();
+        exchange.client_due = None;
+        self.connect(cx)
+    }
+
+    /// Turns to the next peer.
+    pub(super) fn connect(&mut self, cx: &mut Context) -> Step {
+        let Some(request) = &mut self.request else { return Step::Over };
+        let client = self.client.speaks_for(request).clone();
+        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        let (epoch, group, now) = (self.client.epoch, exchange.settings.target.group, cx.reactor.now());
+        let Some(balancer) = cx.stations.balancer(epoch, group) else { return Step::Over };
+        exchange.state = State::Connecting;
+        let picked = balancer.pick(&mut exchange.tried, &client, now);
+        let name = picked.map_or(&balancer.group().name, |peer| &balancer.peer(peer).name);
+        let is_first = exchange.tries.len() == exchange.earlier;
+        exchange.tries.push(Try { is_first, ..Try::new(name.clone(), now) });
+        let Some(peer) = picked else {
+            self.log_upstream(Level::Error, None, format_args!("no live upstreams"));
+            return self.fail(cx, 502);
+        };
+        exchange.tries_left = exchange.tries_left.saturating_sub(1);
+        let config = balancer.peer(peer);
+        let (address, connect_timeout) = (config.address.clone(), exchange.settings.connect_timeout);
+        fault::point(format_args!("connect {}", config.name));
+        let owner = Owner { part: UPSTREAM, ..self.owner };
+        let kept = cx.stations.take(epoch, group, &address, owner, &mut cx.reactor);
+        let reused = kept.is_some();
+        let kept = match kept {
+            Some(kept) => kept,
+            None => match self.open(cx, &address, owner) {
+                Ok(connection) => Kept { connection, requests: 0, since: now },
+                Err(Some(error)) => {
+                    self.log_upstream(
+                        connect_level(&error),
+                        Some(&error),
+                        format_args!("connect() to {address} failed"),
+                    );
+                    self.forget_peer(cx, group, peer, Some(Fault::ERROR));
+                    return self.after_fault(cx, Fault::ERROR, false);
+                }
+                Err(None) => {
+                    self.forget_peer(cx, group, peer, None);
+                    return self.fail(cx, 500);
+                }
+            },
+        };
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+            return Step::Over;
+        };
+        exchange.upstream = Some(Upstream { kept, peer, reused, output: Output::default(), input: None });
+        if reused {
+            return self.ask(cx);
+        }
+        exchange.upstream_due = Some(now + connect_timeout);
+        self.arm(cx);
+        Step::Wait
+    }
+
+    /// Begins to connect; `None` where the fault is ours and has been told.
+    fn open(&self, cx: &mut Context, address: &Address, owner: Owner) -> Result<Connection, Option<io::Error>> {
+        if !cx.connections.take() {
+            let limit = cx.connections.limit;
+            self.log_upstream(Level::Alert, None, format_args!("{limit} worker_connections are not enough"));
+            return Err(None);
+        }
+        let mut made = Connection::connect(address, &mut cx.reactor, owner);
+        if made.as_ref().is_err_and(|(_, error)| out_of_descriptors(error)) && cx.give_up_pipes() {
+            made = Connection::connect(address, &mut cx.reactor, owner);
+        }
+        made.map_err(|(call, error)| {
+            cx.connections.give_back();
+            if call == "connect()" {
+                return Some(error);
+            }
+            self.log_upstream(Level::Alert, Some(&error), format_args!("{call} failed"));
+            None
+        })
+    }
+
+    fn connecting(&mut self, cx: &mut Context) -> Step {
+        let Some(upstream) = self.upstream_mut() else { return Step::Over };
+        if !cx.reactor.writable(upstream.kept.connection.source()) {
+            return Step::Wait;
+        }
+        match upstream.kept.connection.probe(&mut cx.reactor) {
+            // What a server sends before it closes may be an answer.
+            Err(error) if error.raw_os_error().is_some() => {
+                self.log_upstream(connect_level(&error), Some(&error), format_args!("connect() failed"));
+                self.give_up(cx, Fault::ERROR)
+            }
+            _ => self.ask(cx),
+        }
+    }
+
+    /// The connection stands: the request is put together for it.
+    fn ask(&mut self, cx: &mut Context) -> Step {
+        let Some(request) = &self.request else { return Step::Over };
+        let Some(exchange) = &request.exchange else { return Step::Over };
+        let now = cx.reactor.now();
+        let settings = exchange.settings.clone();
+        let values = Values { client: &self.client, request, now };
+        let body = settings.body.as_ref().map(|text| values.fill(text));
+        let streamed = self.streams();
+        let length = match &body {
+            Some(body) => Length::Known(body.len() as u64),
+            None if !settings.pass_body || !request.has_body => Length::None,
+            None if streamed && request.chunk.is_some() => Length::Chunked,
+            None if streamed => Length::Known(request.length),
+            None => Length::Known(exchange.body.length()),
+        };
+        let head = request::head(&values, exchange, length);
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+            return Step::Over;
+        };
+        let Some(upstream) = &mut exchange.upstream else { return Step::Over };
+        upstream.output = Output::default();
+        upstream.output.push(Piece::Bytes(head));
+        let bodied = match body {
+            Some(body) => {
+                upstream.output.push(Piece::Bytes(body));
+                false
+            }
+            None if length == Length::None => false,
+            None if streamed => {
+                let start = std::mem::take(&mut exchange.body.memory);
+                frame(&mut upstream.output, &start, length == Length::Chunked);
+                true
+            }
+            None => {
+                exchange.body.pieces().into_iter().for_each(|piece| upstream.output.push(piece));
+                exchange.body.length() > 0
+            }
+        };
+        // A peer that is gone meanwhile is found out when it is used.
+        if bodied && !upstream.reused {
+            let _ = upstream.kept.connection.set_nodelay(true);
+        }
+        if settings.socket_keepalive && !upstream.reused {
+            let _ = upstream.kept.connection.set_keepalive(true);
+        }
+        upstream.kept.requests += 1;
+        if let Some(tried) = exchange.tries.last_mut() {
+            tried.connected = Some(now.saturating_duration_since(tried.began));
+        }
+        exchange.state = State::Asking;
+        exchange.upstream_due = Some(now + settings.send_timeout);
+        Step::Next
+    }
+
+    /// Sends what is left of the request and reads what has come of the answer's head.
+    fn asking(&mut self, cx: &mut Context) -> Step {
+        match self.send_request(cx) {
+            Ok(()) => {}
+            Err(Some(step)) => return step,
+            Err(None) => return self.give_up(cx, Fault::ERROR),
+        }
+        self.read_answer_head(cx)
+    }
+
+    /// # Errors
+    /// The step that follows instead of going on; `None`: the server does not do.
+    fn send_request(&mut self, cx: &mut Context) -> Result<(), Option<Step>> {
+        loop {
+            let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+                return Err(Some(Step::Over));
+            };
+            let settings = exchange.settings.clone();
+            let Some(upstream) = &mut exchange.upstream else { return Err(Some(Step::Over)) };
+            let waited = !upstream.output.is_empty();
+            let before = upstream.output.sent();
+            let connection = &upstream.kept.connection;
+            let sent = upstream.output.send(connection, &mut cx.reactor, &mut cx.buffers, true);
+            let now = cx.reactor.now();
+            let progress = upstream.output.sent() > before;
+            match sent {
+                Err((call, error)) => {
+                    self.log_upstream(Level::Error, Some(&error), format_args!("{call} failed"));
+                    return Err(None);
+                }
+                Ok(Progress::Done) => {
+                    if waited {
+                        exchange.upstream_due = Some(now + settings.read_timeout);
+                    }
+                    if !self.stream_body(cx)? {
+                        return Ok(());
+                    }
+                }
+                Ok(kind) => {
+                    if kind == Progress::TurnOver {
+                        cx.reactor.again(connection.source());
+                    }
+                    if progress {
+                        exchange.upstream_due = Some(now + settings.send_timeout);
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn read_answer_head(&mut self, cx: &mut Context) -> Step {
+        let upgrades = self.is_upgrade();
+        loop {
+            let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+                return Step::Over;
+            };
+            let limit = exchange.settings.buffer_size;
+            let Some(upstream) = &mut exchange.upstream else { return Step::Over };
+            let connection = &upstream.kept.connection;
+            if let Some(input) = upstream.input.as_deref() {
+                match Head::parse(input) {
+                    Ok(Some((_, length))) if length > limit => return self.too_big(cx),
+                    // Another head follows (RFC 9110 15.2).
+                    Ok(Some((head, length))) if (100..200).contains(&head.status) && head.status != 101 => {
+                        self.drop_input(cx, length);
+                        continue;
+                    }
+                    Ok(Some((head, _))) if head.status == 101 && !upgrades => {
+                        return self.invalid(cx, "upstream sent unexpected status 101");
+                    }
+                    Ok(Some((head, length))) => {
+                        self.drop_input(cx, length);
+                        return self.head_is_there(cx, head);
+                    }
+                    Ok(None) if input.len() >= limit => return self.too_big(cx),
+                    Ok(None) => {}
+                    Err(message) => return self.invalid(cx, &message),
+                }
+            }
+            if !cx.reactor.readable(connection.source()) {
+                return Step::Wait;
+            }
+            let scratch = cx.buffers.scratch(READ);
+            match connection.recv(&mut cx.reactor, scratch) {
+                Ok(None) => return Step::Wait,
+                Ok(Some(0)) => {
+                    self.log_upstream(Level::Error, None, format_args!("upstream prematurely closed connection"));
+                    return self.give_up(cx, Fault::ERROR);
+                }
+                Ok(Some(count)) => {
+                    match &mut upstream.input {
+                        Some(input) => input.extend_from_slice(&scratch[..count]),
+                        None => upstream.input = Some(cx.buffers.keep(0..count)),
+                    }
+                    exchange.upstream_due = Some(cx.reactor.now() + exchange.settings.read_timeout);
+                    if let Some(tried) = exchange.tries.last_mut() {
+                        tried.received += count as u64;
+                    }
+                }
+                Err(error) => {
+                    self.log_upstream(Level::Error, Some(&error), format_args!("recv() failed"));
+                    return self.give_up(cx, Fault::ERROR);
+                }
+            }
+        }
+    }
+
+    fn too_big(&mut self, cx: &mut Context) -> Step {
+        self.log_upstream(Level::Error, None, format_args!("upstream sent too big header"));
+        self.give_up(cx, Fault::INVALID_HEADER)
+    }
+
+    fn invalid(&mut self, cx: &mut Context, message: &str) -> Step {
+        self.log_upstream(Level::Error, None, format_args!("{message}"));
+        self.give_up(cx, Fault::INVALID_HEADER)
+    }
+
+    /// The head of the answer is complete and understood.
+    fn head_is_there(&mut self, cx: &mut Context, head: Head) -> Step {
+        let Some(request) = &mut self.request else { return Step::Over };
+        let to_head = request.is_head();
+        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        let now = cx.reactor.now();
+        if let Some(tried) = exchange.tries.last_mut() {
+            tried.status = head.status;
+            tried.head = Some(now.saturating_duration_since(tried.began));
+        }
+        let framing = match head.framing(to_head) {
+            Ok(framing) => framing,
+            Err(message) => return self.invalid(cx, &message),
+        };
+        if let Some(fault) = Fault::of_status(head.status)
+            && self.may_try_again(cx, fault, true)
+        {
+            return self.give_up(cx, fault);
+        }
+        let Some(request) = &mut self.request else { return Step::Over };
+        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        exchange.incoming.framing = framing;
+        exchange.buffered = answer::buffering(&head, &exchange.settings);
+        let settings = exchange.settings.clone();
+        let response = answer::response(request, &settings, &head);
+        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        exchange.chunked = response.length == AnswerLength::Chunked;
+        let upgraded = head.status == 101;
+        exchange.state = if upgraded { State::Upgrading } else { State::Answering };
+        exchange.head = Some(head);
+        exchange.upstream_due = Some(now + settings.read_timeout);
+        self.answer_late(cx, response)
+    }
+
+    /// The group and the peer that the present request is with.
+    pub(in crate::http) fn upstream(&self) -> Option<(usize, usize)> {
+        let exchange = self.request.as_ref()?.exchange.as_ref()?;
+        Some((exchange.settings.target.group, exchange.upstream.as_ref()?.peer))
+    }
+
+    /// Whether the body goes on to the server as it comes.
+    pub(super) fn streams(&self) -> bool {
+        let Some(request) = &self.request else { return false };
+        request.exchange.as_ref().is_some_and(|exchange| {
+            let settings = &exchange.settings;
+            let framed = request.chunk.is_none() || settings.version == Version::Http11;
+            request.has_body
+                && exchange.earlier == 0
+                && !settings.request_buffering
+                && settings.pass_body
+                && settings.body.is_none()
+                && framed
+        })
+    }
+
+    pub(super) fn upstream_mut(&mut self) -> Option<&mut Upstream> {
+        self.request.as_mut()?.exchange.as_mut()?.upstream.as_mut()
+    }
+
+    fn drop_input(&mut self, cx: &mut Context, count: usize) {
+        let Some(upstream) = self.upstream_mut() else { return };
+        if let Some(input) = &mut upstream.input {
+            bytes::Buf::advance(input, count);
+            if input.is_empty() {
+                cx.buffers.put(upstream.input.take());
+            }
+        }
+    }
+
+    /// A line about the server, in whatever state it is.
+    pub(super) fn log_upstream(&self, level: Level, error: Option<&io::Error>, message: std::fmt::Arguments<'_>) {
+        let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
+        let action = match exchange.map(|exchange| exchange.state) {
+            Some(State::Collecting) => "reading client request body",
+            Some(State::Connecting) | None => "connecting to upstream",
+            Some(State::Asking)
+                if exchange
+                    .is_some_and(|exchange| exchange.upstream.as_ref().is_some_and(|up| !up.output.is_empty())) =>
+            {
+                "sending request to upstream"
+            }
+            Some(State::Asking) => "reading response header from upstream",
+            Some(State::Answering) => "reading upstream",
+            Some(State::Upgrading | State::Tunnel) => "proxying upgraded connection",
+        };
+        self.client.log(level, error, action, self.request.as_deref(), message);
+    }
+
+    /// Sets the timer to what is due first.
+    pub(super) fn arm(&mut self, cx: &mut Context) {
+        let Some(exchange) = self.request.as_ref().and_then(|request| request.exchange.as_ref()) else { return };
+        if let Some(due) = exchange.upstream_due.into_iter().chain(exchange.client_due).min() {
+            cx.reactor.set_timer(self.timer, due);
+        }
+    }
+}
+
+impl Try {
+    fn new(peer: String, began: Instant) -> Self {
+        Try {
+            peer,
+            is_first: false,
+            began,
+            status: 0,
+            connected: None,
+            head: None,
+            took: None,
+            length: 0,
+            sent: 0,
+            received: 0,
+        }
+    }
+}
+
+/// Adds a piece of a body, as a chunk where that is its framing.
+pub(super) fn frame(output: &mut Output, content: &[u8], chunked: bool) {
+    if content.is_empty() {
+        return;
+    }
+    if chunked {
+        output.push_bytes(format!("{:x}\r\n", content.len()).as_bytes());
+    }
+    output.push_bytes(content);
+    if chunked {
+        output.push_bytes(b"\r\n");
+    }
+}
+
+/// nginx's level for a connect that failed: what a peer or the network can do is an error, anything else is for the operator.
+fn connect_level(error: &io::Error) -> Level {
+    match error.raw_os_error() {
+        Some(
+            libc::ECONNREFUSED
+            | libc::ECONNRESET
+            | libc::ENETDOWN
+            | libc::ENETUNREACH
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::ETIMEDOUT
+            | libc::EAGAIN,
+        ) => Level::Error,
+        _ => Level::Crit,
+    }
+}

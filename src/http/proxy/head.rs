@@ -1,0 +1,192 @@
+//! The head of a server's answer.
+
+use std::ops::Range;
+
+use crate::http::body::{Body, Chunks};
+
+/// More fields than any server sends.
+const FIELDS_MAX: usize = 256;
+
+/// The head of an answer. Its parts are places in one piece of memory.
+#[derive(Debug)]
+pub(in crate::http) struct Head {
+    raw: Box<[u8]>,
+    pub status: u16,
+    reason: Range<usize>,
+    /// HTTP/1.1.
+    modern: bool,
+    fields: Vec<(Range<usize>, Range<usize>)>,
+}
+
+/// How an answer's body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Framing {
+    Known(Body),
+    UntilClose,
+}
+
+impl Head {
+    /// Takes the head apart that `input` begins with, and tells how long it is; `None` while it is not complete.
+    ///
+    /// # Errors
+    /// nginx's message about what a server must not send.
+    pub(super) fn parse(input: &[u8]) -> Result<Option<(Head, usize)>, String> {
+        let mut slots = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut response = httparse::Response::new(&mut slots);
+        let length = match response.parse(input) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(httparse::Error::Version | httparse::Error::Status | httparse::Error::Token)
+                if response.code.is_none() =>
+            {
+                return Err("upstream sent no valid HTTP/1.0 header".into());
+            }
+            Err(httparse::Error::TooManyHeaders) => return Err("upstream sent too many header lines".into()),
+            Err(_) => return Err("upstream sent invalid header".into()),
+        };
+        let raw: Box<[u8]> = input[..length].into();
+        let span = |part: &[u8]| {
+            let start = part.as_ptr() as usize - input.as_ptr() as usize;
+            start..start + part.len()
+        };
+        let fields = response.headers.iter().map(|field| (span(field.name.as_bytes()), span(field.value))).collect();
+        // httparse gives an empty reason as a text of its own.
+        let reason = response.reason.filter(|reason| !reason.is_empty()).map_or(0..0, |reason| span(reason.as_bytes()));
+        let status = response.code.filter(|code| (100..600).contains(code));
+        let status = status.ok_or("upstream sent no valid HTTP/1.0 header")?;
+        Ok(Some((Head { raw, status, reason, modern: response.version == Some(1), fields }, length)))
+    }
+
+    /// The text behind the status.
+    pub(super) fn reason(&self) -> &[u8] {
+        &self.raw[self.reason.clone()]
+    }
+
+    /// All fields in their order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let text = |name: &Range<usize>| std::str::from_utf8(&self.raw[name.clone()]).unwrap_or_default();
+        self.fields.iter().map(move |(name, value)| (text(name), &self.raw[value.clone()]))
+    }
+
+    /// All values of a field.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The words of `Connection`.
+    pub(super) fn connection(&self) -> impl Iterator<Item = &[u8]> {
+        self.all("connection").flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+    }
+
+    /// Whether the server is ready for another request behind this answer.
+    pub(super) fn keeps_alive(&self) -> bool {
+        self.modern && !self.connection().any(|word| word.eq_ignore_ascii_case(b"close"))
+    }
+
+    /// The value of a field that may stand once only.
+    fn once(&self, name: &'static str) -> Result<Option<&[u8]>, String> {
+        let mut all = self.all(name);
+        match (all.next(), all.next()) {
+            (Some(first), Some(second)) => {
+                let (first, second) = (String::from_utf8_lossy(first), String::from_utf8_lossy(second));
+                Err(format!(
+                    "upstream sent duplicate header line: \"{name}: {second}\", previous value: \"{name}: {first}\""
+                ))
+            }
+            (first, _) => Ok(first),
+        }
+    }
+
+    /// How the body is framed, `to_head` when HEAD was asked. Whatever could be read differently elsewhere is refused.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub(super) fn framing(&self, to_head: bool) -> Result<Framing, String> {
+        let length = self.once("Content-Length")?;
+        let coding = self.once("Transfer-Encoding")?;
+        let digits = |text: &[u8]| {
+            let form = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+            std::str::from_utf8(text).ok().filter(|_| form)?.parse().ok().filter(|length| *length <= i64::MAX as u64)
+        };
+        let invalid = |text: &[u8]| {
+            format!("upstream sent invalid \"Content-Length\" header: \"{}\"", String::from_utf8_lossy(text))
+        };
+        let length = length.map(|text| digits(text).ok_or_else(|| invalid(text))).transpose()?;
+        let framing = match (coding, length) {
+            (Some(_), Some(_)) => {
+                return Err(
+                    "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time".into()
+                );
+            }
+            (Some(coding), None) if self.modern && coding.eq_ignore_ascii_case(b"chunked") => {
+                Framing::Known(Body::Chunked(Chunks::default()))
+            }
+            (Some(coding), None) => {
+                let coding = String::from_utf8_lossy(coding);
+                return Err(format!("upstream sent unknown \"Transfer-Encoding\": \"{coding}\""));
+            }
+            (None, Some(0)) => Framing::Known(Body::Complete),
+            (None, Some(length)) => Framing::Known(Body::Length(length)),
+            (None, None) => Framing::UntilClose,
+        };
+        if to_head || matches!(self.status, 100..200 | 204 | 304) {
+            return Ok(Framing::Known(Body::Complete));
+        }
+        Ok(framing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Head, String> {
+        Head::parse(text.as_bytes()).map(|found| found.expect("complete").0)
+    }
+
+    #[test]
+    fn a_head_is_taken_apart() {
+        let text = "HTTP/1.1 200 Very well\r\nA: b\r\na:c \r\nConnection: x, Close\r\n\r\nrest";
+        let (head, length) = Head::parse(text.as_bytes()).unwrap().unwrap();
+        assert_eq!((head.status, head.reason(), length), (200, &b"Very well"[..], text.len() - 4));
+        assert_eq!(head.all("A").collect::<Vec<_>>(), [b"b", b"c"]);
+        assert!(!head.keeps_alive());
+        assert!(Head::parse(&text.as_bytes()[..40]).unwrap().is_none());
+        assert!(parse("HTTP/1.1 200\r\n\r\n").unwrap().keeps_alive());
+        assert!(!parse("HTTP/1.0 200 OK\r\n\r\n").unwrap().keeps_alive());
+    }
+
+    #[test]
+    fn framings() {
+        let framing =
+            |fields: &str| parse(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).and_then(|head| head.framing(false));
+        assert_eq!(framing(""), Ok(Framing::UntilClose));
+        assert_eq!(framing("Content-Length: 3\r\n"), Ok(Framing::Known(Body::Length(3))));
+        assert_eq!(framing("Transfer-Encoding: chunked\r\n"), Ok(Framing::Known(Body::Chunked(Chunks::default()))));
+        for refused in [
+            "Content-Length: 3\r\nContent-Length: 3\r\n",
+            "Content-Length: +3\r\n",
+            "Content-Length: \r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "A : b\r\n",
+            "A: b\r\n c\r\n",
+            "A: b\rc\r\n",
+            "A: b\0c\r\n",
+        ] {
+            assert!(framing(refused).is_err(), "{refused:?}");
+        }
+        assert_eq!(parse("HTTP/1.1 204 No\r\n\r\n").unwrap().framing(false), Ok(Framing::Known(Body::Complete)));
+        assert_eq!(parse("HTTP/1.1 200 OK\r\n\r\n").unwrap().framing(true), Ok(Framing::Known(Body::Complete)));
+        assert!(parse("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap().framing(false).is_err());
+    }
+
+    #[test]
+    fn what_is_no_head() {
+        for text in ["hello\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 999 x\r\n\r\n"] {
+            assert_eq!(parse(text).unwrap_err(), "upstream sent no valid HTTP/1.0 header", "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What one level says about proxying, and how that becomes the settings of a location.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Settings;
+use super::answer::{HIDDEN, Ignored, Redirect};
+use super::next::{Fault, Next};
+use super::pass::Pass;
+use crate::http::head::Version;
+use crate::http::variables::{self, Text};
+use crate::log::format::{Escape, Format};
+use crate::relay::page_size;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// nginx's `proxy_max_temp_file_size`.
+const MAX_TEMP_FILE: u64 = 1 << 30;
+
+/// One `proxy_redirect`.
+#[derive(Clone, Debug)]
+pub(in crate::http) enum Rule {
+    /// As `proxy_pass` and the location say.
+    Default,
+    Pair(Redirect),
+}
+
+/// What is said on one level; `None` where it says nothing and the level above counts.
+#[derive(Clone, Debug, Default)]
+pub(in crate::http) struct Said {
+    /// Not inherited.
+    pub pass: Option<Pass>,
+    pub fields: Option<Vec<(Vec<u8>, Text)>>,
+    pub version: Option<Version>,
+    pub method: Option<Text>,
+    pub body: Option<Text>,
+    pub pass_fields: Option<bool>,
+    pub pass_body: Option<bool>,
+    pub request_buffering: Option<bool>,
+    pub body_buffer: Option<usize>,
+    pub body_temp: Option<PathBuf>,
+    pub connect_timeout: Option<Duration>,
+    pub send_timeout: Option<Duration>,
+    pub read_timeout: Option<Duration>,
+    pub buffer_size: Option<usize>,
+    pub buffering: Option<bool>,
+    pub buffers: Option<usize>,
+    pub max_temp_file: Option<u64>,
+    pub temp: Option<PathBuf>,
+    pub next: Option<Fault>,
+    pub next_tries: Option<usize>,
+    pub next_timeout: Option<Duration>,
+    pub ignore_client_abort: Option<bool>,
+    pub socket_keepalive: Option<bool>,
+    pub hide: Option<Vec<Vec<u8>>>,
+    pub pass_hidden: Option<Vec<Vec<u8>>>,
+    pub ignored: Option<Ignored>,
+    /// Empty: `off`.
+    pub redirects: Option<Vec<Rule>>,
+}
+
+impl Said {
+    /// Takes from the level above what this one does not say.
+    pub(in crate::http) fn inherit(&mut self, above: &Said) {
+        fn from<T: Clone>(own: &mut Option<T>, above: &Option<T>) {
+            if own.is_none() {
+                own.clone_from(above);
+            }
+        }
+        from(&mut self.fields, &above.fields);
+        from(&mut self.version, &above.version);
+        from(&mut self.method, &above.method);
+        from(&mut self.body, &above.body);
+        from(&mut self.pass_fields, &above.pass_fields);
+        from(&mut self.pass_body, &above.pass_body);
+        from(&mut self.request_buffering, &above.request_buffering);
+        from(&mut self.body_buffer, &above.body_buffer);
+        from(&mut self.body_temp, &above.body_temp);
+        from(&mut self.connect_timeout, &above.connect_timeout);
+        from(&mut self.send_timeout, &above.send_timeout);
+        from(&mut self.read_timeout, &above.read_timeout);
+        from(&mut self.buffer_size, &above.buffer_size);
+        from(&mut self.buffering, &above.buffering);
+        from(&mut self.buffers, &above.buffers);
+        from(&mut self.max_temp_file, &above.max_temp_file);
+        from(&mut self.temp, &above.temp);
+        from(&mut self.next, &above.next);
+        from(&mut self.next_tries, &above.next_tries);
+        from(&mut self.next_timeout, &above.next_timeout);
+        from(&mut self.ignore_client_abort, &above.ignore_client_abort);
+        from(&mut self.socket_keepalive, &above.socket_keepalive);
+        from(&mut self.hide, &above.hide);
+        from(&mut self.pass_hidden, &above.pass_hidden);
+        from(&mut self.ignored, &above.ignored);
+        from(&mut self.redirects, &above.redirects);
+    }
+
+    /// The settings of a location that passes its requests on to `group`.
+    pub(in crate::http) fn settle(&self, pass: &Pass, group: usize, prefix: &Path) -> Settings {
+        let pass_hidden = self.pass_hidden.as_deref().unwrap_or_default();
+        let defaults = HIDDEN.iter().map(|name| name.as_bytes().to_vec());
+        let hidden = defaults.chain(self.hide.iter().flatten().cloned());
+        let next = self.next.unwrap_or(Fault::ERROR.or(Fault::TIMEOUT));
+        let page = page_size();
+        let (from, to) = pass.default_redirect();
+        let rules = self.redirects.clone().unwrap_or_else(|| vec![Rule::Default]);
+        let rule = |rule| match rule {
+            Rule::Default => Redirect { from: from.clone(), to: to.clone() },
+            Rule::Pair(redirect) => redirect,
+        };
+        Settings {
+            target: pass.settle(group),
+            fields: self.all_fields(),
+            version: self.version.unwrap_or(Version::Http10),
+            method: self.method.clone(),
+            body: self.body.clone(),
+            pass_fields: self.pass_fields.unwrap_or(true),
+            pass_body: self.pass_body.unwrap_or(true),
+            request_buffering: self.request_buffering.unwrap_or(true),
+            body_buffer: self.body_buffer.unwrap_or(4 * page),
+            body_temp: self.body_temp.clone().unwrap_or_else(|| prefix.join(crate::config::defaults::CLIENT_TEMP_PATH)),
+            connect_timeout: self.connect_timeout.unwrap_or(MINUTE),
+            send_timeout: self.send_timeout.unwrap_or(MINUTE),
+            read_timeout: self.read_timeout.unwrap_or(MINUTE),
+            buffer_size: self.buffer_size.unwrap_or(page),
+            buffering: self.buffering.unwrap_or(true),
+            buffers: self.buffers.unwrap_or(8 * page),
+            max_temp_file: self.max_temp_file.unwrap_or(MAX_TEMP_FILE),
+            temp: self.temp.clone().unwrap_or_else(|| prefix.join(crate::config::defaults::PROXY_TEMP_PATH)),
+            next: Next {
+                faults: next,
+                tries: self.next_tries.unwrap_or(0),
+                timeout: self.next_timeout.unwrap_or_default(),
+            },
+            ignore_client_abort: self.ignore_client_abort.unwrap_or(false),
+            socket_keepalive: self.socket_keepalive.unwrap_or(false),
+            hidden: hidden.filter(|name| !pass_hidden.contains(name)).collect(),
+            ignored: self.ignored.unwrap_or_default(),
+            redirects: rules.into_iter().map(rule).collect(),
+        }
+    }
+
+    /// The fields that are said, and those that every request has, where they are not said.
+    fn all_fields(&self) -> Vec<(Vec<u8>, Text)> {
+        let mut fields = self.fields.clone().unwrap_or_default();
+        for (name, text) in [("Host", "$proxy_host"), ("Connection", "close")] {
+            if !fields.iter().any(|(said, _)| said.eq_ignore_ascii_case(name.as_bytes())) {
+                let text = Format::compile(text.as_bytes(), Escape::None, variables::find)
+                    .expect("the predefined value is right");
+                fields.push((name.into(), text));
+            }
+        }
+        fields
+    }
+}

@@ -1,0 +1,158 @@
+//! `proxy_pass`: a request is passed on to a server, and its answer to the client.
+//!
+//! ```text
+//! Collecting ─▶ Connecting ─▶ Asking ─▶ Answering ─▶ the next request of the client
+//!     │            │  ▲           └────▶ Upgrading ─▶ Tunnel ─▶ closed
+//!     │            │  ▲ the next peer │
+//!     │            └──┴───────────────┘
+//!     └────────────┴───────────────────▶ an answer of our own
+//! ```
+//!
+//! [`exchange`] is this machine; [`pass`] says where a request goes, [`request`] how it is written for the server, [`collect`] keeps
+//! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest; [`next`] decides about
+//! another try, [`outcome`] brings it about, or the end; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is
+//! what an answer with 101 begins.
+
+pub(super) mod answer;
+pub(super) mod body;
+pub(super) mod collect;
+pub(super) mod directives;
+pub(super) mod exchange;
+pub(super) mod head;
+pub(super) mod level;
+pub(super) mod next;
+pub(super) mod outcome;
+pub(super) mod pass;
+pub(super) mod request;
+pub(super) mod spool;
+pub(super) mod tunnel;
+pub(super) mod variables;
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use super::head::Version;
+use super::output::Output;
+use super::variables::Text;
+use crate::relay::Relay;
+use crate::upstream::{Kept, Tried};
+use body::Incoming;
+use head::Head;
+use next::Next;
+use pass::Target;
+use spool::Spool;
+
+/// What the `proxy_*` directives of a location come to.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub target: Target,
+    /// Fields of the server's request, in their order; those with an empty value are left out.
+    pub fields: Vec<(Vec<u8>, Text)>,
+    pub version: Version,
+    pub method: Option<Text>,
+    pub body: Option<Text>,
+    pub pass_fields: bool,
+    pub pass_body: bool,
+    pub request_buffering: bool,
+    pub body_buffer: usize,
+    pub body_temp: PathBuf,
+    pub connect_timeout: Duration,
+    pub send_timeout: Duration,
+    pub read_timeout: Duration,
+    pub buffer_size: usize,
+    pub buffering: bool,
+    /// Bytes of an answer that wait in memory for a slow client.
+    pub buffers: usize,
+    pub max_temp_file: u64,
+    pub temp: PathBuf,
+    pub next: Next,
+    pub ignore_client_abort: bool,
+    pub socket_keepalive: bool,
+    /// Fields of the answer that the client does not get, in lower case.
+    pub hidden: Vec<Vec<u8>>,
+    pub ignored: answer::Ignored,
+    pub redirects: Vec<answer::Redirect>,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The client's body is being read.
+    Collecting,
+    /// A connection to a peer is being made.
+    Connecting,
+    /// The request is being sent, or the head of the answer is awaited.
+    Asking,
+    /// The answer is on its way to the client.
+    Answering,
+    /// The answer was 101, and is on its way to the client.
+    Upgrading,
+    /// Bytes go both ways.
+    Tunnel,
+}
+
+/// One request with its server.
+pub(super) struct Exchange {
+    pub settings: Rc<Settings>,
+    pub state: State,
+    /// The target as the server gets it.
+    pub uri: Vec<u8>,
+    /// The client's body, as far as it has been collected.
+    pub body: Spool,
+    pub upstream: Option<Upstream>,
+    pub tried: Tried,
+    /// Tries that are left, the present one not counted.
+    pub tries_left: usize,
+    pub began: Instant,
+    /// One for each peer that was turned to, by exchanges before an error page too.
+    pub tries: Vec<Try>,
+    /// How many of them are those of exchanges before.
+    pub earlier: usize,
+    /// The server's head, once it is there.
+    pub head: Option<Head>,
+    /// The rest of the server's body.
+    pub incoming: Incoming,
+    /// The client gets chunks.
+    pub chunked: bool,
+    /// The answer waits in memory and files for a slow client.
+    pub buffered: bool,
+    pub spool: Spool,
+    /// In [`State::Tunnel`].
+    pub relay: Option<Box<Relay>>,
+    /// The answer has ended before its time: the client's connection ends behind what has come of it.
+    pub cut: bool,
+    /// When the server has taken too long.
+    pub upstream_due: Option<Instant>,
+    /// When the client has.
+    pub client_due: Option<Instant>,
+}
+
+/// The connection to the present peer.
+pub(super) struct Upstream {
+    pub kept: Kept,
+    pub peer: usize,
+    /// It has served other requests before.
+    pub reused: bool,
+    pub output: Output,
+    pub input: Option<BytesMut>,
+}
+
+/// What logs tell of one peer.
+pub(super) struct Try {
+    pub peer: String,
+    /// It is the first of its exchange.
+    pub is_first: bool,
+    pub began: Instant,
+    /// 0: none.
+    pub status: u16,
+    pub connected: Option<Duration>,
+    pub head: Option<Duration>,
+    pub took: Option<Duration>,
+    /// Of the body.
+    pub length: u64,
+    pub sent: u64,
+    pub received: u64,
+}

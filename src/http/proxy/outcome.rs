@@ -1,0 +1,209 @@
+//! How tries come to their end: another one, an answer of our own, a connection that is kept, or nothing at all.
+
+use std::io;
+use std::time::Instant;
+
+use super::head::Head;
+use super::next::Fault;
+use super::{State, Upstream};
+use crate::context::Context;
+use crate::http::connection::{Session, Step};
+use crate::http::handlers;
+use crate::http::response::{Answer, Response};
+use crate::log::Level;
+use crate::upstream::Tried;
+
+impl Session {
+    /// Whether another peer may be tried.
+    pub(super) fn may_try_again(&self, cx: &Context, fault: Fault, sent: bool) -> bool {
+        let Some(request) = &self.request else { return false };
+        let Some(exchange) = &request.exchange else { return false };
+        let since = cx.reactor.now().saturating_duration_since(exchange.began);
+        exchange.tries_left > 0
+            && exchange.settings.next.allows(fault, request.method(), sent, since)
+            && !(sent && self.streams())
+    }
+
+    /// The present peer does not do: the next one, or an answer of our own.
+    pub(super) fn give_up(&mut self, cx: &mut Context, fault: Fault) -> Step {
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+            return Step::Over;
+        };
+        let sent = exchange.state == State::Asking;
+        let group = exchange.settings.target.group;
+        if let Some(tried) = exchange.tries.last_mut() {
+            tried.status = fault.status();
+        }
+        let Some(upstream) = exchange.upstream.take() else { return Step::Over };
+        // A connection that had been kept says nothing about the peer: it does not count as a try.
+        if upstream.reused && fault == Fault::ERROR {
+            exchange.tries_left += 1;
+            if cx.stations.balancer(self.client.epoch, group).is_some_and(|balancer| balancer.is_alone()) {
+                exchange.tried = Tried::default();
+            }
+        }
+        let peer = upstream.peer;
+        self.close_upstream(cx, upstream);
+        self.forget_peer(cx, group, peer, Some(fault));
+        self.after_fault(cx, fault, sent)
+    }
+
+    pub(super) fn after_fault(&mut self, cx: &mut Context, fault: Fault, sent: bool) -> Step {
+        if let Some(tried) = self.request.as_mut().and_then(|request| request.exchange.as_mut()?.tries.last_mut()) {
+            tried.status = fault.status();
+            tried.took.get_or_insert(cx.reactor.now().saturating_duration_since(tried.began));
+        }
+        if self.may_try_again(cx, fault, sent) {
+            return self.connect(cx);
+        }
+        self.fail(cx, fault.status())
+    }
+
+    /// The session with a peer is over; `fault`: why it came to nothing.
+    pub(super) fn forget_peer(&self, cx: &mut Context, group: usize, peer: usize, fault: Option<Fault>) {
+        let now = cx.reactor.now();
+        let Some(balancer) = cx.stations.balancer(self.client.epoch, group) else { return };
+        if fault.is_some_and(Fault::is_peers) && balancer.failed(peer, now) {
+            self.log_upstream(Level::Warn, None, format_args!("upstream server temporarily disabled"));
+        }
+        balancer.release(peer);
+    }
+
+    /// Closes a connection, whose part in the log is complete then.
+    pub(super) fn close_upstream(&mut self, cx: &mut Context, upstream: Upstream) {
+        self.account(cx, &upstream);
+        cx.buffers.put(upstream.input);
+        upstream.kept.connection.close(&mut cx.reactor);
+        cx.connections.give_back();
+    }
+
+    pub(super) fn account(&mut self, cx: &Context, upstream: &Upstream) {
+        if let Some(tried) = self.request.as_mut().and_then(|request| request.exchange.as_mut()?.tries.last_mut()) {
+            tried.sent = upstream.output.sent();
+            tried.took = Some(cx.reactor.now().saturating_duration_since(tried.began));
+        }
+    }
+
+    /// The server has done its part, or is given up after its head: its connection is kept where that can be.
+    pub(super) fn leave_upstream(&mut self, cx: &mut Context, whole: bool) {
+        let Some(request) = &mut self.request else { return };
+        let Some(exchange) = &mut request.exchange else { return };
+        let Some(upstream) = exchange.upstream.take() else { return };
+        exchange.upstream_due = None;
+        let group = exchange.settings.target.group;
+        let keeps = exchange.head.as_ref().is_some_and(Head::keeps_alive);
+        let asked = upstream.output.is_empty() && (request.body.is_complete() || !self.streams());
+        let Some(balancer) = cx.stations.balancer(self.client.epoch, group) else { return };
+        let address = balancer.peer(upstream.peer).address.clone();
+        balancer.succeeded(upstream.peer);
+        balancer.release(upstream.peer);
+        if whole && keeps && asked && upstream.input.is_none() {
+            self.account(cx, &upstream);
+            let closed = cx.stations.keep(self.client.epoch, group, &address, upstream.kept, &mut cx.reactor);
+            cx.connections.give_back_some(closed);
+        } else {
+            self.close_upstream(cx, upstream);
+        }
+    }
+
+    /// The connection ends in whatever state it is.
+    pub(in crate::http) fn drop_exchange(&mut self, cx: &mut Context) {
+        self.close_relay(cx);
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else { return };
+        let group = exchange.settings.target.group;
+        if let Some(upstream) = exchange.upstream.take() {
+            let peer = upstream.peer;
+            self.close_upstream(cx, upstream);
+            self.forget_peer(cx, group, peer, None);
+        }
+    }
+
+    /// No server answers: we do.
+    pub(super) fn fail(&mut self, cx: &mut Context, status: u16) -> Step {
+        let Some(request) = &mut self.request else { return Step::Over };
+        if let Some(tried) = request.exchange.as_mut().and_then(|exchange| exchange.tries.last_mut()) {
+            tried.status = status;
+            tried.took.get_or_insert(cx.reactor.now().saturating_duration_since(tried.began));
+        }
+        let tokens = request.location.server_tokens;
+        self.answer_late(cx, Response::page(status, tokens))
+    }
+
+    /// An answer that was long in coming, or the one that `error_page` has for it.
+    pub(super) fn answer_late(&mut self, cx: &mut Context, response: Response) -> Step {
+        let Some(request) = &mut self.request else { return Step::Over };
+        let answer = handlers::answer(cx, &self.client, request, Answer::Respond(response));
+        self.answer(cx, answer)
+    }
+
+    /// Whether the client has ended, or broken, its connection.
+    pub(super) fn client_is_gone(&self, cx: &Context) -> bool {
+        let ignores = self.request.as_ref().and_then(|request| request.exchange.as_ref());
+        let ignores = ignores.is_some_and(|exchange| exchange.settings.ignore_client_abort);
+        !ignores && !self.streams() && cx.reactor.closing(self.client.connection.source())
+    }
+
+    /// The client is gone before it got an answer, or in the middle of one.
+    pub(super) fn client_aborted(&mut self, cx: &mut Context) -> Step {
+        let message =
+            "epoll_wait() reported that client prematurely closed connection, so upstream connection is closed too";
+        self.log_upstream(Level::Info, None, format_args!("{message}"));
+        if let Some(request) = self.request.as_mut().filter(|request| request.status == 0) {
+            request.status = 499;
+        }
+        self.drop_exchange(cx);
+        self.write_access_log(cx);
+        Step::Over
+    }
+
+    /// The timer has run out while a server was at work.
+    pub(in crate::http) fn exchange_timer(&mut self, cx: &mut Context) -> Step {
+        let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+            return Step::Over;
+        };
+        let now = cx.reactor.now();
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        match exchange.state {
+            State::Collecting | State::Asking if is_due(exchange.client_due) => {
+                self.client.log(
+                    Level::Info,
+                    Some(&timed_out),
+                    "reading client request body",
+                    self.request.as_deref(),
+                    format_args!("client timed out"),
+                );
+                return self.end_with(cx, 408);
+            }
+            State::Tunnel => return self.tunnel_timer(cx),
+            State::Answering | State::Upgrading if is_due(exchange.client_due) => {
+                let action = "sending to client";
+                let message = format_args!("client timed out");
+                self.client.log(Level::Info, Some(&timed_out), action, self.request.as_deref(), message);
+                return self.end_with(cx, 408);
+            }
+            _ if !is_due(exchange.upstream_due) => {
+                self.arm(cx);
+                return Step::Wait;
+            }
+            State::Collecting | State::Connecting | State::Asking => {
+                self.log_upstream(Level::Error, Some(&timed_out), format_args!("upstream timed out"));
+                return self.give_up(cx, Fault::TIMEOUT);
+            }
+            State::Answering | State::Upgrading => {
+                self.log_upstream(Level::Error, Some(&timed_out), format_args!("upstream timed out"));
+            }
+        }
+        self.cut(cx)
+    }
+
+    /// The connection ends without another byte; the log has `status` unless there was one already.
+    pub(super) fn end_with(&mut self, cx: &mut Context, status: u16) -> Step {
+        if let Some(request) = self.request.as_mut().filter(|request| request.status == 0) {
+            request.status = status;
+        }
+        self.drop_exchange(cx);
+        self.write_access_log(cx);
+        Step::Over
+    }
+}

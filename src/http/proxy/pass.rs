@@ -1,0 +1,130 @@
+//! `proxy_pass http://...`: which group is meant, and what becomes of the path.
+
+use crate::conf::{Call, Contexts, Place, Result};
+use crate::http::location::Pattern;
+use crate::http::request::Request;
+use crate::http::uri;
+
+/// The port of an `http://` URL that names none.
+pub(in crate::http) const PORT: u16 = 80;
+
+/// nginx's message: where no path of a location is known there is none to replace.
+const NO_URI: &str = "\"proxy_pass\" cannot have URI part in location given by regular expression, or inside named location, \
+                      or inside \"if\" statement, or inside \"limit_except\" block";
+
+/// A `proxy_pass` as written; the group it names may stand below it.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct Pass {
+    /// `host:port`, a group's name, or `unix:/path`.
+    pub server: String,
+    /// What stands behind it.
+    uri: Option<Vec<u8>>,
+    /// All of it.
+    url: Vec<u8>,
+    pub place: Place,
+    /// The path of the location it stands in.
+    location: Vec<u8>,
+}
+
+impl Pass {
+    /// Reads the argument; `location` is what the directive stands in.
+    pub(super) fn parse(call: &Call<'_>, location: Option<&Pattern>) -> Result<Self> {
+        let text = call.text(1)?;
+        if text.contains('$') {
+            return Err(call.error("variables in \"proxy_pass\" are not offered by weir yet"));
+        }
+        let starts = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+        if starts("https://") {
+            return Err(call.error("\"https://\" in \"proxy_pass\" is not offered by weir yet"));
+        }
+        if !starts("http://") {
+            return Err(call.error("invalid URL prefix"));
+        }
+        let rest = &text["http://".len()..];
+        // A Unix socket's path ends with a colon where a URI follows.
+        let split = match rest.strip_prefix("unix:") {
+            Some(path) => path.split_once(':').map(|(path, uri)| (&rest[.."unix:".len() + path.len()], uri)),
+            None => rest.find('/').map(|slash| rest.split_at(slash)),
+        };
+        let (server, uri) = split.map_or((rest, None), |(server, uri)| (server, Some(uri.as_bytes().to_vec())));
+        let replaces = !matches!(location, Some(Pattern::Regex(_) | Pattern::Named(_)));
+        if uri.is_some() && (!replaces || call.context.overlaps(Contexts::HTTP_LOCATION_IF)) {
+            return Err(call.error(NO_URI));
+        }
+        let place = call.node.place.clone();
+        let location = location.map_or_else(Vec::new, |location| location.text().to_vec());
+        Ok(Pass { server: server.to_owned(), uri, url: text.into(), place, location })
+    }
+
+    /// What it comes to with the group it means.
+    pub(super) fn settle(&self, group: usize) -> Target {
+        let unix = self.server.starts_with("unix:");
+        let port = if unix { None } else { crate::net::address::explicit_port(&self.server) };
+        let host = match port {
+            _ if unix => "localhost",
+            Some(PORT) => self.server.strip_suffix(":80").unwrap_or(&self.server),
+            _ => &self.server,
+        };
+        Target {
+            group,
+            host: host.to_owned(),
+            port: if unix { String::new() } else { port.unwrap_or(PORT).to_string() },
+            uri: self.uri.clone(),
+            location: self.location.len(),
+        }
+    }
+
+    /// What `proxy_redirect default` changes, and into what.
+    pub(super) fn default_redirect(&self) -> (Vec<u8>, Vec<u8>) {
+        match self.uri {
+            Some(_) => (self.url.clone(), self.location.clone()),
+            None => ([&self.url[..], b"/"].concat(), b"/".to_vec()),
+        }
+    }
+}
+
+/// Where requests go.
+#[derive(Debug)]
+pub(in crate::http) struct Target {
+    /// The number of the group.
+    pub group: usize,
+    /// `$proxy_host`
+    pub host: String,
+    /// `$proxy_port`
+    pub port: String,
+    /// What takes the place of the location's path; `None`: the client's target is passed on as it came.
+    uri: Option<Vec<u8>>,
+    /// The length of that path.
+    location: usize,
+}
+
+impl Target {
+    /// The target of the server's request.
+    pub(super) fn uri(&self, request: &Request) -> Vec<u8> {
+        // What a rewrite or a redirect has made of the path is not what the client wrote.
+        let (start, path) = match &self.uri {
+            None if request.as_received => {
+                return if request.uri.is_empty() || request.uri[0] == b'?' {
+                    [b"/", &request.uri[..]].concat()
+                } else {
+                    request.uri.clone()
+                };
+            }
+            None => (&b""[..], &request.path[..]),
+            Some(uri) if request.outside_location => (&uri[..], &request.path[..]),
+            Some(uri) => (&uri[..], request.path.get(self.location..).unwrap_or_default()),
+        };
+        let mut target = start.to_vec();
+        // As in nginx: bytes that the client has not escaped need it no more than before.
+        if request.internal || request.uri.contains(&b'%') {
+            uri::escape(path, &mut target);
+        } else {
+            target.extend_from_slice(path);
+        }
+        if let Some(args) = request.args.as_ref().filter(|args| !args.is_empty()) {
+            target.push(b'?');
+            target.extend_from_slice(args);
+        }
+        target
+    }
+}

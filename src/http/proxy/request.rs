@@ -1,0 +1,85 @@
+//! The head of the request that a server gets.
+
+use super::Exchange;
+use crate::http::head::Version;
+use crate::http::variables::Values;
+
+/// Fields that belong to the client's connection (RFC 9110 7.6.1), or that are said anew.
+const OWN: [&str; 10] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "keep-alive",
+    "expect",
+    "upgrade",
+    "trailer",
+    "proxy-connection",
+];
+
+/// How the body is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// There is none.
+    None,
+    Known(u64),
+    Chunked,
+}
+
+/// Writes the head, without the empty line's body.
+pub(super) fn head(values: &Values<'_>, exchange: &Exchange, length: Length) -> Vec<u8> {
+    let (request, settings) = (values.request, &exchange.settings);
+    let mut out = Vec::with_capacity(512);
+    match &settings.method {
+        Some(method) => out.extend(values.fill(method)),
+        None => out.extend_from_slice(request.method()),
+    }
+    out.push(b' ');
+    out.extend_from_slice(&exchange.uri);
+    out.extend_from_slice(match settings.version {
+        Version::Http10 => b" HTTP/1.0\r\n",
+        Version::Http11 => b" HTTP/1.1\r\n",
+    });
+    for (name, text) in &settings.fields {
+        let start = out.len();
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        let value = out.len();
+        text.fill(&mut out, |variable, out| values.write(variable, out));
+        if out.len() == value {
+            out.truncate(start);
+            continue;
+        }
+        // A line end in a value would begin a field of someone else's choice.
+        out[value..].iter_mut().filter(|byte| matches!(**byte, b'\r' | b'\n' | 0)).for_each(|byte| *byte = b' ');
+        out.extend_from_slice(b"\r\n");
+    }
+    let said = |name: &str| settings.fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+    match length {
+        Length::Known(length) if !said("content-length") => {
+            out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
+        }
+        Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        _ => {}
+    }
+    if settings.pass_fields {
+        let named: Vec<&[u8]> =
+            request.head.all("connection").flat_map(|value| value.split(|byte| *byte == b',')).collect();
+        for (name, value) in request.head.fields() {
+            let text = std::str::from_utf8(name).unwrap_or_default();
+            let own = OWN.iter().any(|own| text.eq_ignore_ascii_case(own));
+            // What `Connection` names is for us only.
+            let hop = named.iter().any(|word| word.trim_ascii().eq_ignore_ascii_case(name));
+            if own || hop || said(text) {
+                continue;
+            }
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}

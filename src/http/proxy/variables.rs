@@ -1,0 +1,118 @@
+//! Variables about the server that a request is passed on to.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::Try;
+use crate::http::request::Request;
+use crate::net::Address;
+
+/// What can be told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Variable {
+    /// One value for each try.
+    Tries(OfTry),
+    /// `$upstream_http_NAME`, the name with `-`.
+    Field(String),
+    /// `$upstream_cookie_NAME`
+    Cookie(String),
+    Host,
+    Port,
+    AddForwardedFor,
+}
+
+/// What can be told of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum OfTry {
+    Addr,
+    BytesReceived,
+    BytesSent,
+    ConnectTime,
+    HeaderTime,
+    ResponseLength,
+    ResponseTime,
+    Status,
+}
+
+const NAMES: [(&str, Variable); 11] = [
+    ("proxy_add_x_forwarded_for", Variable::AddForwardedFor),
+    ("proxy_host", Variable::Host),
+    ("proxy_port", Variable::Port),
+    ("upstream_addr", Variable::Tries(OfTry::Addr)),
+    ("upstream_bytes_received", Variable::Tries(OfTry::BytesReceived)),
+    ("upstream_bytes_sent", Variable::Tries(OfTry::BytesSent)),
+    ("upstream_connect_time", Variable::Tries(OfTry::ConnectTime)),
+    ("upstream_header_time", Variable::Tries(OfTry::HeaderTime)),
+    ("upstream_response_length", Variable::Tries(OfTry::ResponseLength)),
+    ("upstream_response_time", Variable::Tries(OfTry::ResponseTime)),
+    ("upstream_status", Variable::Tries(OfTry::Status)),
+];
+
+/// The variable of this name.
+pub(in crate::http) fn find(name: &str) -> Option<Variable> {
+    if let Some((_, variable)) = NAMES.iter().find(|(known, _)| *known == name) {
+        return Some(variable.clone());
+    }
+    let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
+    of("upstream_http_")
+        .map(|name| Variable::Field(name.replace('_', "-")))
+        .or_else(|| of("upstream_cookie_").map(|name| Variable::Cookie(name.to_owned())))
+}
+
+/// Appends the value and tells whether there is one.
+pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Address, out: &mut Vec<u8>) -> bool {
+    if *variable == Variable::AddForwardedFor {
+        for value in request.head.all("x-forwarded-for") {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
+        }
+        return write!(out, "{}", client.host()).is_ok();
+    }
+    let Some(exchange) = &request.exchange else { return false };
+    let fields = |name: &'static str| exchange.head.iter().flat_map(move |head| head.all(name));
+    match variable {
+        Variable::Host => out.extend_from_slice(exchange.settings.target.host.as_bytes()),
+        Variable::Port => out.extend_from_slice(exchange.settings.target.port.as_bytes()),
+        Variable::Tries(of) => return write_tries(&exchange.tries, *of, out),
+        Variable::Field(name) => {
+            let values: Vec<&[u8]> = exchange.head.iter().flat_map(|head| head.all(name)).collect();
+            out.extend(values.join(&b", "[..]));
+            return !values.is_empty();
+        }
+        Variable::Cookie(name) => {
+            // The first part of a `Set-Cookie` is the cookie itself.
+            let mut cookies = fields("set-cookie").filter_map(|value| value.split(|byte| *byte == b';').next());
+            let value = cookies.find_map(|cookie| cookie.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+            out.extend(value.unwrap_or_default());
+            return value.is_some();
+        }
+        Variable::AddForwardedFor => {}
+    }
+    true
+}
+
+/// The values of all tries, as nginx writes them: with commas between them, and colons where an error page was passed on too.
+fn write_tries(tries: &[Try], of: OfTry, out: &mut Vec<u8>) -> bool {
+    let time = |time: Option<Duration>, out: &mut Vec<u8>| match time {
+        Some(time) => write!(out, "{}.{:03}", time.as_secs(), time.subsec_millis()),
+        None => out.write_all(b"-"),
+    };
+    for (number, tried) in tries.iter().enumerate() {
+        if number > 0 {
+            out.extend_from_slice(if tried.is_first { b" : " } else { b", " });
+        }
+        let written = match of {
+            OfTry::Addr => out.write_all(tried.peer.as_bytes()),
+            OfTry::BytesReceived => write!(out, "{}", tried.received),
+            OfTry::BytesSent => write!(out, "{}", tried.sent),
+            OfTry::ConnectTime => time(tried.connected, out),
+            OfTry::HeaderTime => time(tried.head, out),
+            OfTry::ResponseLength => write!(out, "{}", tried.length),
+            OfTry::ResponseTime => time(tried.took, out),
+            OfTry::Status if tried.status == 0 => out.write_all(b"-"),
+            OfTry::Status => write!(out, "{}", tried.status),
+        };
+        debug_assert!(written.is_ok(), "writing to memory does not fail");
+    }
+    !tries.is_empty()
+}
