@@ -19,6 +19,8 @@ impl Refusal {
 
 /// More header fields than any client sends; RFC 9110 leaves the number to the server.
 const FIELDS_MAX: usize = 256;
+/// As many as there are as a rule: room for the most would take longer to prepare than to fill.
+const FIELDS_USUAL: usize = 32;
 
 /// How large a head may be: `client_header_buffer_size` and `large_client_header_buffers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,8 +177,17 @@ impl Head {
             start..start + part.len() as u32
         };
         let request = RequestLine::parse(text)?;
-        let mut slots = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let fields = match httparse::parse_headers(raw.get(end + 1..).unwrap_or_default(), &mut slots) {
+        let mut few = [httparse::EMPTY_HEADER; FIELDS_USUAL];
+        let mut many;
+        let lines = raw.get(end + 1..).unwrap_or_default();
+        let parsed = match httparse::parse_headers(lines, &mut few) {
+            Err(httparse::Error::TooManyHeaders) => {
+                many = [httparse::EMPTY_HEADER; FIELDS_MAX];
+                httparse::parse_headers(lines, &mut many)
+            }
+            parsed => parsed,
+        };
+        let fields = match parsed {
             Ok(httparse::Status::Complete((_, fields))) => fields,
             Err(httparse::Error::TooManyHeaders) => return Err(Refusal::new(431, "client sent too many header lines")),
             Ok(httparse::Status::Partial) | Err(_) => {
