@@ -98,6 +98,17 @@ fn is_method_byte(byte: u8) -> bool {
     byte.is_ascii_uppercase() || byte == b'_' || byte == b'-' || byte == b'\r'
 }
 
+/// The bytes nginx takes in the name of a field.
+const NAME_BYTES: [bool; 256] = {
+    let mut taken = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        taken[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'-';
+        byte += 1;
+    }
+    taken
+};
+
 /// The versions whose rules differ; minor versions above 1 follow 1.1 (RFC 9110 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Version {
@@ -111,7 +122,7 @@ pub enum Version {
 struct RequestLine<'a> {
     method: &'a [u8],
     target: &'a [u8],
-    version: &'a [u8],
+    version: Version,
 }
 
 impl<'a> RequestLine<'a> {
@@ -128,13 +139,19 @@ impl<'a> RequestLine<'a> {
         if words.next().is_some() || target.iter().any(|byte| *byte < 0x20 || *byte == 0x7f) {
             return Err(invalid());
         }
-        let parsed = RequestLine { method, target, version };
-        parsed.version()?;
-        Ok(parsed)
+        Ok(RequestLine { method, target, version: Version::parse(version)? })
     }
+}
 
-    fn version(&self) -> Result<Version, Refusal> {
-        let number = self.version.strip_prefix(b"HTTP/").and_then(|number| std::str::from_utf8(number).ok());
+impl Version {
+    /// Reads `HTTP/x.y`.
+    fn parse(text: &[u8]) -> Result<Self, Refusal> {
+        match text {
+            b"HTTP/1.1" => return Ok(Version::Http11),
+            b"HTTP/1.0" => return Ok(Version::Http10),
+            _ => {}
+        }
+        let number = text.strip_prefix(b"HTTP/").and_then(|number| std::str::from_utf8(number).ok());
         let parts = number.map_or(("", ""), |number| number.split_once('.').unwrap_or((number, "")));
         let digits = |text: &str| {
             let form = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -194,14 +211,14 @@ impl Head {
                 return Err(Refusal::new(400, "client sent invalid header line"));
             }
         };
-        let valid = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let valid = |name: &str| name.bytes().all(|byte| NAME_BYTES[usize::from(byte)]);
         let fields = fields
             .iter()
             .filter(|field| valid(field.name))
             .map(|field| (span(field.name.as_bytes()), span(field.value)))
             .collect();
         let (line, method, target) = (span(text), span(request.method), span(request.target));
-        Ok(Head { line, method, target, version: request.version()?, fields, raw })
+        Ok(Head { line, method, target, version: request.version, fields, raw })
     }
 
     /// What is known of a request that cannot be taken apart: its first line, as far as it came, for the logs.
