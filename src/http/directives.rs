@@ -38,6 +38,12 @@ pub(super) const fn repeated(row: Row) -> Row {
     Row { repeat: true, ..row }
 }
 
+/// A directive about the size of one of nginx's tables.
+pub(super) const fn sized(name: &'static str, contexts: Contexts) -> Directive<Level> {
+    let help = "Accepted for compatibility, without effect: tables size themselves.";
+    Directive { row: row(name, contexts, "size", "-", help), set: |_, call| call.number().map(drop) }
+}
+
 /// A directive whose value is put where `$field` is.
 macro_rules! value {
     ($row:expr, $field:ident, $read:ident) => {
@@ -58,6 +64,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     TABLE,
     script_directives::TABLE,
     proxy::directives::TABLE,
+    proxy::answer_directives::TABLE,
     client_directives::TABLE,
     tls::directives::Table::ROWS,
 ];
@@ -415,46 +422,10 @@ static TABLE: &[Directive<Level>] = &[
         lingering_timeout,
         time
     ),
-    Directive {
-        row: row(
-            "types_hash_max_size",
-            HSL,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
-    Directive {
-        row: row(
-            "types_hash_bucket_size",
-            HSL,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
-    Directive {
-        row: row(
-            "server_names_hash_max_size",
-            H,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
-    Directive {
-        row: row(
-            "server_names_hash_bucket_size",
-            H,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
+    sized("types_hash_max_size", HSL),
+    sized("types_hash_bucket_size", HSL),
+    sized("server_names_hash_max_size", H),
+    sized("server_names_hash_bucket_size", H),
 ];
 
 /// The table of `types {}`, where any word is a type.
@@ -469,7 +440,13 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     // Those of TLS are the same in every block, and listed with `tcp {}`.
-    let tables = [TABLE, script_directives::TABLE, proxy::directives::TABLE, client_directives::TABLE];
+    let tables = [
+        TABLE,
+        script_directives::TABLE,
+        proxy::directives::TABLE,
+        proxy::answer_directives::TABLE,
+        client_directives::TABLE,
+    ];
     let own = tables.into_iter().flatten().map(|directive| &directive.row);
     own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())
 }

@@ -20,7 +20,7 @@ use super::roots::Alias;
 use super::script::{Flow, Program, Run};
 use super::try_files::Tried;
 use super::variables::Values;
-use super::{Content, Location, pages, status};
+use super::{Content, Location, pages, status, uri};
 use crate::context::Context;
 use crate::log::Level;
 
@@ -74,6 +74,23 @@ pub(super) fn serve(cx: &mut Context, client: &Client, request: &mut Request) ->
 /// Gives an answer that was made outside of here its error page.
 pub(super) fn answer(cx: &mut Context, client: &Client, request: &mut Request, answer: Answer) -> Answer {
     walk(cx, client, request, Stage::Answer(answer))
+}
+
+/// Leads a request where its server says (`X-Accel-Redirect`): to a path with its arguments, or to a named location.
+pub(super) fn lead_to(cx: &mut Context, client: &Client, request: &mut Request, target: &[u8]) -> Answer {
+    let stage = match (target.first(), uri::split_told(target)) {
+        (Some(b'@'), _) => to_named(client, request, target),
+        (_, Some((path, args))) => {
+            request.as_get = !request.is_head();
+            redirect(client, request, path, args)
+        }
+        (_, None) => {
+            let target = String::from_utf8_lossy(target);
+            client.log(Level::Error, None, "", Some(request), format_args!("unsafe URI \"{target}\" was detected"));
+            page(request, 404)
+        }
+    };
+    walk(cx, client, request, stage)
 }
 
 fn walk(cx: &mut Context, client: &Client, request: &mut Request, from: Stage) -> Answer {

@@ -73,8 +73,11 @@ pub(super) struct Request {
     pub redirect_to: Option<Vec<u8>>,
     /// `error_page` is not asked again.
     pub error_page_used: bool,
-    /// `error_page` has made a GET of it.
+    /// `error_page` has made a GET of it, or a server that led elsewhere.
     pub as_get: bool,
+    /// What a server that led elsewhere has said of the answer: its type, and fields that go with it.
+    pub kept_type: Option<Vec<u8>>,
+    pub kept: Vec<Field>,
     pub server: Rc<Server>,
     pub location: Rc<Location>,
     pub started: Instant,
@@ -119,6 +122,8 @@ impl Request {
             redirect_to: None,
             error_page_used: false,
             as_get: false,
+            kept_type: None,
+            kept: Vec::new(),
             server: server.clone(),
             location: server.own.clone(),
             started,

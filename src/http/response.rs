@@ -119,8 +119,10 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         location: to,
         fields: rest,
         body,
+        replaceable,
         ..
     } = response;
+    let content_type = request.kept_type.take().filter(|_| !replaceable).or(content_type);
     let bodiless = matches!(status, 204 | 304);
     let mut fields: Vec<Field> = vec![
         ("Server".into(), server.unwrap_or_else(|| location.server_tokens.name().into())),
@@ -157,6 +159,7 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         None => fields.push(("Connection".into(), b"close".to_vec())),
     }
     fields.extend(to.map(|to| ("Location".into(), to)));
+    fields.append(&mut request.kept);
     fields.extend(rest);
 
     let mut head = format!("HTTP/1.1 {status} ").into_bytes();

@@ -7,8 +7,10 @@ use super::head::Head;
 use super::next::Fault;
 use super::{State, Upstream};
 use crate::context::Context;
+use crate::http::Tokens;
 use crate::http::connection::{Session, Step};
 use crate::http::handlers;
+use crate::http::regex::Failed;
 use crate::http::response::{Answer, Response};
 use crate::log::Level;
 use crate::upstream::Tried;
@@ -127,6 +129,14 @@ impl Session {
         }
         let tokens = request.location.server_tokens;
         self.answer_late(cx, Response::page(status, tokens))
+    }
+
+    /// A regular expression about the server's answer came to no decision.
+    pub(super) fn undecided(&mut self, cx: &mut Context, failed: &Failed) -> Step {
+        self.log_upstream(Level::Alert, None, format_args!("{failed}"));
+        self.leave_upstream(cx, false);
+        let tokens = self.request.as_ref().map_or(Tokens::On, |request| request.location.server_tokens);
+        self.answer_late(cx, Response::page(500, tokens))
     }
 
     /// An answer that was long in coming, or the one that `error_page` has for it.
