@@ -20,7 +20,7 @@ use crate::http::output::{Output, Piece, Progress};
 use crate::http::response::Length as AnswerLength;
 use crate::http::variables::Values;
 use crate::log::Level;
-use crate::net::{Address, Connection, out_of_descriptors};
+use crate::net::{Address, Connection};
 use crate::upstream::{Kept, Tried};
 
 /// How much of a server's head is read at once.
@@ -155,11 +155,7 @@ impl Session {
             self.log_upstream(Level::Alert, None, format_args!("{limit} worker_connections are not enough"));
             return Err(None);
         }
-        let mut made = Connection::connect(address, &mut cx.reactor, owner);
-        if made.as_ref().is_err_and(|(_, error)| out_of_descriptors(error)) && cx.give_up_pipes() {
-            made = Connection::connect(address, &mut cx.reactor, owner);
-        }
-        made.map_err(|(call, error)| {
+        cx.connect(address, owner).map_err(|(call, error)| {
             cx.connections.give_back();
             if call == "connect()" {
                 return Some(error);
