@@ -197,6 +197,7 @@ impl Session {
             None => Length::Known(exchange.body.length()),
         };
         let head = request::head(&values, exchange, length);
+        let whole = request.body.is_complete();
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
         };
@@ -212,6 +213,9 @@ impl Session {
             None if streamed => {
                 let start = std::mem::take(&mut exchange.body.memory);
                 frame(&mut upstream.output, &start, length == Length::Chunked);
+                if length == Length::Chunked && whole {
+                    upstream.output.push_bytes(LAST_CHUNK);
+                }
                 true
             }
             None => {
@@ -476,6 +480,9 @@ impl Try {
         }
     }
 }
+
+/// What ends a body in chunks.
+pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Adds a piece of a body, as a chunk where that is its framing.
 pub(super) fn frame(output: &mut Output, content: &[u8], chunked: bool) {
