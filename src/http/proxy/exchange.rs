@@ -17,7 +17,6 @@ use crate::http::connection::{Phase, Session, Step};
 use crate::http::engine::UPSTREAM;
 use crate::http::head::Version;
 use crate::http::output::{Output, Piece, Progress};
-use crate::http::response::Length as AnswerLength;
 use crate::http::variables::Values;
 use crate::log::Level;
 use crate::net::{Address, Connection, out_of_descriptors};
@@ -383,7 +382,6 @@ impl Session {
         let settings = exchange.settings.clone();
         let response = answer::response(request, &settings, &head);
         let Some(exchange) = &mut request.exchange else { return Step::Over };
-        exchange.chunked = response.length == AnswerLength::Chunked;
         let upgraded = head.status == 101;
         exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         exchange.head = Some(head);
