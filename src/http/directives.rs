@@ -2,7 +2,10 @@
 
 use super::level::Level;
 use super::types::Types;
-use super::{LingeringClose, ModifiedSince, client_directives, listen, proxy, script_directives, settings as set};
+use super::{
+    LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, listen, proxy, script_directives,
+    settings as set,
+};
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
 use crate::tls;
@@ -15,7 +18,7 @@ const L: Contexts = Contexts::HTTP_LOCATION;
 pub(super) const HS: Contexts = H.or(S);
 const SL: Contexts = S.or(L);
 pub(super) const HSL: Contexts = H.or(S).or(L);
-const LIF: Contexts = Contexts::HTTP_LOCATION_IF;
+pub(super) const LIF: Contexts = Contexts::HTTP_LOCATION_IF;
 
 /// A row with one argument. Its arguments are those of the documentation, in that order.
 pub(super) const fn row(
@@ -66,6 +69,8 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     proxy::directives::TABLE,
     proxy::answer_directives::TABLE,
     client_directives::TABLE,
+    field_directives::TABLE,
+    limit_except::TABLE,
     tls::directives::Table::ROWS,
 ];
 
@@ -221,7 +226,7 @@ static TABLE: &[Directive<Level>] = &[
             Arity::AtLeast(1),
             row(
                 "access_log",
-                HSL.or(LIF),
+                HSL.or(LIF).or(Contexts::HTTP_LIMIT_EXCEPT),
                 "path | syslog:server=address[,parameter=value] [format [buffer=size [flush=time]] [if=condition]] | off",
                 "logs/access.log combined",
                 "A line for each request when it is over, in the form `combined` when none is named. Several may be given. `buffer` and `flush`: how much and how long lines are held back. `if`: no line where this is empty or `0`. Syslog servers as for the `access_log` of `tcp {}`.",
@@ -446,6 +451,8 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         proxy::directives::TABLE,
         proxy::answer_directives::TABLE,
         client_directives::TABLE,
+        field_directives::TABLE,
+        limit_except::TABLE,
     ];
     let own = tables.into_iter().flatten().map(|directive| &directive.row);
     own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())

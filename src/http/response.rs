@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use super::handlers::Stage;
 use super::output::Piece;
 use super::proxy::Settings;
 use super::request::Request;
@@ -53,6 +54,8 @@ pub(super) enum Answer {
     Close(u16),
     /// A server is to answer.
     Proxy(Rc<Settings>),
+    /// The client is to wait before the request goes on.
+    Later(Duration, Box<Stage>),
 }
 
 impl Response {

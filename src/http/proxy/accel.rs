@@ -27,16 +27,13 @@ impl Session {
 
     fn intercept(&mut self, cx: &mut Context, status: u16) -> Step {
         self.leave_upstream(cx, false);
-        let Some(request) = &mut self.request else { return Step::Over };
+        let Some(request) = &self.request else { return Step::Over };
         let head = request.exchange.as_ref().and_then(|exchange| exchange.head.as_ref());
-        if status == 401
-            && let Some(head) = head
-        {
-            let fields = head.all("www-authenticate").map(|value| ("WWW-Authenticate".into(), value.to_vec()));
-            request.kept.extend(fields);
-        }
+        // What a client must know to ask again.
+        let challenge = head.iter().filter(|_| status == 401).flat_map(|head| head.all("www-authenticate"));
+        let fields = challenge.map(|value| ("WWW-Authenticate".into(), value.to_vec())).collect();
         let tokens = request.location.server_tokens;
-        self.answer_late(cx, Response::page(status, tokens))
+        self.answer_late(cx, Response { fields, ..Response::page(status, tokens) })
     }
 
     fn redirect_within(&mut self, cx: &mut Context, target: &[u8]) -> Step {

@@ -45,7 +45,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
     Directive {
         row: row(
             "proxy_pass",
-            L.or(Contexts::HTTP_LOCATION_IF),
+            L.or(Contexts::HTTP_LOCATION_IF).or(Contexts::HTTP_LIMIT_EXCEPT),
             "http://host[:port][URI] | http://upstream[URI] | http://unix:path[:URI]",
             "-",
             "Passes requests on to a server, or to one of a group. With a URI the path of the location is replaced by it; without one the request's target goes on as the client wrote it, or as a `rewrite` has made it. Within a location with a regular expression or a name, and within `if`, there can be no URI.",

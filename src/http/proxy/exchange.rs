@@ -17,7 +17,6 @@ use crate::http::connection::{Phase, Session, Step};
 use crate::http::engine::UPSTREAM;
 use crate::http::head::Version;
 use crate::http::output::{Output, Piece, Progress};
-use crate::http::response::Length as AnswerLength;
 use crate::http::variables::Values;
 use crate::log::Level;
 use crate::net::{Address, Connection};
@@ -396,7 +395,6 @@ impl Session {
             request.kept_type = None;
         }
         let Some(exchange) = &mut request.exchange else { return Step::Over };
-        exchange.chunked = response.length == AnswerLength::Chunked;
         exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         self.answer_late(cx, response)
     }

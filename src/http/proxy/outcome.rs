@@ -189,6 +189,7 @@ impl Session {
             }
             State::Tunnel => return self.tunnel_timer(cx),
             State::Answering | State::Upgrading if is_due(exchange.client_due) => {
+                self.timed_out();
                 let action = "sending to client";
                 let message = format_args!("client timed out");
                 self.client.log(Level::Info, Some(&timed_out), action, self.request.as_deref(), message);
