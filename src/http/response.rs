@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::time::Duration;
 
+use super::handlers::Stage;
 use super::output::Piece;
 use super::proxy::Settings;
 use super::request::Request;
@@ -60,6 +62,8 @@ pub(super) enum Answer {
     Close(u16),
     /// A server is to answer.
     Proxy(Rc<Settings>),
+    /// The client is to wait before the request goes on.
+    Later(Duration, Box<Stage>),
 }
 
 impl Response {
@@ -126,8 +130,10 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         location: to,
         fields: rest,
         body,
+        replaceable,
         ..
     } = response;
+    let content_type = request.kept_type.take().filter(|_| !replaceable).or(content_type);
     let bodiless = matches!(status, 204 | 304);
     let mut fields: Vec<Field> = Vec::with_capacity(FIELDS_OWN + rest.len());
     fields.extend([
@@ -165,6 +171,7 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         None => fields.push(("Connection".into(), b"close".to_vec())),
     }
     fields.extend(to.map(|to| ("Location".into(), to)));
+    fields.append(&mut request.kept);
     fields.extend(rest);
 
     // Together with a short body it is one piece.
