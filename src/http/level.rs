@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::access::{Access, Satisfy};
 use super::basic_auth::{BasicAuth, Users};
+use super::cache::Cache;
 use super::definitions::{Definitions, Registry};
 use super::error_pages::ErrorPage;
 use super::fields;
@@ -95,6 +96,7 @@ pub struct Level {
     pub(super) locations: Vec<(Pattern, Level)>,
     /// Of `http {}` only.
     pub(super) groups: Vec<Group>,
+    pub(super) caches: Vec<Rc<Cache>>,
     pub(super) servers: Vec<Level>,
     pub(super) formats: Formats<Variable>,
     /// The variables of the block; an inner level has them while it is read.
@@ -139,6 +141,7 @@ impl Builder {
     ) -> Result<Config> {
         let ToOpen { access_logs: logs, error_logs, tls } = to_open;
         let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
+        let mut caches: Vec<Rc<Cache>> = Vec::new();
         for mut block in self.blocks {
             let first = groups.len();
             for group in std::mem::take(&mut block.groups) {
@@ -156,6 +159,8 @@ impl Builder {
             for log in block.access_logs.iter().flatten() {
                 log.settle(&formats, &mut AccessLogs::default())?;
             }
+            let known = std::mem::take(&mut block.caches);
+            temp_folders.extend(known.iter().map(|cache| cache.path.clone()));
             let mut assembly = Assembly {
                 prefix,
                 default_log: &default_log,
@@ -165,6 +170,7 @@ impl Builder {
                 definitions: &definitions,
                 groups: &mut groups,
                 named,
+                caches: &known,
                 temp_folders: &mut temp_folders,
                 tls: &mut *tls,
             };
@@ -180,9 +186,10 @@ impl Builder {
                 let built = assembly.server(&block, server, &names)?;
                 servers.push(listen::Served { server: Rc::new(built), names, listens });
             }
+            caches.extend(known);
         }
         groups.iter_mut().for_each(|group| Rc::make_mut(group).recovers = false);
-        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, temp_folders })
+        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, temp_folders, caches })
     }
 }
 
@@ -197,6 +204,8 @@ struct Assembly<'a> {
     groups: &'a mut Vec<Rc<Group>>,
     /// The `upstream {}` blocks that a `proxy_pass` can mean.
     named: Range<usize>,
+    /// What a `proxy_cache` can mean.
+    caches: &'a [Rc<Cache>],
     temp_folders: &'a mut Vec<PathBuf>,
     tls: &'a mut tls::Shared,
 }
@@ -324,7 +333,8 @@ impl Assembly<'_> {
         let named = self.named.clone();
         let group = Group::meant(self.groups, named, &pass.server, proxy::pass::PORT, proxy::pass::PORT)
             .map_err(|message| Error::at(&pass.place, message))?;
-        let settings = level.proxy.settle(pass, group, self.prefix);
+        let cache = level.proxy.cache.settle(self.caches)?;
+        let settings = proxy::Settings { cache, ..level.proxy.settle(pass, group, self.prefix) };
         for folder in [&settings.body_temp, &settings.temp] {
             if !self.temp_folders.contains(folder) {
                 self.temp_folders.push(folder.clone());
@@ -446,6 +456,7 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         definitions: &Rc::default(),
         groups: &mut Vec::new(),
         named: 0..0,
+        caches: &[],
         temp_folders: &mut Vec::new(),
         tls: &mut tls::Shared::default(),
     })

@@ -10,6 +10,7 @@ mod access;
 pub mod awaited;
 mod basic_auth;
 pub mod body;
+pub mod cache;
 mod client;
 mod client_directives;
 mod connection;
@@ -17,6 +18,7 @@ mod definitions;
 pub mod directives;
 mod ending;
 mod engine;
+mod entity;
 mod error_pages;
 mod field_directives;
 mod fields;
@@ -77,6 +79,8 @@ pub struct Config {
     pub groups: Vec<Rc<Group>>,
     /// Folders that temporary files are made in.
     pub temp_folders: Vec<PathBuf>,
+    /// What `proxy_cache_path` says.
+    pub caches: Vec<Rc<cache::Cache>>,
 }
 
 /// One `server {}`.

@@ -33,27 +33,8 @@ impl Session {
         // One before it has come to an error page that is passed on too.
         let before = request.exchange.take();
         let (body, tries) = before.map_or_else(Default::default, |before| (before.body, before.tries));
-        let exchange = Exchange {
-            settings: settings.clone(),
-            state: State::Collecting,
-            uri: settings.target.uri(request),
-            body,
-            upstream: None,
-            tried: Tried::default(),
-            tries_left: 0,
-            began: now,
-            earlier: tries.len(),
-            tries,
-            head: None,
-            incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete) },
-            chunked: false,
-            buffered: settings.buffering,
-            spool: Spool::default(),
-            relay: None,
-            cut: false,
-            upstream_due: None,
-            client_due: None,
-        };
+        let uri = settings.target.uri(request);
+        let exchange = Exchange { body, earlier: tries.len(), tries, ..Exchange::new(settings.clone(), uri, now) };
         request.exchange = Some(Box::new(exchange));
         self.phase = Phase::Proxy;
         self.collect_first(cx)
@@ -66,7 +47,10 @@ impl Session {
         };
         let step = match exchange.state {
             State::Collecting => return self.collect(cx),
-            State::Connecting | State::Asking if self.client_is_gone(cx) => return self.client_aborted(cx),
+            State::Waiting | State::Connecting | State::Asking if self.client_is_gone(cx) => {
+                return self.client_aborted(cx);
+            }
+            State::Waiting => Step::Wait,
             State::Connecting => self.connecting(cx),
             State::Asking => self.asking(cx),
             State::Answering => self.answering(cx),
@@ -79,8 +63,16 @@ impl Session {
         step
     }
 
-    /// The client's body is there as far as the server needs it before it is turned to.
-    pub(super) fn begin_trying(&mut self, cx: &mut Context) -> Step {
+    /// The client's body is there as far as the server needs it: it is turned to unless the cache has the answer.
+    pub(in crate::http) fn begin_trying(&mut self, cx: &mut Context) -> Step {
+        match self.look_up(cx) {
+            Some(step) => step,
+            None => self.turn_to_servers(cx),
+        }
+    }
+
+    /// Turns to the first peer.
+    pub(in crate::http) fn turn_to_servers(&mut self, cx: &mut Context) -> Step {
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
         };
@@ -107,7 +99,7 @@ impl Session {
         exchange.tries.push(Try { is_first, ..Try::new(name.clone(), now) });
         let Some(peer) = picked else {
             self.log_upstream(Level::Error, None, format_args!("no live upstreams"));
-            return self.fail(cx, 502);
+            return self.fail_or_stale(cx, Fault::ERROR);
         };
         exchange.tries_left = exchange.tries_left.saturating_sub(1);
         let config = balancer.peer(peer);
@@ -361,6 +353,7 @@ impl Session {
         let Some(request) = &mut self.request else { return Step::Over };
         let to_head = request.is_head();
         let Some(exchange) = &mut request.exchange else { return Step::Over };
+        let to_head = to_head && !exchange.asks_with_get();
         let now = cx.reactor.now();
         if let Some(tried) = exchange.tries.last_mut() {
             tried.status = head.status;
@@ -374,6 +367,9 @@ impl Session {
             && self.may_try_again(cx, fault, true)
         {
             return self.give_up(cx, fault);
+        }
+        if let Some(step) = self.old_answer_does(cx, &head) {
+            return step;
         }
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
@@ -391,6 +387,8 @@ impl Session {
             Ok(response) => response,
             Err(failed) => return self.undecided(cx, &failed),
         };
+        let response = self.begin_filling(cx, response);
+        let Some(request) = &mut self.request else { return Step::Over };
         if response.content_type.is_some() {
             request.kept_type = None;
         }
@@ -439,6 +437,7 @@ impl Session {
         let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
         let action = match exchange.map(|exchange| exchange.state) {
             Some(State::Collecting) => "reading client request body",
+            Some(State::Waiting) => "",
             Some(State::Connecting) | None => "connecting to upstream",
             Some(State::Asking)
                 if exchange
@@ -458,6 +457,39 @@ impl Session {
         let Some(exchange) = self.request.as_ref().and_then(|request| request.exchange.as_ref()) else { return };
         if let Some(due) = exchange.upstream_due.into_iter().chain(exchange.client_due).min() {
             cx.reactor.set_timer(self.timer, due);
+        }
+    }
+}
+
+impl Exchange {
+    /// A request for `uri` that nothing has been done about yet.
+    pub(in crate::http) fn new(settings: Rc<Settings>, uri: Vec<u8>, now: Instant) -> Self {
+        let buffered = settings.buffering;
+        Exchange {
+            settings,
+            state: State::Collecting,
+            uri,
+            body: Spool::default(),
+            upstream: None,
+            tried: Tried::default(),
+            tries_left: 0,
+            began: now,
+            earlier: 0,
+            tries: Vec::new(),
+            head: None,
+            incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete) },
+            chunked: false,
+            buffered,
+            spool: Spool::default(),
+            cache: None,
+            filling: None,
+            wanted: 0..u64::MAX,
+            passed: 0,
+            detached: false,
+            relay: None,
+            cut: false,
+            upstream_due: None,
+            client_due: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::answer::HIDDEN;
 use super::answer_level;
 use super::next::{Fault, Next};
 use super::pass::Pass;
+use crate::http::cache;
 use crate::http::head::Version;
 use crate::http::variables::{self, Text};
 use crate::log::format::{Escape, Format};
@@ -47,6 +48,7 @@ pub(in crate::http) struct Said {
     pub hide: Option<Vec<Vec<u8>>>,
     pub pass_hidden: Option<Vec<Vec<u8>>>,
     pub answers: answer_level::Said,
+    pub cache: cache::level::Said,
 }
 
 impl Said {
@@ -82,6 +84,7 @@ impl Said {
         from(&mut self.hide, &above.hide);
         from(&mut self.pass_hidden, &above.pass_hidden);
         self.answers.inherit(&above.answers);
+        self.cache.inherit(&above.cache);
     }
 
     /// The settings of a location that passes its requests on to `group`.
@@ -119,6 +122,8 @@ impl Said {
             socket_keepalive: self.socket_keepalive.unwrap_or(false),
             hidden: hidden.filter(|name| !pass_hidden.contains(name)).collect(),
             answers: self.answers.settle(pass),
+            cache: None,
+            mirror: self.cache.mirror(),
         }
     }
 

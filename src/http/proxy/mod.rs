@@ -33,12 +33,14 @@ pub(super) mod spool;
 pub(super) mod tunnel;
 pub(super) mod variables;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::cache;
 use super::head::Version;
 use super::output::Output;
 use super::variables::Text;
@@ -79,6 +81,8 @@ pub(super) struct Settings {
     /// Fields of the answer that the client does not get, in lower case.
     pub hidden: Vec<Vec<u8>>,
     pub answers: answer::Rules,
+    pub cache: Option<Rc<cache::Settings>>,
+    pub mirror: Option<cache::mirror::Settings>,
 }
 
 /// How far a request has come.
@@ -86,6 +90,8 @@ pub(super) struct Settings {
 pub(super) enum State {
     /// The client's body is being read.
     Collecting,
+    /// Another request is bringing what this one asks for: see [`super::cache`].
+    Waiting,
     /// A connection to a peer is being made.
     Connecting,
     /// The request is being sent, or the head of the answer is awaited.
@@ -124,6 +130,15 @@ pub(super) struct Exchange {
     /// The answer waits in memory and files for a slow client.
     pub buffered: bool,
     pub spool: Spool,
+    /// What the cache has to do with it.
+    pub cache: Option<Box<cache::Access>>,
+    /// The body is kept as it comes.
+    pub filling: Option<Box<cache::store::Filling>>,
+    /// What of the body the client gets, and how much of it has come.
+    pub wanted: Range<u64>,
+    pub passed: u64,
+    /// The client gets nothing any more; the server goes on for the cache.
+    pub detached: bool,
     /// In [`State::Tunnel`].
     pub relay: Option<Box<Relay>>,
     /// The answer has ended before its time: the client's connection ends behind what has come of it.

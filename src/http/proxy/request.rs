@@ -21,6 +21,10 @@ const OWN: [&str; 10] = [
 /// Bytes by which the head may be longer than the client's before its place has to grow.
 const ROOM: usize = 256;
 
+/// Fields that the cache says itself, or not at all.
+const CONDITIONS: [&[u8]; 6] =
+    [b"if-modified-since", b"if-unmodified-since", b"if-none-match", b"if-match", b"range", b"if-range"];
+
 /// How the body is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
@@ -35,6 +39,7 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, length: Length) -> 
     let (request, settings) = (values.request, &exchange.settings);
     let mut out = Vec::with_capacity(request.head.length() + ROOM);
     match &settings.method {
+        _ if exchange.asks_with_get() && request.is_head() => out.extend_from_slice(b"GET"),
         Some(method) => out.extend(values.fill(method)),
         None => out.extend_from_slice(request.method()),
     }
@@ -66,6 +71,13 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, length: Length) -> 
         Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         _ => {}
     }
+    // Whatever one client has already, the cache gets the whole.
+    let of_cache = exchange.cache.as_ref().is_some_and(|access| access.cacheable);
+    for (name, value) in exchange.cache.iter().flat_map(|access| access.conditions()) {
+        if !said(name.as_bytes()) {
+            out.extend([name.as_bytes(), b": ", &value, b"\r\n"].concat());
+        }
+    }
     if settings.pass_fields {
         let named: Vec<&[u8]> =
             request.head.all("connection").flat_map(|value| value.split(|byte| *byte == b',')).collect();
@@ -73,7 +85,7 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, length: Length) -> 
             let own = OWN.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()));
             // What `Connection` names is for us only.
             let hop = named.iter().any(|word| word.trim_ascii().eq_ignore_ascii_case(name));
-            if own || hop || said(name) {
+            if own || hop || said(name) || (of_cache && CONDITIONS.iter().any(|own| name.eq_ignore_ascii_case(own))) {
                 continue;
             }
             out.extend_from_slice(name);
