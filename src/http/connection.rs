@@ -340,6 +340,10 @@ impl Session {
         if let Some(exchange) = &mut request.exchange {
             exchange.chunked = response.length == Length::Chunked;
         }
+        if request.limit_rate.is_some() || !location.limit.is_none() {
+            let values = Values { client: &self.client, request, now: cx.reactor.now() };
+            request.output.pace = location.limit.pace(&values, &response);
+        }
         let mut interim = 0;
         if unread && request.expects_continue && !in_doubt {
             request.output.push(Piece::Bytes(CONTINUE.to_vec()));
@@ -388,6 +392,10 @@ impl Session {
         }
         match sent {
             Ok(Progress::Blocked) => Step::Wait,
+            Ok(Progress::Held(until)) => {
+                cx.reactor.set_timer(self.timer, until);
+                Step::Wait
+            }
             Ok(Progress::TurnOver) => {
                 cx.reactor.again(connection.source());
                 Step::Wait
@@ -489,6 +497,12 @@ impl Session {
         self.answer(cx, answer)
     }
 
+    /// Whether it is the answer's pace that is waited for, and not the client.
+    fn is_held(&self, cx: &Context) -> bool {
+        let output = self.request.as_ref().map(|request| &request.output);
+        output.is_some_and(|output| output.pace.is_some()) && cx.reactor.writable(self.client.connection.source())
+    }
+
     /// What a step that the timer has brought about comes to.
     fn go_on(&mut self, cx: &mut Context, step: Step) -> Verdict {
         match step {
@@ -531,6 +545,13 @@ impl Session {
             Phase::Proxy => {
                 let step = self.exchange_timer(cx);
                 self.go_on(cx, step)
+            }
+            Phase::Answer if self.is_held(cx) => {
+                // From now on the client is waited for again.
+                let location = self.request.as_ref().map(|request| request.location.clone());
+                let patience = location.map_or(Duration::ZERO, |location| location.send_timeout);
+                cx.reactor.set_timer(self.timer, cx.reactor.now() + patience);
+                self.ready(cx)
             }
             Phase::Answer | Phase::Body(_) => {
                 let action = match self.phase {

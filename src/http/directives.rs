@@ -364,6 +364,17 @@ static TABLE: &[Directive<Level>] = &[
         nopush,
         flag
     ),
+    value!(
+        row(
+            "chunked_transfer_encoding",
+            HSL,
+            "on | off",
+            "on",
+            "Whether answers whose length is not known come in chunks to clients of HTTP/1.1; else they end with the connection."
+        ),
+        chunked,
+        flag
+    ),
     value!(row("etag", HSL, "on | off", "on", "Whether files are answered with an `ETag`."), etag, flag),
     Directive {
         row: row(

@@ -15,6 +15,7 @@ use super::keepalive::Disabled;
 use super::limit_except::Methods;
 use super::location::{Locations, Pattern};
 use super::names::Name;
+use super::pace;
 use super::proxy;
 use super::real_ip::{RealIp, Source};
 use super::roots::{Alias, Root};
@@ -57,6 +58,8 @@ pub struct Level {
     pub(super) max_body: Option<u64>,
     pub(super) body_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
+    pub(super) limit: pace::Limit,
+    pub(super) chunked: Option<bool>,
     pub(super) lingering_close: Option<LingeringClose>,
     pub(super) lingering_time: Option<Duration>,
     pub(super) lingering_timeout: Option<Duration>,
@@ -240,6 +243,7 @@ impl Assembly<'_> {
                 Step::If(condition, inner) => Step::If(condition, self.branch(inner, around)?),
                 Step::Set(place, value) => Step::Set(place, value),
                 Step::SetArgs(value) => Step::SetArgs(value),
+                Step::SetLimitRate(value) => Step::SetLimitRate(value),
                 Step::Rewrite(rewrite) => Step::Rewrite(rewrite),
                 Step::Return(returns) => Step::Return(returns),
                 Step::Break => Step::Break,
@@ -288,6 +292,8 @@ impl Assembly<'_> {
             max_body: level.max_body.unwrap_or(1 << 20),
             body_timeout: level.body_timeout.unwrap_or(MINUTE),
             send_timeout: level.send_timeout.unwrap_or(MINUTE),
+            limit: level.limit.clone(),
+            chunked: level.chunked.unwrap_or(true),
             access: access(level),
             limit_except: self.limit_except(level)?,
             auth_delay: level.auth_delay.unwrap_or_default(),
@@ -398,6 +404,9 @@ impl Level {
         from(&mut self.max_body, &above.max_body);
         from(&mut self.body_timeout, &above.body_timeout);
         from(&mut self.send_timeout, &above.send_timeout);
+        from(&mut self.limit.rate, &above.limit.rate);
+        from(&mut self.limit.after, &above.limit.after);
+        from(&mut self.chunked, &above.chunked);
         from(&mut self.lingering_close, &above.lingering_close);
         from(&mut self.lingering_time, &above.lingering_time);
         from(&mut self.lingering_timeout, &above.lingering_timeout);

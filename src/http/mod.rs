@@ -34,6 +34,7 @@ mod map;
 mod memory;
 mod names;
 mod output;
+mod pace;
 mod pages;
 mod proxy;
 pub mod ranges;
@@ -130,6 +131,9 @@ struct Location {
     max_body: u64,
     body_timeout: Duration,
     send_timeout: Duration,
+    limit: pace::Limit,
+    /// Answers whose length is not known come in chunks, where clients know them.
+    chunked: bool,
     lingering: Lingering,
     /// `None`: everybody may come in.
     access: Option<access::Access>,

@@ -55,6 +55,7 @@ pub(super) enum Named {
     Hostname,
     Https,
     IsArgs,
+    LimitRate,
     Msec,
     NginxVersion,
     Pid,
@@ -108,6 +109,7 @@ const NAMES: &[(&str, Named)] = &[
     ("hostname", Named::Hostname),
     ("https", Named::Https),
     ("is_args", Named::IsArgs),
+    ("limit_rate", Named::LimitRate),
     ("msec", Named::Msec),
     ("nginx_version", Named::NginxVersion),
     ("pid", Named::Pid),
@@ -325,6 +327,7 @@ impl Values<'_> {
             Named::IsArgs => {
                 out.write_all(if request.args.as_ref().is_some_and(|args| !args.is_empty()) { b"?" } else { b"" })
             }
+            Named::LimitRate => write!(out, "{}", request.limit_rate.unwrap_or_default()),
             Named::Msec => write!(out, "{}", clock::now_msec()),
             Named::NginxVersion => write!(out, "{}", env!("CARGO_PKG_VERSION")),
             Named::Pid => write!(out, "{}", std::process::id()),

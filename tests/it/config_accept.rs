@@ -379,6 +379,10 @@ fn what_becomes_of_answers_and_bodies() {
         (HttpProxy, "proxy_cookie_flags ~. secure samesite=lax $arg_a;"),
         (HttpProxy, "proxy_cookie_flags off; proxy_cookie_path off; proxy_cookie_domain off;"),
         (HttpProxy, "proxy_intercept_errors on;"),
+        (HttpProxy, "proxy_limit_rate 1m;"),
+        (HttpLocation, "limit_rate 4k; limit_rate_after 1m; set $limit_rate 1k;"),
+        (HttpLocationIf, "limit_rate $arg_a; limit_rate_after $arg_b;"),
+        (HttpLocation, "chunked_transfer_encoding off;"),
         (HttpProxy, "proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;"),
         (HttpProxy, "proxy_ignore_headers Expires Cache-Control; proxy_ignore_headers Set-Cookie Vary;"),
     ]);
