@@ -58,6 +58,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     TABLE,
     script_directives::TABLE,
     proxy::directives::TABLE,
+    proxy::tls_directives::TABLE,
     client_directives::TABLE,
     tls::directives::Table::ROWS,
 ];
@@ -469,7 +470,13 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     // Those of TLS are the same in every block, and listed with `tcp {}`.
-    let tables = [TABLE, script_directives::TABLE, proxy::directives::TABLE, client_directives::TABLE];
+    let tables = [
+        TABLE,
+        script_directives::TABLE,
+        proxy::directives::TABLE,
+        proxy::tls_directives::TABLE,
+        client_directives::TABLE,
+    ];
     let own = tables.into_iter().flatten().map(|directive| &directive.row);
     own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())
 }

@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Settings;
 use super::answer::{HIDDEN, Ignored, Redirect};
 use super::next::{Fault, Next};
 use super::pass::Pass;
+use super::{Settings, secure};
+use crate::conf::Result;
 use crate::http::head::Version;
 use crate::http::variables::{self, Text};
 use crate::log::format::{Escape, Format};
 use crate::relay::page_size;
+use crate::tls::{Client, ClientSettings};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// nginx's `proxy_max_temp_file_size`.
@@ -54,6 +56,7 @@ pub(in crate::http) struct Said {
     pub hide: Option<Vec<Vec<u8>>>,
     pub pass_hidden: Option<Vec<Vec<u8>>>,
     pub ignored: Option<Ignored>,
+    pub tls: secure::Said,
     /// Empty: `off`.
     pub redirects: Option<Vec<Rule>>,
 }
@@ -92,10 +95,20 @@ impl Said {
         from(&mut self.pass_hidden, &above.pass_hidden);
         from(&mut self.ignored, &above.ignored);
         from(&mut self.redirects, &above.redirects);
+        self.tls.inherit(&above.tls);
     }
 
-    /// The settings of a location that passes its requests on to `group`.
-    pub(in crate::http) fn settle(&self, pass: &Pass, group: usize, prefix: &Path) -> Settings {
+    /// The settings of a location that passes its requests on to `group`. `clients` are those of other locations.
+    ///
+    /// # Errors
+    /// What is wrong with TLS.
+    pub(in crate::http) fn settle(
+        &self,
+        pass: &Pass,
+        group: usize,
+        prefix: &Path,
+        clients: &mut Vec<(ClientSettings, Client)>,
+    ) -> Result<Settings> {
         let pass_hidden = self.pass_hidden.as_deref().unwrap_or_default();
         let defaults = HIDDEN.iter().map(|name| name.as_bytes().to_vec());
         let hidden = defaults.chain(self.hide.iter().flatten().cloned());
@@ -107,8 +120,10 @@ impl Said {
             Rule::Default => Redirect { from: from.clone(), to: to.clone() },
             Rule::Pair(redirect) => redirect,
         };
-        Settings {
+        let secured = if pass.may_be_secure() { Some(self.tls.settle(clients)?) } else { None };
+        Ok(Settings {
             target: pass.settle(group),
+            secured,
             fields: self.all_fields(),
             version: self.version.unwrap_or(Version::Http10),
             method: self.method.clone(),
@@ -136,7 +151,7 @@ impl Said {
             hidden: hidden.filter(|name| !pass_hidden.contains(name)).collect(),
             ignored: self.ignored.unwrap_or_default(),
             redirects: rules.into_iter().map(rule).collect(),
-        }
+        })
     }
 
     /// The fields that are said, and those that every request has, where they are not said.
