@@ -1,6 +1,7 @@
 //! Tests over the real binary: each starts it with a configuration of its own, in a folder of its own, on ports of its own.
 
 mod access;
+mod applications;
 mod balance;
 mod check_types;
 mod checks;

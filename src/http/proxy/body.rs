@@ -9,7 +9,7 @@ use super::head::Framing;
 use super::secure::is_end;
 use crate::context::Context;
 use crate::http::body::{Body, Piece};
-use crate::http::connection::{Session, Step};
+use crate::http::connection::{READ, Session, Step};
 use crate::http::output::{Output, Progress};
 use crate::log::Level;
 
@@ -115,6 +115,10 @@ impl Session {
                 let message = format_args!("ftruncate() of a temporary file failed");
                 self.client.log(Level::Alert, Some(&error), "", self.request.as_deref(), message);
             }
+            let asked = match self.keep_asking(cx) {
+                Ok(asked) => asked,
+                Err(step) => return step,
+            };
             let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
                 return Step::Over;
             };
@@ -126,6 +130,7 @@ impl Session {
                     cx.reactor.again(self.client.connection.source());
                     return Step::Wait;
                 }
+                (Some(_), _) if asked && left > 0 => left = left.saturating_sub(READ),
                 (Some(upstream), _) => {
                     if left == 0 {
                         cx.reactor.again(upstream.kept.connection.source());

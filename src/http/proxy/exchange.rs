@@ -21,7 +21,7 @@ use crate::http::output::{Output, Piece, Progress};
 use crate::http::response::Length as AnswerLength;
 use crate::http::variables::Values;
 use crate::log::Level;
-use crate::net::{Address, Connection, out_of_descriptors};
+use crate::net::{Address, Connection};
 use crate::tls::SECURING;
 use crate::upstream::{Kept, Tried, Way, connect_level};
 
@@ -171,11 +171,7 @@ impl Session {
             self.log_upstream(Level::Alert, None, format_args!("{limit} worker_connections are not enough"));
             return Err(None);
         }
-        let mut made = Connection::connect(address, &mut cx.reactor, owner);
-        if made.as_ref().is_err_and(|(_, error)| out_of_descriptors(error)) && cx.give_up_pipes() {
-            made = Connection::connect(address, &mut cx.reactor, owner);
-        }
-        made.map_err(|(call, error)| {
+        cx.connect(address, owner).map_err(|(call, error)| {
             cx.connections.give_back();
             if call == "connect()" {
                 return Some(error);
@@ -218,6 +214,7 @@ impl Session {
             None => Length::Known(exchange.body.length()),
         };
         let head = request::head(&values, exchange, length);
+        let whole = request.body.is_complete();
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
         };
@@ -233,6 +230,9 @@ impl Session {
             None if streamed => {
                 let start = std::mem::take(&mut exchange.body.memory);
                 frame(&mut upstream.output, &start, length == Length::Chunked);
+                if length == Length::Chunked && whole {
+                    upstream.output.push_bytes(LAST_CHUNK);
+                }
                 true
             }
             None => {
@@ -489,6 +489,9 @@ impl Try {
         }
     }
 }
+
+/// What ends a body in chunks.
+pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Adds a piece of a body, as a chunk where that is its framing.
 pub(super) fn frame(output: &mut Output, content: &[u8], chunked: bool) {

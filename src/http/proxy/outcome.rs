@@ -145,7 +145,9 @@ impl Session {
     pub(super) fn client_is_gone(&self, cx: &Context) -> bool {
         let ignores = self.request.as_ref().and_then(|request| request.exchange.as_ref());
         let ignores = ignores.is_some_and(|exchange| exchange.settings.ignore_client_abort);
-        !ignores && !self.streams() && cx.reactor.closing(self.client.connection.source())
+        // What is left of a body may still wait to be read.
+        let reads = self.request.as_ref().is_some_and(|request| !request.body.is_complete()) && self.streams();
+        !ignores && !reads && cx.reactor.closing(self.client.connection.source())
     }
 
     /// The client is gone before it got an answer, or in the middle of one.

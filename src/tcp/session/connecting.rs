@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::fault;
 use crate::log::Level;
 use crate::net::proxy_protocol::{self, Version};
-use crate::net::{Address, Connection, out_of_descriptors, reasons};
+use crate::net::{Address, reasons};
 use crate::relay::Side;
 use crate::tls::{SECURING, securing_failure};
 use crate::upstream::{Balancer, connect_level};
@@ -36,11 +36,7 @@ impl Session {
             }
             self.arrival.debug(format_args!("connect to {}", config.name));
             fault::point(format_args!("connect {}", self.arrival.route.name));
-            let mut made = Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner);
-            if made.as_ref().is_err_and(|(_, error)| out_of_descriptors(error)) && cx.give_up_pipes() {
-                made = Connection::connect(&config.address, &mut cx.reactor, self.upstream_owner);
-            }
-            match made {
+            match cx.connect(&config.address, self.upstream_owner) {
                 Ok(connection) => {
                     self.upstream = Some(Upstream { connection, peer });
                     cx.reactor.set_timer(self.timer, now + self.arrival.server.connect_timeout);

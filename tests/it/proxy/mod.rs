@@ -20,8 +20,8 @@ use crate::http::{ask_http, get, read_reply, serve};
 /// What a server was sent, one text for each request.
 pub type Seen = Arc<Mutex<Vec<String>>>;
 
-/// Reads one request; `None` at the end of the connection.
-pub fn read_request(stream: &mut TcpStream) -> Option<String> {
+/// Reads the head of a request; `None` at the end of the connection.
+pub fn read_head(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     let mut byte = [0];
     while !bytes.ends_with(b"\r\n\r\n") {
@@ -30,7 +30,14 @@ pub fn read_request(stream: &mut TcpStream) -> Option<String> {
             _ => return None,
         }
     }
-    let head = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads one request; `None` at the end of the connection.
+pub fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let head = read_head(stream)?;
+    let (mut bytes, mut byte) = (head.clone().into_bytes(), [0]);
+    let head = head.to_ascii_lowercase();
     let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
     let start = bytes.len();
     bytes.resize(start + length.unwrap_or(0), 0);
