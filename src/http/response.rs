@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use super::handlers::Stage;
 use super::output::Piece;
 use super::proxy::Settings;
 use super::request::Request;
@@ -53,6 +54,8 @@ pub(super) enum Answer {
     Close(u16),
     /// A server is to answer.
     Proxy(Rc<Settings>),
+    /// The client is to wait before the request goes on.
+    Later(Duration, Box<Stage>),
 }
 
 impl Response {
@@ -119,8 +122,10 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         location: to,
         fields: rest,
         body,
+        replaceable,
         ..
     } = response;
+    let content_type = request.kept_type.take().filter(|_| !replaceable).or(content_type);
     let bodiless = matches!(status, 204 | 304);
     let mut fields: Vec<Field> = vec![
         ("Server".into(), server.unwrap_or_else(|| location.server_tokens.name().into())),
@@ -157,6 +162,7 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         None => fields.push(("Connection".into(), b"close".to_vec())),
     }
     fields.extend(to.map(|to| ("Location".into(), to)));
+    fields.append(&mut request.kept);
     fields.extend(rest);
 
     let mut head = format!("HTTP/1.1 {status} ").into_bytes();

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::http::body::{Body, Piece};
 use crate::http::connection::{READ, Session, Step};
 use crate::http::output::{Output, Progress};
+use crate::http::variables::Values;
 use crate::log::Level;
 
 /// Bytes taken for one event before others have their turn.
@@ -247,10 +248,14 @@ impl Session {
     /// The server's body is complete.
     fn body_ended(&mut self, cx: &mut Context) {
         if let Some(request) = &mut self.request
-            && let Some(exchange) = &mut request.exchange
-            && exchange.chunked
+            && request.exchange.as_ref().is_some_and(|exchange| exchange.chunked)
         {
-            request.output.push_bytes(b"0\r\n\r\n");
+            request.output.push_bytes(b"0\r\n");
+            if let Some(fields) = request.location.fields.clone() {
+                let trailers = fields.trailers(&Values { client: &self.client, request, now: cx.reactor.now() });
+                request.output.push_bytes(&trailers);
+            }
+            request.output.push_bytes(b"\r\n");
         }
         self.leave_upstream(cx, true);
     }

@@ -18,7 +18,6 @@ use crate::http::connection::{Phase, Session, Step};
 use crate::http::engine::UPSTREAM;
 use crate::http::head::Version;
 use crate::http::output::{Output, Piece, Progress};
-use crate::http::response::Length as AnswerLength;
 use crate::http::variables::Values;
 use crate::log::Level;
 use crate::net::{Address, Connection};
@@ -394,18 +393,27 @@ impl Session {
         {
             return self.give_up(cx, fault);
         }
-        let Some(request) = &mut self.request else { return Step::Over };
-        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+            return Step::Over;
+        };
         exchange.incoming.framing = framing;
         exchange.buffered = answer::buffering(&head, &exchange.settings);
-        let settings = exchange.settings.clone();
-        let response = answer::response(request, &settings, &head);
-        let Some(exchange) = &mut request.exchange else { return Step::Over };
-        exchange.chunked = response.length == AnswerLength::Chunked;
+        exchange.upstream_due = Some(now + exchange.settings.read_timeout);
         let upgraded = head.status == 101;
-        exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         exchange.head = Some(head);
-        exchange.upstream_due = Some(now + settings.read_timeout);
+        if let Some(step) = self.lead_elsewhere(cx) {
+            return step;
+        }
+        let Some(request) = &mut self.request else { return Step::Over };
+        let response = match answer::response(&Values { client: &self.client, request, now }) {
+            Ok(response) => response,
+            Err(failed) => return self.undecided(cx, &failed),
+        };
+        if response.content_type.is_some() {
+            request.kept_type = None;
+        }
+        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         self.answer_late(cx, response)
     }
 

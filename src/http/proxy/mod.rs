@@ -10,12 +10,16 @@
 //!
 //! [`exchange`] is this machine; [`pass`] says where a request goes, [`secure`] agrees on TLS with the server, [`request`] how it is written for the server, [`collect`] keeps
 //! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest; [`next`] decides about
-//! another try, [`outcome`] brings it about, or the end; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is
+//! another try, [`outcome`] brings it about, or the end; [`accel`] leads elsewhere by what a server says; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is
 //! what an answer with 101 begins.
 
+pub(super) mod accel;
 pub(super) mod answer;
+pub(super) mod answer_directives;
+pub(super) mod answer_level;
 pub(super) mod body;
 pub(super) mod collect;
+pub(super) mod cookies;
 pub(super) mod directives;
 pub(super) mod exchange;
 pub(super) mod head;
@@ -23,6 +27,7 @@ pub(super) mod level;
 pub(super) mod next;
 pub(super) mod outcome;
 pub(super) mod pass;
+pub(super) mod replace;
 pub(super) mod request;
 pub(super) mod secure;
 pub(super) mod spool;
@@ -78,8 +83,7 @@ pub(super) struct Settings {
     pub socket_keepalive: bool,
     /// Fields of the answer that the client does not get, in lower case.
     pub hidden: Vec<Vec<u8>>,
-    pub ignored: answer::Ignored,
-    pub redirects: Vec<answer::Redirect>,
+    pub answers: answer::Rules,
 }
 
 /// How far a request has come.

@@ -7,8 +7,10 @@ use super::head::Head;
 use super::next::Fault;
 use super::{State, Upstream};
 use crate::context::Context;
+use crate::http::Tokens;
 use crate::http::connection::{Session, Step};
 use crate::http::handlers;
+use crate::http::regex::Failed;
 use crate::http::response::{Answer, Response};
 use crate::log::Level;
 use crate::upstream::Tried;
@@ -134,6 +136,14 @@ impl Session {
         self.answer_late(cx, Response::page(status, tokens))
     }
 
+    /// A regular expression about the server's answer came to no decision.
+    pub(super) fn undecided(&mut self, cx: &mut Context, failed: &Failed) -> Step {
+        self.log_upstream(Level::Alert, None, format_args!("{failed}"));
+        self.leave_upstream(cx, false);
+        let tokens = self.request.as_ref().map_or(Tokens::On, |request| request.location.server_tokens);
+        self.answer_late(cx, Response::page(500, tokens))
+    }
+
     /// An answer that was long in coming, or the one that `error_page` has for it.
     pub(super) fn answer_late(&mut self, cx: &mut Context, response: Response) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
@@ -184,6 +194,7 @@ impl Session {
             }
             State::Tunnel => return self.tunnel_timer(cx),
             State::Answering | State::Upgrading if is_due(exchange.client_due) => {
+                self.timed_out();
                 let action = "sending to client";
                 let message = format_args!("client timed out");
                 self.client.log(Level::Info, Some(&timed_out), action, self.request.as_deref(), message);

@@ -51,7 +51,9 @@ impl Pass {
         };
         let (server, uri) = split.map_or((rest, None), |(server, uri)| (server, Some(uri.as_bytes().to_vec())));
         let replaces = !matches!(location, Some(Pattern::Regex(_) | Pattern::Named(_)));
-        if uri.is_some() && (!replaces || call.context.overlaps(Contexts::HTTP_LOCATION_IF)) {
+        if uri.is_some()
+            && (!replaces || call.context.overlaps(Contexts::HTTP_LOCATION_IF.or(Contexts::HTTP_LIMIT_EXCEPT)))
+        {
             return Err(call.error(NO_URI));
         }
         let place = call.node.place.clone();

@@ -76,6 +76,12 @@ fn a_server_must_prove_who_it_is() {
     let (prefix, root) = vouched("localhost");
     let list = openssl_crl(&root, &prefix);
     prefix.write("crl.pem", list);
+    let below = root.authority("below");
+    let far = below.issue("localhost", ec_key());
+    prefix.write("far.pem", far.certificate_pem() + &below.certificate_pem());
+    prefix.write("far.key", far.key_pem());
+    let far = Port::reserve();
+    let far_address = far.on("localhost");
     let (weir, port, _) = secured(
         prefix,
         |behind| {
@@ -84,17 +90,24 @@ fn a_server_must_prove_who_it_is() {
                 "proxy_ssl_verify on; proxy_ssl_trusted_certificate ca.pem;
                  location /well {{ {to} }} location /other {{ {to} proxy_ssl_name other.test; }}
                  location /unknown {{ {to} proxy_ssl_trusted_certificate server.pem; }} location /revoked {{ {to} proxy_ssl_crl crl.pem; }}
+                 location /far {{ proxy_pass https://{far_address}; }}
+                 location /too-far {{ proxy_pass https://{far_address}; proxy_ssl_verify_depth 0; }}
                  location /any {{ {to} proxy_ssl_verify off; proxy_ssl_name other.test; }}"
             )
         },
-        "location / { return 200 ok; }",
+        &format!(
+            "location / {{ return 200 ok; }} }}
+             server {{ listen {} ssl; ssl_certificate far.pem; ssl_certificate_key far.key; return 200 ok;",
+            far.v4()
+        ),
     );
-    for path in ["/well", "/well", "/any"] {
+    for path in ["/well", "/well", "/any", "/far"] {
         assert_eq!(get(&port, path).text(), "ok", "{path}");
     }
     for (path, why) in [
         ("/other", "upstream SSL certificate does not match \"other.test\""),
         ("/unknown", "upstream SSL certificate verify error: (20:unable to get local issuer certificate)"),
+        ("/too-far", "upstream SSL certificate verify error: (22:certificate chain too long)"),
         ("/revoked", "upstream SSL certificate verify error: (23:certificate revoked)"),
     ] {
         assert_eq!(get(&port, path).status, 502, "{path}");
@@ -126,14 +139,21 @@ fn openssl_crl(root: &Identity, prefix: &Prefix) -> String {
 #[test]
 fn servers_see_a_certificate() {
     let (prefix, root) = vouched("localhost");
-    root.issue("second", ec_key()).write(&prefix, "second");
+    let second = root.issue("second", ec_key());
+    let locked = second.key.private_key_to_pem_pkcs8_passphrase(openssl::symm::Cipher::aes_128_cbc(), b"open").unwrap();
+    prefix.write("second.pem", second.certificate_pem());
+    prefix.write("second.key", locked);
+    prefix.write("passwords", "wrong\nopen\n");
     let (weir, port, _) = secured(
         prefix,
         |behind| {
             let to = format!("proxy_pass https://{};", behind.v4());
             format!(
                 "proxy_ssl_certificate client.pem; proxy_ssl_certificate_key client.key;
-                 location /fixed {{ {to} }} location /none {{ {to} proxy_ssl_certificate \"\"; }}
+                 proxy_ssl_password_file passwords;
+                 location /fixed {{ {to} }}
+                 location /locked {{ {to} proxy_ssl_certificate second.pem; proxy_ssl_certificate_key second.key; }}
+                 location /none {{ {to} proxy_ssl_certificate \"\"; }}
                  location /named {{ {to} proxy_ssl_certificate $arg_c.pem; proxy_ssl_certificate_key $arg_c.key; }}"
             )
         },
@@ -141,6 +161,7 @@ fn servers_see_a_certificate() {
     );
     for (path, who) in [
         ("/fixed", "SUCCESS CN=client"),
+        ("/locked", "SUCCESS CN=second"),
         ("/none", "NONE "),
         ("/named?c=second", "SUCCESS CN=second"),
         ("/named?c=client", "SUCCESS CN=client"),
