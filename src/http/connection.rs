@@ -249,15 +249,15 @@ impl Session {
     /// A head is complete.
     fn begin(&mut self, cx: &mut Context, length: usize) -> Step {
         let Some(mut input) = self.input.take() else { return Step::Over };
-        let raw = input.split_to(length);
         let now = cx.reactor.now();
-        let head = match Head::parse(&raw) {
+        let head = match Head::parse(&input[..length]) {
             Ok(head) => head,
             Err(refusal) => {
-                self.input = Some(raw);
+                self.input = Some(input);
                 return self.refuse(cx, refusal);
             }
         };
+        input.advance(length);
         let mut request = Box::new(Request::new(head, &self.client.server, now));
         self.client.requests += 1;
         self.client.answered = false;

@@ -51,6 +51,15 @@ impl<'a> Target<'a> {
 /// Brings a path to the form in which it is compared with locations and looked for in the file system: percent escapes
 /// decoded, `//` merged, `.` and `..` resolved. `None`: an escape that is none, a NUL byte, or a way out of the root.
 pub fn normalize(path: &[u8]) -> Option<Vec<u8>> {
+    let mut before = b' ';
+    let plain = |&byte: &u8| {
+        let special = matches!(byte, b'%' | 0) || before == b'/' && matches!(byte, b'/' | b'.');
+        before = byte;
+        !special
+    };
+    if path.starts_with(b"/") && path.iter().all(plain) {
+        return Some(path.to_vec());
+    }
     let decoded = decode(path)?;
     let mut out = Vec::with_capacity(decoded.len() + 1);
     let mut segments = decoded.split(|byte| *byte == b'/').peekable();

@@ -142,11 +142,12 @@ pub(super) fn response(values: &Values<'_>) -> Result<Response, Failed> {
     let hidden = |name: &str| settings.hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name.as_bytes()));
     let mut response = Response::new(head.status, Vec::new());
     response.reason = Some(head.reason().to_vec());
+    let connection: Vec<&[u8]> = head.connection().collect();
     for (name, value) in head.fields() {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         let upgrade = head.status == 101 && is("upgrade");
         let hop =
-            HOP.iter().any(|hop| is(hop)) || head.connection().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
+            HOP.iter().any(|hop| is(hop)) || connection.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
         if hop && !upgrade || hidden(name) || is("content-length") {
             continue;
         }

@@ -10,6 +10,7 @@ mod rates;
 mod reload;
 mod requests;
 mod rewrites;
+mod tls;
 mod upgrades;
 
 use std::io::{Read, Write};
