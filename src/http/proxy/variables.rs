@@ -75,7 +75,9 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
         Variable::Port => out.extend_from_slice(exchange.settings.target.port.as_bytes()),
         Variable::Tries(of) => return write_tries(&exchange.tries, *of, out),
         Variable::Field(name) => {
-            let values: Vec<&[u8]> = exchange.head.iter().flat_map(|head| head.all(name)).collect();
+            let fields = exchange.head.iter().flat_map(Head::fields);
+            let same = fields.filter(|(field, _)| is_field(field.as_bytes(), name));
+            let values: Vec<&[u8]> = same.map(|(_, value)| value).collect();
             out.extend(values.join(&b", "[..]));
             return !values.is_empty();
         }
