@@ -17,6 +17,7 @@ mod faults;
 mod http;
 mod http_access;
 mod http_config;
+mod http_fields;
 mod http_files;
 mod http_real_ip;
 mod http_script;

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::Try;
+use super::head::Head;
 use crate::http::request::Request;
+use crate::http::variables::is_field;
 use crate::net::Address;
 
 /// What can be told of it.
