@@ -50,6 +50,12 @@ pub struct Level {
     pub(super) if_modified_since: Option<ModifiedSince>,
     pub(super) max_ranges: Option<usize>,
     pub(super) absolute_redirect: Option<bool>,
+    pub(super) port_in_redirect: Option<bool>,
+    pub(super) server_name_in_redirect: Option<bool>,
+    /// Of `http {}` and `server {}` only, these three.
+    pub(super) merge_slashes: Option<bool>,
+    pub(super) ignore_invalid_headers: Option<bool>,
+    pub(super) underscores_in_headers: Option<bool>,
     pub(super) sendfile: Option<bool>,
     pub(super) nodelay: Option<bool>,
     pub(super) nopush: Option<bool>,
@@ -219,6 +225,9 @@ impl Assembly<'_> {
             name: names[0].text.clone(),
             header_timeout: own.header_timeout.unwrap_or(MINUTE),
             limits: Limits { first: own.header_buffer.unwrap_or(1024), number, size },
+            merge_slashes: own.merge_slashes.unwrap_or(true),
+            ignore_invalid_headers: own.ignore_invalid_headers.unwrap_or(true),
+            underscores_in_headers: own.underscores_in_headers.unwrap_or(false),
             own: Rc::new(self.location(&mut own)?),
             locations,
             program,
@@ -289,6 +298,8 @@ impl Assembly<'_> {
             if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
             max_ranges: level.max_ranges.unwrap_or(usize::MAX),
             absolute_redirect: level.absolute_redirect.unwrap_or(true),
+            port_in_redirect: level.port_in_redirect.unwrap_or(true),
+            server_name_in_redirect: level.server_name_in_redirect.unwrap_or(false),
             sendfile: level.sendfile.unwrap_or(false),
             nodelay: level.nodelay.unwrap_or(true),
             nopush: level.nopush.unwrap_or(false),
@@ -400,6 +411,11 @@ impl Level {
         from(&mut self.if_modified_since, &above.if_modified_since);
         from(&mut self.max_ranges, &above.max_ranges);
         from(&mut self.absolute_redirect, &above.absolute_redirect);
+        from(&mut self.port_in_redirect, &above.port_in_redirect);
+        from(&mut self.server_name_in_redirect, &above.server_name_in_redirect);
+        from(&mut self.merge_slashes, &above.merge_slashes);
+        from(&mut self.ignore_invalid_headers, &above.ignore_invalid_headers);
+        from(&mut self.underscores_in_headers, &above.underscores_in_headers);
         from(&mut self.sendfile, &above.sendfile);
         from(&mut self.nodelay, &above.nodelay);
         from(&mut self.nopush, &above.nopush);

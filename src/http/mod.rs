@@ -51,6 +51,7 @@ mod script_settings;
 mod settings;
 mod split_clients;
 mod status;
+mod stub_status;
 mod try_files;
 mod types;
 pub mod uri;
@@ -87,6 +88,9 @@ struct Server {
     name: String,
     header_timeout: Duration,
     limits: head::Limits,
+    merge_slashes: bool,
+    ignore_invalid_headers: bool,
+    underscores_in_headers: bool,
     /// What serves requests that no location takes, and says how errors are answered before one is chosen.
     own: Rc<Location>,
     locations: location::Locations,
@@ -124,6 +128,8 @@ struct Location {
     if_modified_since: ModifiedSince,
     max_ranges: usize,
     absolute_redirect: bool,
+    port_in_redirect: bool,
+    server_name_in_redirect: bool,
     sendfile: bool,
     nodelay: bool,
     nopush: bool,
@@ -156,6 +162,8 @@ enum Content {
     Files,
     /// `tcp_check_status`
     Status,
+    /// `stub_status`
+    Figures,
     /// `proxy_pass`
     Proxy(Rc<proxy::Settings>),
 }

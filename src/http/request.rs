@@ -151,7 +151,8 @@ impl Request {
         let before_path = head.target().len() - target.rest;
         self.uri = head.target()[before_path..].to_vec();
         let path = if target.path.is_empty() { &b"/"[..] } else { target.path };
-        self.path = uri::normalize(path).ok_or_else(|| Refusal::new(400, "client sent invalid request"))?;
+        self.path = uri::normalize(path, self.server.merge_slashes)
+            .ok_or_else(|| Refusal::new(400, "client sent invalid request"))?;
         self.args = target.args.map(<[u8]>::to_vec);
         let named = head.unique("host")?;
         let named_host = named.map(uri::host).transpose()?;

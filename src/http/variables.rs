@@ -48,6 +48,10 @@ pub(super) enum Named {
     Connection,
     ConnectionRequests,
     ConnectionTime,
+    ConnectionsActive,
+    ConnectionsReading,
+    ConnectionsWaiting,
+    ConnectionsWriting,
     ContentLength,
     ContentType,
     DocumentRoot,
@@ -101,6 +105,10 @@ const NAMES: &[(&str, Named)] = &[
     ("connection", Named::Connection),
     ("connection_requests", Named::ConnectionRequests),
     ("connection_time", Named::ConnectionTime),
+    ("connections_active", Named::ConnectionsActive),
+    ("connections_reading", Named::ConnectionsReading),
+    ("connections_waiting", Named::ConnectionsWaiting),
+    ("connections_writing", Named::ConnectionsWriting),
     ("content_length", Named::ContentLength),
     ("content_type", Named::ContentType),
     ("document_root", Named::DocumentRoot),
@@ -184,6 +192,12 @@ pub(super) fn find(name: &str) -> Option<Variable> {
         .or_else(|| proxy::variables::find(name).map(Variable::Proxy))
 }
 
+/// Whether a variable is that of the field `name`, in which `_` may stand for `-`.
+pub(super) fn is_field(name: &[u8], variable: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == variable.len() && name.iter().zip(variable.bytes()).all(|(byte, other)| plain(*byte) == other)
+}
+
 /// Where the values of a request come from.
 pub(super) struct Values<'a> {
     pub client: &'a Client,
@@ -210,10 +224,11 @@ impl Values<'_> {
             }
             Variable::Http(name) => {
                 let between = if name == "cookie" { &b"; "[..] } else { b", " };
-                return join(request.head.all(name), between, out);
+                let fields = request.head.fields().filter(|(field, _)| is_field(field, name));
+                return join(fields.map(|(_, value)| value), between, out);
             }
             Variable::SentHttp(name) => {
-                let same = |field: &&super::response::Field| field.0.eq_ignore_ascii_case(name);
+                let same = |field: &&super::response::Field| is_field(field.0.as_bytes(), name);
                 return join(request.fields.iter().filter(same).map(|(_, value)| value.as_slice()), b", ", out);
             }
             Variable::Arg(name) => {
@@ -317,6 +332,10 @@ impl Values<'_> {
             Named::Connection => write!(out, "{}", client.number),
             Named::ConnectionRequests => write!(out, "{}", client.requests),
             Named::ConnectionTime => seconds(now.saturating_duration_since(client.since), out),
+            Named::ConnectionsActive => write!(out, "{}", client.teller.figures().active),
+            Named::ConnectionsReading => write!(out, "{}", client.teller.figures().reading),
+            Named::ConnectionsWaiting => write!(out, "{}", client.teller.figures().waiting),
+            Named::ConnectionsWriting => write!(out, "{}", client.teller.figures().writing),
             Named::ContentLength => optional(head.field("content-length"), out),
             Named::ContentType => optional(head.field("content-type"), out),
             Named::DocumentRoot => out.write_all(location.root.directory(self).as_os_str().as_bytes()),
