@@ -3,9 +3,12 @@
 //! Buffered, the server is read at its own speed: what the client has not taken waits in memory, and past the buffers in a file.
 //! Unbuffered, nothing is read before the client has taken what there is.
 
+use std::time::Instant;
+
 use super::Exchange;
 use super::exchange::frame;
 use super::head::Framing;
+use super::secure::is_end;
 use crate::context::Context;
 use crate::http::body::{Body, Piece};
 use crate::http::connection::{READ, Session, Step};
@@ -40,6 +43,8 @@ enum Pulled {
     Bytes(usize),
     /// Nothing waits, or nothing more is wanted now.
     Nothing,
+    /// It has gone too fast; until then nothing is read.
+    Held(Instant),
     Ended,
     /// It ended before its time, or does not do otherwise; that has been told.
     Broken,
@@ -49,6 +54,7 @@ impl Exchange {
     /// Whether more of the server's body has a place to wait in.
     fn has_room(&self, output: &Output) -> bool {
         match self.buffered {
+            _ if self.filling.is_some() => true,
             true => output.held() < self.settings.buffers || self.spool.filed < self.settings.max_temp_file,
             false => output.is_empty(),
         }
@@ -56,9 +62,21 @@ impl Exchange {
 
     /// Puts content behind what the client has not taken. Tells whether a file was begun.
     fn put(&mut self, output: &mut Output, content: &[u8]) -> std::io::Result<bool> {
+        let kept = self.filling.as_mut().and_then(|filling| filling.add(content));
+        let content = self.for_client(content);
         let (settings, chunked) = (&self.settings, self.chunked);
-        if !self.buffered || settings.max_temp_file == 0 || content.is_empty() || output.held() < settings.buffers {
+        let fits = !self.buffered || content.is_empty() || output.held() < settings.buffers;
+        if fits || (kept.is_none() && settings.max_temp_file == 0) {
             frame(output, content, chunked);
+            return Ok(false);
+        }
+        // What is kept anyhow need not be written a second time.
+        if let Some(end) = kept {
+            let piece = end.piece(content.len());
+            let (before, after) = if chunked { (format!("{:x}\r\n", content.len()), "\r\n") } else { (String::new(), "") };
+            output.push_bytes(before.as_bytes());
+            output.push(piece);
+            output.push_bytes(after.as_bytes());
             return Ok(false);
         }
         let begins = !self.spool.has_file();
@@ -72,6 +90,15 @@ impl Exchange {
         output.push(self.spool.write(written, &settings.temp)?);
         Ok(begins)
     }
+
+    /// What of the body's next bytes is for the client.
+    fn for_client<'a>(&mut self, content: &'a [u8]) -> &'a [u8] {
+        let length = content.len() as u64;
+        let start = self.wanted.start.saturating_sub(self.passed).min(length);
+        let end = self.wanted.end.saturating_sub(self.passed).clamp(start, length);
+        self.passed += length;
+        &content[start as usize..end as usize]
+    }
 }
 
 impl Session {
@@ -84,11 +111,14 @@ impl Session {
                 Pulled::Bytes(count) => left = left.saturating_sub(count),
                 Pulled::Ended => self.body_ended(cx),
                 Pulled::Broken => return self.cut(cx),
-                Pulled::Nothing => {}
+                Pulled::Nothing | Pulled::Held(_) => {}
             }
             // What was read goes out at once, but that a server's head and the first of its body go together.
             let Some(request) = &mut self.request else { return Step::Over };
             let location = request.location.clone();
+            if request.exchange.as_ref().is_some_and(|exchange| exchange.detached) {
+                request.output.clear();
+            }
             let before = request.output.sent();
             let connection = &self.client.connection;
             let sent = request.output.send(connection, &mut cx.reactor, &mut cx.buffers, location.sendfile);
@@ -100,15 +130,23 @@ impl Session {
                     let action = "sending to client";
                     let message = format_args!("{call} failed");
                     self.client.log(Level::Info, Some(&error), action, self.request.as_deref(), message);
-                    return self.end_with(cx, 499);
+                    if !self.detach() {
+                        return self.end_with(cx, 499);
+                    }
+                    continue;
                 }
             };
             let now = cx.reactor.now();
             exchange.client_due = match progress {
-                Progress::Done => None,
+                Progress::Done | Progress::Held(_) => None,
                 _ if moved => Some(now + location.send_timeout),
                 _ => exchange.client_due.or(Some(now + location.send_timeout)),
             };
+            let held = [
+                if let Pulled::Held(until) = pulled { Some(until) } else { None },
+                if let Progress::Held(until) = progress { Some(until) } else { None },
+            ];
+            exchange.resumes = held.into_iter().flatten().min();
             if progress == Progress::Done
                 && let Err(error) = exchange.spool.rewind()
             {
@@ -124,8 +162,9 @@ impl Session {
             };
             match (&exchange.upstream, progress) {
                 (None, Progress::Done) if exchange.cut => return self.end_with(cx, 502),
+                (None, Progress::Done) if exchange.detached => return self.end_with(cx, 499),
                 (None, Progress::Done) => return self.answer_sent(cx, &location),
-                (None, Progress::Blocked) => return Step::Wait,
+                (None, Progress::Blocked | Progress::Held(_)) => return Step::Wait,
                 (_, Progress::TurnOver) => {
                     cx.reactor.again(self.client.connection.source());
                     return Step::Wait;
@@ -143,7 +182,7 @@ impl Session {
                         request.exchange.as_ref().is_some_and(|exchange| exchange.has_room(&request.output))
                     });
                     let more = room && cx.reactor.readable(source);
-                    if matches!(pulled, Pulled::Nothing) && !more {
+                    if matches!(pulled, Pulled::Held(_)) || matches!(pulled, Pulled::Nothing) && !more {
                         if self.client_is_gone(cx) {
                             return self.client_aborted(cx);
                         }
@@ -175,14 +214,24 @@ impl Session {
             return Pulled::Nothing;
         }
         let Some(upstream) = &mut exchange.upstream else { return Pulled::Nothing };
+        let received = exchange.tries.last().map_or(0, |tried| tried.length);
+        let allowed = match exchange.pace.map(|pace| pace.allows(received, cx.reactor.now())) {
+            Some(Err(until)) => {
+                exchange.upstream_due = None;
+                return Pulled::Held(until);
+            }
+            Some(Ok(allowed)) => usize::try_from(allowed).unwrap_or(usize::MAX),
+            None => usize::MAX,
+        };
         let source = upstream.kept.connection.source();
         exchange.upstream_due.get_or_insert(cx.reactor.now() + exchange.settings.read_timeout);
         if !cx.reactor.readable(source) {
             return Pulled::Nothing;
         }
         let size = if exchange.buffered { exchange.settings.buffers } else { exchange.settings.buffer_size };
-        let scratch = cx.buffers.scratch(size);
-        match upstream.kept.connection.recv(&mut cx.reactor, scratch) {
+        let scratch = cx.buffers.scratch(size.min(allowed));
+        let received = upstream.kept.connection.recv(&mut cx.reactor, scratch);
+        match received.or_else(|error| if is_end(&error) { Ok(Some(0)) } else { Err(error) }) {
             Ok(None) => Pulled::Nothing,
             Ok(Some(0)) if exchange.incoming.framing == Framing::UntilClose => {
                 exchange.incoming.framing = Framing::Known(Body::Complete);
@@ -236,6 +285,7 @@ impl Session {
             }
             input = &input[piece.consumed..];
         }
+        self.tell_of_filling();
         if filed {
             let message = format_args!("an upstream response is buffered to a temporary file");
             self.log_upstream(Level::Warn, None, message);
@@ -245,6 +295,7 @@ impl Session {
 
     /// The server's body is complete.
     fn body_ended(&mut self, cx: &mut Context) {
+        self.finish_filling();
         if let Some(request) = &mut self.request
             && request.exchange.as_ref().is_some_and(|exchange| exchange.chunked)
         {

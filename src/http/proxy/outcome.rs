@@ -111,6 +111,11 @@ impl Session {
     /// The connection ends in whatever state it is.
     pub(in crate::http) fn drop_exchange(&mut self, cx: &mut Context) {
         self.close_relay(cx);
+        self.drop_upstream(cx);
+    }
+
+    /// The connection to the present peer ends, of whom that says nothing.
+    pub(super) fn drop_upstream(&mut self, cx: &mut Context) {
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else { return };
         let group = exchange.settings.target.group;
         if let Some(upstream) = exchange.upstream.take() {
@@ -181,6 +186,9 @@ impl Session {
         };
         let now = cx.reactor.now();
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        if is_due(exchange.resumes) {
+            return Step::Next;
+        }
         match exchange.state {
             State::Collecting | State::Asking if is_due(exchange.client_due) => {
                 self.client.log(
@@ -210,7 +218,7 @@ impl Session {
                 self.arm(cx);
                 return Step::Wait;
             }
-            State::Collecting | State::Connecting | State::Asking => {
+            State::Collecting | State::Connecting | State::Securing | State::Asking => {
                 self.log_upstream(Level::Error, Some(&timed_out), format_args!("upstream timed out"));
                 return self.give_up(cx, Fault::TIMEOUT);
             }

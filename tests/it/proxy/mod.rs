@@ -6,9 +6,11 @@ mod cookies;
 mod elsewhere;
 mod faults;
 mod kept;
+mod rates;
 mod reload;
 mod requests;
 mod rewrites;
+mod tls;
 mod upgrades;
 
 use std::io::{Read, Write};
