@@ -103,6 +103,8 @@ pub(super) struct Session {
     pub(super) last: bool,
     /// The worker is to finish: no connection is kept for another request.
     pub(super) leaving: bool,
+    /// A request to be made once more, on the side: see [`super::cache::update`].
+    pub(super) offspring: Option<Box<Request>>,
 }
 
 impl Phase {
@@ -140,6 +142,7 @@ impl Session {
             corked: false,
             last: false,
             leaving,
+            offspring: None,
         };
         session.counted = session.doing();
         session
@@ -543,7 +546,7 @@ impl Session {
     }
 
     /// What a step that the timer has brought about comes to.
-    fn go_on(&mut self, cx: &mut Context, step: Step) -> Verdict {
+    pub(super) fn go_on(&mut self, cx: &mut Context, step: Step) -> Verdict {
         match step {
             Step::Next => self.ready(cx),
             Step::Wait => Verdict::GoesOn,
@@ -615,7 +618,7 @@ impl Session {
 
     pub(super) fn write_access_log(&mut self, cx: &mut Context) {
         let Some(request) = &self.request else { return };
-        if request.location.access_logs.is_empty() {
+        if request.location.access_logs.is_empty() || request.background {
             return;
         }
         let values = Values { client: &self.client, request, now: cx.reactor.now() };

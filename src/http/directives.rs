@@ -3,7 +3,7 @@
 use super::level::Level;
 use super::types::Types;
 use super::{
-    Content, LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, listen, proxy,
+    Content, LingeringClose, ModifiedSince, cache, client_directives, field_directives, limit_except, listen, proxy,
     script_directives, settings as set,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
@@ -523,7 +523,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         proxy::directives::TABLE,
         proxy::tls_directives::TABLE,
         proxy::answer_directives::TABLE,
-    cache::directives::TABLE,
+        cache::directives::TABLE,
         client_directives::TABLE,
         field_directives::TABLE,
         limit_except::TABLE,

@@ -1,14 +1,13 @@
 //! Static files: `root` and `index`.
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::client::Client;
 use super::entity::{Entity, Source, http_date};
 use super::request::Request;
 use super::response::Response;

@@ -68,6 +68,7 @@ use crate::log::error::ErrorLog;
 use crate::tls;
 use crate::upstream::Group;
 
+pub use cache::{Cache, loader, manager};
 pub use engine::{Engine, IDLE};
 pub use level::{Builder, ToOpen};
 pub use listen::Listen;

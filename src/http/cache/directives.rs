@@ -272,7 +272,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
             for i in 1..=call.count() {
                 match call.bytes(i).strip_prefix(b"allow=") {
                     Some(client) => {
-                        let client = std::str::from_utf8(client).ok().and_then(Match::parse);
+                        let client = std::str::from_utf8(client).ok().and_then(Match::parse).map(|(client, _)| client);
                         let invalid = || call.error(format!("invalid parameter \"{}\"", String::from_utf8_lossy(call.bytes(i))));
                         rule.clients.get_or_insert_default().push(client.ok_or_else(invalid)?);
                     }

@@ -33,7 +33,7 @@ const FIXED: usize = 96;
 /// The longest head of a file: key, validators and the head of an answer. `proxy_buffer_size` bounds the last, which few set higher.
 const HEAD_MAX: usize = 1 << 20;
 /// How much is read at once in the hope that it is the whole head.
-pub(super) const FIRST_READ: usize = 4096;
+pub(super) const FIRST_READ: usize = 8192;
 
 /// How long an answer is good for. Times are seconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,8 +97,6 @@ pub enum Flaw {
     Foreign,
     /// It is not what was written.
     Damaged,
-    /// It is another key's whose name is the same.
-    Collision,
 }
 
 impl Preamble {
@@ -211,11 +209,11 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, byte| TABLE[((sum ^ u32::from(*byte)) & 0xff) as usize] ^ (sum >> 8))
 }
 
-/// Reads the head of a file; `buffer` is memory to read into.
+/// Reads the head of a file that is `size` bytes long into `buffer`, and perhaps more; with it how many bytes.
 ///
 /// # Errors
 /// What read(2) says.
-pub fn read(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<Result<Preamble, Flaw>> {
+pub fn read(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<Result<(Preamble, usize), Flaw>> {
     let first = buffer.len().min(FIRST_READ);
     let count = file.read_at(&mut buffer[..first], 0)?;
     let start = &buffer[..count];
@@ -224,14 +222,14 @@ pub fn read(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<Result<Prea
         Err(flaw) => return Ok(Err(flaw)),
     };
     if length <= count {
-        return Ok(Preamble::decode(start, size));
+        return Ok(Preamble::decode(start, size).map(|preamble| (preamble, count)));
     }
     if length as u64 > size {
         return Ok(Err(Flaw::Damaged));
     }
     let mut whole = vec![0; length];
     file.read_exact_at(&mut whole, 0)?;
-    Ok(Preamble::decode(&whole, size))
+    Ok(Preamble::decode(&whole, size).map(|preamble| (preamble, count)))
 }
 
 /// Writes another validity into a file, unless another has taken its place since `read` was opened.
@@ -412,7 +410,7 @@ mod tests {
         let open = || {
             let file = File::open(&path).unwrap();
             let size = file.metadata().unwrap().size();
-            (read(&file, size, &mut [0; FIRST_READ]).unwrap(), file)
+            (read(&file, size, &mut [0; FIRST_READ]).unwrap().map(|(preamble, _)| preamble), file)
         };
         let size = store(&preamble, b"body");
         assert_eq!(size, preamble.body_start() + 4);

@@ -16,9 +16,9 @@ pub mod directives;
 pub mod file;
 pub mod key;
 pub(super) mod level;
-pub(super) mod loader;
+pub mod loader;
 pub(super) mod lookup;
-pub(super) mod manager;
+pub mod manager;
 pub(super) mod mirror;
 pub(super) mod purge;
 pub(super) mod serve;
@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::proxy::head::Head;
 use super::proxy::next::Fault;
 use super::variables::{Text, Values};
 use crate::net::access::Match;
@@ -224,8 +225,18 @@ impl Drop for Held {
 pub(super) struct Stored {
     pub file: Rc<std::fs::File>,
     pub preamble: Preamble,
+    /// The head of the answer.
+    pub head: Head,
     /// The body, where it came with the first read.
     pub body: Option<Vec<u8>>,
+}
+
+impl Stored {
+    /// A second one of the same; the body is not in it.
+    fn again(&self) -> Option<Stored> {
+        let (head, _) = Head::parse(&self.preamble.head).ok()??;
+        Some(Stored { file: self.file.clone(), preamble: self.preamble.clone(), head, body: None })
+    }
 }
 
 /// What a request has to do with its cache.
@@ -246,8 +257,6 @@ pub(super) struct Access {
     pub old: Option<Stored>,
     /// Until when somebody else's work is waited for; `Some(None)`: it has been waited for long enough.
     pub waits: Option<Option<std::time::Instant>>,
-    /// What is being written.
-    pub filling: Option<store::Filling>,
 }
 
 impl Drop for Access {

@@ -5,6 +5,7 @@
 //! the lock may leave the links half done; the next to hold it makes them anew from the entries.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -153,7 +154,6 @@ pub struct Figures {
 }
 
 /// The memory of a zone.
-#[derive(Debug)]
 pub struct Table {
     lock: Lock,
     head: Shared<AtomicU64>,
@@ -161,6 +161,12 @@ pub struct Table {
     entries: Shared<Entry>,
     /// In the order of [`Status::ALL`]; counted without the lock.
     requests: Shared<AtomicU64>,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.figures().fmt(f)
+    }
 }
 
 /// The kernel's monotonic clock, which is the same in all processes, in milliseconds.
@@ -461,6 +467,15 @@ impl Table {
                 table.set(at, field::ERROR, 0);
                 table.set(at, field::STORING, 0);
                 table.let_go(at, grant);
+            }
+        });
+    }
+
+    /// No file has been put in the entry's place after all.
+    pub fn given_up(&self, key: Key) {
+        self.alone(|table| {
+            if let Some(at) = table.find(key) {
+                table.set(at, field::STORING, 0);
             }
         });
     }

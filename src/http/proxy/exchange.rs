@@ -455,7 +455,7 @@ impl Session {
     }
 
     /// A line about the server, in whatever state it is.
-    pub(super) fn log_upstream(&self, level: Level, error: Option<&io::Error>, message: std::fmt::Arguments<'_>) {
+    pub(in crate::http) fn log_upstream(&self, level: Level, error: Option<&io::Error>, message: std::fmt::Arguments<'_>) {
         let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
         let action = match exchange.map(|exchange| exchange.state) {
             Some(State::Collecting) => "reading client request body",
@@ -476,7 +476,7 @@ impl Session {
     }
 
     /// Sets the timer to what is due first.
-    pub(super) fn arm(&mut self, cx: &mut Context) {
+    pub(in crate::http) fn arm(&mut self, cx: &mut Context) {
         let Some(exchange) = self.request.as_ref().and_then(|request| request.exchange.as_ref()) else { return };
         let dues = [exchange.upstream_due, exchange.client_due, exchange.resumes];
         if let Some(due) = dues.into_iter().flatten().min() {

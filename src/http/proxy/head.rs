@@ -40,7 +40,7 @@ impl Head {
     ///
     /// # Errors
     /// nginx's message about what a server must not send.
-    pub(super) fn parse(input: &[u8]) -> Result<Option<(Head, usize)>, String> {
+    pub(in crate::http) fn parse(input: &[u8]) -> Result<Option<(Head, usize)>, String> {
         let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut response = httparse::Response::new(&mut []);
         let parser = httparse::ParserConfig::default();
@@ -74,18 +74,23 @@ impl Head {
         Ok(Some((Head { raw, names, status, reason, modern: response.version == Some(1), fields }, length)))
     }
 
+    /// All of it, as it came.
+    pub(in crate::http) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
     /// The text behind the status.
     pub(super) fn reason(&self) -> &[u8] {
         &self.raw[place(&self.reason)]
     }
 
     /// All fields in their order.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    pub(in crate::http) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|(name, value)| (&self.names[place(name)], &self.raw[place(value)]))
     }
 
     /// All values of a field.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub(in crate::http) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
