@@ -53,6 +53,7 @@ mod split_clients;
 mod status;
 mod stub_status;
 mod try_files;
+mod tuning_directives;
 mod types;
 pub mod uri;
 mod variables;
@@ -129,6 +130,7 @@ struct Location {
     max_ranges: usize,
     absolute_redirect: bool,
     port_in_redirect: bool,
+    log_not_found: bool,
     server_name_in_redirect: bool,
     sendfile: bool,
     nodelay: bool,
