@@ -254,22 +254,21 @@ impl Session {
                 return self.refuse(cx, refusal);
             }
         };
-        let mut request = Box::new(Request::new(head, &self.client.server, now));
+        let request = self.request.insert(Box::new(Request::new(head, &self.client.server, now)));
         self.client.requests += 1;
         self.client.answered = false;
         request.pipelined = !input.is_empty();
         let answer = request.interpret(&self.route.names).and_then(|()| {
-            handshake::admit(&self.client, &mut request, &self.route.names)?;
+            handshake::admit(&self.client, request, &self.route.names)?;
             let mut start = std::mem::take(&mut request.body_start);
-            take_body(&mut request, &mut input, Some(&mut start))?;
+            take_body(request, &mut input, Some(&mut start))?;
             request.body_start = start;
             fault::point(format_args!("request {}", request.path.escape_ascii()));
-            Ok(handlers::serve(cx, &self.client, &mut request))
+            Ok(handlers::serve(cx, &self.client, request))
         });
         self.input = Some(input);
         self.settle_input(cx);
-        let answer = answer.unwrap_or_else(|refusal| self.refusal(cx, &refusal, &mut request));
-        self.request = Some(request);
+        let answer = answer.unwrap_or_else(|refusal| self.refusal(cx, &refusal));
         self.answer(cx, answer)
     }
 
@@ -278,15 +277,15 @@ impl Session {
         let input = self.input.take();
         let head = Head::unreadable(input.as_deref().unwrap_or_default());
         cx.buffers.put(input);
-        let mut request = Box::new(Request::new(head, &self.client.server, cx.reactor.now()));
+        self.request = Some(Box::new(Request::new(head, &self.client.server, cx.reactor.now())));
         self.client.requests += 1;
         self.client.answered = false;
-        let answer = self.refusal(cx, &refusal, &mut request);
-        self.request = Some(request);
+        let answer = self.refusal(cx, &refusal);
         self.answer(cx, answer)
     }
 
-    fn refusal(&self, cx: &mut Context, refusal: &Refusal, request: &mut Request) -> Answer {
+    fn refusal(&mut self, cx: &mut Context, refusal: &Refusal) -> Answer {
+        let Some(request) = &mut self.request else { return Answer::Close(refusal.status) };
         // A request line that is there and could be taken apart has not been at fault.
         let past_line = self.scan.is_past_line() && (request.head.method().is_empty() || !request.path.is_empty());
         let action = if past_line { "reading client request headers" } else { "reading client request line" };
@@ -492,11 +491,14 @@ impl Session {
         }
     }
 
+    /// The line of the present request. It is tried once only, so that a connection has an end when the program fails in this.
     pub(super) fn write_access_log(&mut self, cx: &mut Context) {
-        let Some(request) = &self.request else { return };
-        if request.location.access_logs.is_empty() {
+        let Some(request) = &mut self.request else { return };
+        if std::mem::replace(&mut request.told, true) || request.location.access_logs.is_empty() {
             return;
         }
+        fault::point(format_args!("log {}", request.path.escape_ascii()));
+        let request = &*request;
         let values = Values { client: &self.client, request, now: cx.reactor.now() };
         for entry in &request.location.access_logs {
             if !entry.wanted(|variable, out| values.write(variable, out)) {
