@@ -1,9 +1,9 @@
 //! One connection of a client, and the request it is at.
 //!
 //! ```text
-//! accepted ─▶ (Header) ─▶ (Handshake) ─▶ Head ─▶ (Proxy) ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
-//!                                          │        └─────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
-//!                                          └─▶ closed                               idle for too long, or gone
+//! accepted ─▶ (Header) ─▶ (Handshake) ─▶ Head ─▶ (Delay) ─▶ (Proxy) ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
+//!                                          │                    └─────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
+//!                                          └─▶ closed                                           idle for too long, or gone
 //! ```
 //!
 //! While it waits for a request a connection owns no buffer. The ways out of the picture stand in [`super::ending`].
@@ -16,20 +16,22 @@ use bytes::{Buf, BytesMut};
 
 use super::body::Body;
 use super::client::{Client, origin};
-use super::handlers;
+use super::fields::in_one_chunk;
+use super::handlers::{self, Stage};
 use super::handshake;
 use super::head::{Head, Refusal, Scan};
 use super::listen::Route;
 use super::output::{Piece, Progress};
 use super::proxy::Exchange;
 use super::request::Request;
-use super::response::{Answer, Framing, Response, prepare};
+use super::response::{Answer, Framing, Length, Response, prepare};
 use super::variables::Values;
 use super::{LingeringClose, Location};
 use crate::context::Context;
 use crate::event::{Owner, TimerId};
 use crate::fault;
 use crate::log::Level;
+use crate::tally::Doing;
 
 /// How much is read at once while a head arrives.
 pub(super) const READ: usize = 16 * 1024;
@@ -64,6 +66,8 @@ pub(super) enum Phase {
     Handshake,
     /// A request is waited for, or its head is arriving.
     Head,
+    /// The request waits for its turn, or its answer for being sent; what follows then.
+    Delay(Box<Stage>),
     /// A server is at work for the request: see [`super::proxy`].
     Proxy,
     /// The answer is being sent.
@@ -91,6 +95,8 @@ pub(super) struct Session {
     pub(super) request: Option<Box<Request>>,
     /// `TCP_NODELAY` as it stands.
     nodelay: bool,
+    /// What it is counted for.
+    pub(super) counted: Doing,
     /// Whether packets are held back until they are full.
     corked: bool,
     /// The present request is the last one.
@@ -120,7 +126,7 @@ impl Session {
         let patience = if leaving { GRACE } else { route.names.default.header_timeout };
         cx.reactor.set_timer(timer, cx.reactor.now() + patience);
         let phase = if route.proxy_protocol { Phase::Header } else { Phase::first(&route) };
-        Session {
+        let mut session = Session {
             client,
             route,
             timer,
@@ -130,10 +136,36 @@ impl Session {
             scan: Scan::default(),
             request: None,
             nodelay,
+            counted: Doing::Beginning,
             corked: false,
             last: false,
             leaving,
+        };
+        session.counted = session.doing();
+        session
+    }
+
+    /// What it is at, for `stub_status`.
+    pub(super) fn doing(&self) -> Doing {
+        match self.phase {
+            Phase::Header | Phase::Handshake => Doing::Beginning,
+            Phase::Head if self.input.is_none() => Doing::Waiting,
+            Phase::Head => Doing::Reading,
+            Phase::Delay(_) | Phase::Proxy | Phase::Answer | Phase::Body(_) | Phase::Linger { .. } => Doing::Writing,
         }
+    }
+
+    /// From now on it counts for one that does this.
+    pub(super) fn count(&mut self, cx: &Context, doing: Doing) {
+        cx.teller.shift(Some(self.counted), Some(doing));
+        self.counted = doing;
+    }
+
+    /// One more request has come.
+    fn count_request(&mut self, cx: &Context) {
+        self.client.requests += 1;
+        cx.teller.add_requests(1);
+        self.count(cx, Doing::Writing);
     }
 
     /// The connection has something to read or takes something.
@@ -151,6 +183,7 @@ impl Session {
                     turn -= 1;
                     self.read_head(cx)
                 }
+                Phase::Delay(_) => self.delayed(cx),
                 Phase::Proxy => self.exchange(cx),
                 Phase::Answer => self.send_answer(cx),
                 Phase::Body(until) => self.drop_body(cx, until),
@@ -235,7 +268,7 @@ impl Session {
             self.client.log(Level::Info, None, "reading client request headers", None, message);
             let mut request = Request::new(Head::unreadable(input), &self.client.server, cx.reactor.now());
             request.status = 400;
-            self.client.requests += 1;
+            self.count_request(cx);
             self.request = Some(Box::new(request));
             self.write_access_log(cx);
         }
@@ -245,21 +278,22 @@ impl Session {
     /// A head is complete.
     fn begin(&mut self, cx: &mut Context, length: usize) -> Step {
         let Some(mut input) = self.input.take() else { return Step::Over };
-        let raw = input.split_to(length);
         let now = cx.reactor.now();
-        let head = match Head::parse(&raw) {
+        let head = match Head::parse(&input[..length]) {
             Ok(head) => head,
             Err(refusal) => {
-                self.input = Some(raw);
+                self.input = Some(input);
                 return self.refuse(cx, refusal);
             }
         };
+        input.advance(length);
+        self.count_request(cx);
         let request = self.request.insert(Box::new(Request::new(head, &self.client.server, now)));
-        self.client.requests += 1;
         self.client.answered = false;
         request.pipelined = !input.is_empty();
         let answer = request.interpret(&self.route.names).and_then(|()| {
             handshake::admit(&self.client, request, &self.route.names)?;
+            drop_odd_fields(&self.client, request);
             let mut start = std::mem::take(&mut request.body_start);
             take_body(request, &mut input, Some(&mut start))?;
             request.body_start = start;
@@ -277,8 +311,8 @@ impl Session {
         let input = self.input.take();
         let head = Head::unreadable(input.as_deref().unwrap_or_default());
         cx.buffers.put(input);
+        self.count_request(cx);
         self.request = Some(Box::new(Request::new(head, &self.client.server, cx.reactor.now())));
-        self.client.requests += 1;
         self.client.answered = false;
         let answer = self.refusal(cx, &refusal);
         self.answer(cx, answer)
@@ -298,7 +332,7 @@ impl Session {
     pub(super) fn answer(&mut self, cx: &mut Context, answer: Answer) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
         let location = request.location.clone();
-        let response = match answer {
+        let mut response = match answer {
             Answer::Respond(response) => response,
             Answer::Close(status) => {
                 request.status = status;
@@ -306,6 +340,11 @@ impl Session {
                 return self.finish(cx);
             }
             Answer::Proxy(settings) => return self.begin_exchange(cx, &settings),
+            Answer::Later(delay, stage) => {
+                cx.reactor.set_timer(self.timer, cx.reactor.now() + delay);
+                self.phase = Phase::Delay(stage);
+                return Step::Next;
+            }
         };
         // Whether a client that waits for 100 will send its body after an error is not known.
         let unread = !request.body.is_complete();
@@ -315,7 +354,25 @@ impl Session {
             || in_doubt
             || self.leaving
             || location.keepalive.timeout.is_zero()
-            || self.client.requests >= location.keepalive.requests;
+            || self.client.requests >= location.keepalive.requests
+            || location.keepalive_disable.covers(request);
+        let follows = |exchange: &Exchange| exchange.upstream.is_some();
+        let followed = request.exchange.as_deref().is_some_and(follows);
+        request.status = response.status;
+        if let Some(fields) = &location.fields {
+            let values = Values { client: &self.client, request, now: cx.reactor.now() };
+            fields.add(&values, &mut response);
+            if fields.frame(&values, &mut response) && !followed {
+                response.body = in_one_chunk(response.body, &fields.trailers(&values));
+            }
+        }
+        if let Some(exchange) = &mut request.exchange {
+            exchange.chunked = response.length == Length::Chunked;
+        }
+        if request.limit_rate.is_some() || !location.limit.is_none() {
+            let values = Values { client: &self.client, request, now: cx.reactor.now() };
+            request.output.pace = location.limit.pace(&values, &response);
+        }
         let mut interim = 0;
         if unread && request.expects_continue && !in_doubt {
             request.output.push(Piece::Bytes(CONTINUE.to_vec()));
@@ -329,8 +386,6 @@ impl Session {
         prepare(request, response, &Framing { keepalive, origin: &origin });
         request.head_sent += interim;
         self.set_socket_options(&location);
-        let follows = |exchange: &Exchange| exchange.upstream.is_some();
-        let followed = self.request.as_ref().and_then(|request| request.exchange.as_deref()).is_some_and(follows);
         self.phase = if followed { Phase::Proxy } else { Phase::Answer };
         cx.reactor.set_timer(self.timer, cx.reactor.now() + location.send_timeout);
         Step::Next
@@ -366,6 +421,10 @@ impl Session {
         }
         match sent {
             Ok(Progress::Blocked) => Step::Wait,
+            Ok(Progress::Held(until)) => {
+                cx.reactor.set_timer(self.timer, until);
+                Step::Wait
+            }
             Ok(Progress::TurnOver) => {
                 cx.reactor.again(connection.source());
                 Step::Wait
@@ -445,6 +504,51 @@ impl Session {
         Step::Next
     }
 
+    /// While a request waits only the end of its client matters.
+    fn delayed(&mut self, cx: &mut Context) -> Step {
+        if !cx.reactor.closing(self.client.connection.source()) {
+            return Step::Wait;
+        }
+        let message = format_args!("client prematurely closed connection");
+        self.client.log(Level::Info, None, "", self.request.as_deref(), message);
+        if let Some(request) = &mut self.request {
+            request.status = 499;
+        }
+        self.write_access_log(cx);
+        Step::Over
+    }
+
+    /// A request has waited long enough.
+    fn delay_over(&mut self, cx: &mut Context) -> Step {
+        let Phase::Delay(stage) = std::mem::replace(&mut self.phase, Phase::Head) else { return Step::Wait };
+        let Some(request) = &mut self.request else { return Step::Over };
+        let answer = handlers::resume(cx, &self.client, request, *stage);
+        self.answer(cx, answer)
+    }
+
+    /// Whether it is the answer's pace that is waited for, and not the client.
+    fn is_held(&self, cx: &Context) -> bool {
+        let output = self.request.as_ref().map(|request| &request.output);
+        output.is_some_and(|output| output.pace.is_some()) && cx.reactor.writable(self.client.connection.source())
+    }
+
+    /// What a step that the timer has brought about comes to.
+    fn go_on(&mut self, cx: &mut Context, step: Step) -> Verdict {
+        match step {
+            Step::Next => self.ready(cx),
+            Step::Wait => Verdict::GoesOn,
+            Step::Over => Verdict::Over,
+        }
+    }
+
+    /// A client that has taken too long is about to be left.
+    pub(super) fn timed_out(&self) {
+        let location = self.request.as_ref().map_or(&self.client.server.own, |request| &request.location);
+        if location.reset_timed_out {
+            self.client.connection.reset_on_close();
+        }
+    }
+
     /// The timer has run out.
     pub(super) fn timer(&mut self, cx: &mut Context) -> Verdict {
         let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
@@ -454,11 +558,8 @@ impl Session {
             Phase::Head if self.input.is_some() => {
                 let message = format_args!("client timed out");
                 self.client.log(Level::Info, error, "reading client request headers", None, message);
-                match self.refuse(cx, Refusal::new(408, "client sent no complete request in time")) {
-                    Step::Next => self.ready(cx),
-                    Step::Wait => Verdict::GoesOn,
-                    Step::Over => Verdict::Over,
-                }
+                let step = self.refuse(cx, Refusal::new(408, "client sent no complete request in time"));
+                self.go_on(cx, step)
             }
             Phase::Head => {
                 if self.client.requests == 0 && !self.leaving {
@@ -466,17 +567,28 @@ impl Session {
                 }
                 Verdict::Over
             }
-            Phase::Proxy => match self.exchange_timer(cx) {
-                Step::Next => self.ready(cx),
-                Step::Wait => Verdict::GoesOn,
-                Step::Over => Verdict::Over,
-            },
+            Phase::Delay(_) => {
+                let step = self.delay_over(cx);
+                self.go_on(cx, step)
+            }
+            Phase::Proxy => {
+                let step = self.exchange_timer(cx);
+                self.go_on(cx, step)
+            }
+            Phase::Answer if self.is_held(cx) => {
+                // From now on the client is waited for again.
+                let location = self.request.as_ref().map(|request| request.location.clone());
+                let patience = location.map_or(Duration::ZERO, |location| location.send_timeout);
+                cx.reactor.set_timer(self.timer, cx.reactor.now() + patience);
+                self.ready(cx)
+            }
             Phase::Answer | Phase::Body(_) => {
                 let action = match self.phase {
                     Phase::Answer => "sending response to client",
                     _ => "reading client request body",
                 };
                 self.client.log(Level::Info, error, action, self.request.as_deref(), format_args!("client timed out"));
+                self.timed_out();
                 self.write_access_log(cx);
                 Verdict::Over
             }
@@ -508,6 +620,15 @@ impl Session {
             let mut line = values.fill(format);
             line.push(b'\n');
             cx.logs.write(&mut cx.reactor, self.client.epoch, entry.log, &line);
+        }
+    }
+}
+
+fn drop_odd_fields(client: &Client, request: &mut Request) {
+    if request.server.ignore_invalid_headers {
+        for line in request.head.drop_odd_names(request.server.underscores_in_headers) {
+            let message = format_args!("client sent invalid header line: \"{}\"", String::from_utf8_lossy(&line));
+            client.log(Level::Info, None, "reading client request headers", Some(request), message);
         }
     }
 }

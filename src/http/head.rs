@@ -19,6 +19,8 @@ impl Refusal {
 
 /// More header fields than any client sends; RFC 9110 leaves the number to the server.
 const FIELDS_MAX: usize = 256;
+/// As many as there are as a rule: room for the most would take longer to prepare than to fill.
+const FIELDS_USUAL: usize = 32;
 
 /// How large a head may be: `client_header_buffer_size` and `large_client_header_buffers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,17 @@ fn is_method_byte(byte: u8) -> bool {
     byte.is_ascii_uppercase() || byte == b'_' || byte == b'-' || byte == b'\r'
 }
 
+/// The bytes nginx takes in the name of a field.
+const NAME_BYTES: [bool; 256] = {
+    let mut taken = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        taken[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'-';
+        byte += 1;
+    }
+    taken
+};
+
 /// The versions whose rules differ; minor versions above 1 follow 1.1 (RFC 9110 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Version {
@@ -109,7 +122,7 @@ pub enum Version {
 struct RequestLine<'a> {
     method: &'a [u8],
     target: &'a [u8],
-    version: &'a [u8],
+    version: Version,
 }
 
 impl<'a> RequestLine<'a> {
@@ -126,13 +139,19 @@ impl<'a> RequestLine<'a> {
         if words.next().is_some() || target.iter().any(|byte| *byte < 0x20 || *byte == 0x7f) {
             return Err(invalid());
         }
-        let parsed = RequestLine { method, target, version };
-        parsed.version()?;
-        Ok(parsed)
+        Ok(RequestLine { method, target, version: Version::parse(version)? })
     }
+}
 
-    fn version(&self) -> Result<Version, Refusal> {
-        let number = self.version.strip_prefix(b"HTTP/").and_then(|number| std::str::from_utf8(number).ok());
+impl Version {
+    /// Reads `HTTP/x.y`.
+    fn parse(text: &[u8]) -> Result<Self, Refusal> {
+        match text {
+            b"HTTP/1.1" => return Ok(Version::Http11),
+            b"HTTP/1.0" => return Ok(Version::Http10),
+            _ => {}
+        }
+        let number = text.strip_prefix(b"HTTP/").and_then(|number| std::str::from_utf8(number).ok());
         let parts = number.map_or(("", ""), |number| number.split_once('.').unwrap_or((number, "")));
         let digits = |text: &str| {
             let form = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -148,6 +167,11 @@ impl<'a> RequestLine<'a> {
     }
 }
 
+/// Whether nginx takes the name of a field for valid: letters, digits and `-`, with `underscores` also `_`.
+fn is_plain(name: &[u8], underscores: bool) -> bool {
+    name.iter().all(|byte| NAME_BYTES[usize::from(*byte)] || (underscores && *byte == b'_'))
+}
+
 type Span = Range<u32>;
 
 /// The head of a request. Its parts are places in one piece of memory.
@@ -159,13 +183,15 @@ pub struct Head {
     target: Span,
     version: Version,
     fields: Vec<(Span, Span)>,
+    /// Some name has more than letters, digits and `-`.
+    odd_names: bool,
 }
 
 impl Head {
     /// Takes a complete head apart.
     ///
     /// # Errors
-    /// What RFC 9112 wants refused; a field whose name nginx holds for invalid (not letters, digits and `-`) is left out instead.
+    /// What RFC 9112 wants refused.
     pub fn parse(raw: &[u8]) -> Result<Self, Refusal> {
         let raw: Box<[u8]> = raw.into();
         let end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
@@ -175,22 +201,27 @@ impl Head {
             start..start + part.len() as u32
         };
         let request = RequestLine::parse(text)?;
-        let mut slots = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let fields = match httparse::parse_headers(raw.get(end + 1..).unwrap_or_default(), &mut slots) {
+        let mut few = [httparse::EMPTY_HEADER; FIELDS_USUAL];
+        let mut many;
+        let lines = raw.get(end + 1..).unwrap_or_default();
+        let parsed = match httparse::parse_headers(lines, &mut few) {
+            Err(httparse::Error::TooManyHeaders) => {
+                many = [httparse::EMPTY_HEADER; FIELDS_MAX];
+                httparse::parse_headers(lines, &mut many)
+            }
+            parsed => parsed,
+        };
+        let fields = match parsed {
             Ok(httparse::Status::Complete((_, fields))) => fields,
             Err(httparse::Error::TooManyHeaders) => return Err(Refusal::new(431, "client sent too many header lines")),
             Ok(httparse::Status::Partial) | Err(_) => {
                 return Err(Refusal::new(400, "client sent invalid header line"));
             }
         };
-        let valid = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        let fields = fields
-            .iter()
-            .filter(|field| valid(field.name))
-            .map(|field| (span(field.name.as_bytes()), span(field.value)))
-            .collect();
+        let odd_names = !fields.iter().all(|field| is_plain(field.name.as_bytes(), false));
+        let fields = fields.iter().map(|field| (span(field.name.as_bytes()), span(field.value))).collect();
         let (line, method, target) = (span(text), span(request.method), span(request.target));
-        Ok(Head { line, method, target, version: request.version()?, fields, raw })
+        Ok(Head { line, method, target, version: request.version, fields, odd_names, raw })
     }
 
     /// What is known of a request that cannot be taken apart: its first line, as far as it came, for the logs.
@@ -203,8 +234,25 @@ impl Head {
             target: 0..0,
             version: Version::Http10,
             fields: Vec::new(),
+            odd_names: false,
             raw,
         }
+    }
+
+    /// Leaves out fields whose names nginx holds for invalid, and gives them back as they stood.
+    pub(super) fn drop_odd_names(&mut self, underscores: bool) -> Vec<Vec<u8>> {
+        let mut dropped = Vec::new();
+        if self.odd_names {
+            let raw = &self.raw;
+            self.fields.retain(|(name, value)| {
+                let plain = is_plain(&raw[name.start as usize..name.end as usize], underscores);
+                if !plain {
+                    dropped.push(raw[name.start as usize..value.end as usize].to_vec());
+                }
+                plain
+            });
+        }
+        dropped
     }
 
     fn part(&self, span: &Span) -> &[u8] {
@@ -283,12 +331,15 @@ mod tests {
 
     #[test]
     fn a_head_is_taken_apart() {
-        let head = read("GET /a?b HTTP/1.1\r\nHost: x\r\nX-Two:  1 \r\nx-two:2\r\nX_Under: 3\r\n\r\nrest").unwrap();
+        let mut head = read("GET /a?b HTTP/1.1\r\nHost: x\r\nX-Two:  1 \r\nx-two:2\r\nX_Under: 3\r\n\r\nrest").unwrap();
         assert_eq!(head.line(), b"GET /a?b HTTP/1.1");
         assert_eq!((head.method(), head.target(), head.version()), (&b"GET"[..], &b"/a?b"[..], Version::Http11));
         assert_eq!(head.field("HOST"), Some(&b"x"[..]));
         assert_eq!(head.all("x-two").collect::<Vec<_>>(), [b"1", b"2"]);
         assert_eq!(head.unique("x-two").unwrap_err().status, 400);
+        assert!(head.drop_odd_names(true).is_empty());
+        assert_eq!(head.field("x_under"), Some(&b"3"[..]));
+        assert_eq!(head.drop_odd_names(false), [b"X_Under: 3"]);
         assert_eq!(head.field("x_under"), None);
         assert_eq!(read("GET / HTTP/1.0\n\n").unwrap().version(), Version::Http10);
         assert_eq!(read("GET / HTTP/1.9\r\n\r\n").unwrap().version(), Version::Http11);

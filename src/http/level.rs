@@ -9,9 +9,13 @@ use super::access::{Access, Satisfy};
 use super::basic_auth::{BasicAuth, Users};
 use super::definitions::{Definitions, Registry};
 use super::error_pages::ErrorPage;
+use super::fields;
 use super::head::Limits;
+use super::keepalive::Disabled;
+use super::limit_except::Methods;
 use super::location::{Locations, Pattern};
 use super::names::Name;
+use super::pace;
 use super::proxy;
 use super::real_ip::{RealIp, Source};
 use super::roots::{Alias, Root};
@@ -46,6 +50,12 @@ pub struct Level {
     pub(super) if_modified_since: Option<ModifiedSince>,
     pub(super) max_ranges: Option<usize>,
     pub(super) absolute_redirect: Option<bool>,
+    pub(super) port_in_redirect: Option<bool>,
+    pub(super) server_name_in_redirect: Option<bool>,
+    /// Of `http {}` and `server {}` only, these three.
+    pub(super) merge_slashes: Option<bool>,
+    pub(super) ignore_invalid_headers: Option<bool>,
+    pub(super) underscores_in_headers: Option<bool>,
     pub(super) sendfile: Option<bool>,
     pub(super) nodelay: Option<bool>,
     pub(super) nopush: Option<bool>,
@@ -54,6 +64,8 @@ pub struct Level {
     pub(super) max_body: Option<u64>,
     pub(super) body_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
+    pub(super) limit: pace::Limit,
+    pub(super) chunked: Option<bool>,
     pub(super) lingering_close: Option<LingeringClose>,
     pub(super) lingering_time: Option<Duration>,
     pub(super) lingering_timeout: Option<Duration>,
@@ -70,6 +82,10 @@ pub struct Level {
     pub(super) satisfy: Option<Satisfy>,
     pub(super) realm: Option<Text>,
     pub(super) users: Option<Users>,
+    pub(super) auth_delay: Option<Duration>,
+    pub(super) fields: fields::Said,
+    pub(super) reset_timed_out: Option<bool>,
+    pub(super) keepalive_disable: Option<Disabled>,
     pub(super) real_ip_from: Option<Vec<Match>>,
     pub(super) real_ip_header: Option<Source>,
     pub(super) real_ip_recursive: Option<bool>,
@@ -83,6 +99,7 @@ pub struct Level {
     pub(super) names: Vec<Name>,
     /// Of a `location {}` only.
     pub(super) pattern: Option<Pattern>,
+    pub(super) limit_except: Option<(Methods, Box<Level>)>,
     /// Of a `server {}` or a `location {}`.
     pub(super) locations: Vec<(Pattern, Level)>,
     /// Of `http {}` only.
@@ -131,6 +148,7 @@ impl Builder {
     ) -> Result<Config> {
         let ToOpen { access_logs: logs, error_logs, tls } = to_open;
         let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
+        let mut tls_clients = Vec::new();
         for mut block in self.blocks {
             let first = groups.len();
             for group in std::mem::take(&mut block.groups) {
@@ -159,6 +177,7 @@ impl Builder {
                 named,
                 temp_folders: &mut temp_folders,
                 tls: &mut *tls,
+                tls_clients: &mut tls_clients,
             };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
@@ -191,6 +210,8 @@ struct Assembly<'a> {
     named: Range<usize>,
     temp_folders: &'a mut Vec<PathBuf>,
     tls: &'a mut tls::Shared,
+    /// What TLS with servers is made from, so far.
+    tls_clients: &'a mut Vec<(tls::ClientSettings, tls::Client)>,
 }
 
 impl Assembly<'_> {
@@ -204,6 +225,9 @@ impl Assembly<'_> {
             name: names[0].text.clone(),
             header_timeout: own.header_timeout.unwrap_or(MINUTE),
             limits: Limits { first: own.header_buffer.unwrap_or(1024), number, size },
+            merge_slashes: own.merge_slashes.unwrap_or(true),
+            ignore_invalid_headers: own.ignore_invalid_headers.unwrap_or(true),
+            underscores_in_headers: own.underscores_in_headers.unwrap_or(false),
             own: Rc::new(self.location(&mut own)?),
             locations,
             program,
@@ -232,6 +256,7 @@ impl Assembly<'_> {
                 Step::If(condition, inner) => Step::If(condition, self.branch(inner, around)?),
                 Step::Set(place, value) => Step::Set(place, value),
                 Step::SetArgs(value) => Step::SetArgs(value),
+                Step::SetLimitRate(value) => Step::SetLimitRate(value),
                 Step::Rewrite(rewrite) => Step::Rewrite(rewrite),
                 Step::Return(returns) => Step::Return(returns),
                 Step::Break => Step::Break,
@@ -244,11 +269,7 @@ impl Assembly<'_> {
     fn branch(&mut self, mut inner: Level, around: Option<&Level>) -> Result<Branch> {
         let steps = std::mem::take(&mut inner.steps);
         let Some(around) = around else { return Ok(Branch { program: self.program(steps, None)?, location: None }) };
-        inner.inherit(around);
-        if inner.content.is_none() && inner.proxy.pass.is_none() {
-            inner.content.clone_from(&around.content);
-            inner.proxy.pass.clone_from(&around.proxy.pass);
-        }
+        inner.inherit_all(around);
         let program = self.program(steps, Some(&inner))?;
         Ok(Branch { program, location: Some(Rc::new(self.location(&mut inner)?)) })
     }
@@ -277,6 +298,8 @@ impl Assembly<'_> {
             if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
             max_ranges: level.max_ranges.unwrap_or(usize::MAX),
             absolute_redirect: level.absolute_redirect.unwrap_or(true),
+            port_in_redirect: level.port_in_redirect.unwrap_or(true),
+            server_name_in_redirect: level.server_name_in_redirect.unwrap_or(false),
             sendfile: level.sendfile.unwrap_or(false),
             nodelay: level.nodelay.unwrap_or(true),
             nopush: level.nopush.unwrap_or(false),
@@ -284,7 +307,14 @@ impl Assembly<'_> {
             max_body: level.max_body.unwrap_or(1 << 20),
             body_timeout: level.body_timeout.unwrap_or(MINUTE),
             send_timeout: level.send_timeout.unwrap_or(MINUTE),
+            limit: level.limit.clone(),
+            chunked: level.chunked.unwrap_or(true),
             access: access(level),
+            limit_except: self.limit_except(level)?,
+            auth_delay: level.auth_delay.unwrap_or_default(),
+            fields: level.fields.settle(),
+            reset_timed_out: level.reset_timed_out.unwrap_or(false),
+            keepalive_disable: level.keepalive_disable.unwrap_or(Disabled { msie6: true, safari: false }),
             real_ip: level.real_ip_from.clone().map(|from| RealIp {
                 from,
                 header: level.real_ip_header.clone().unwrap_or_else(|| Source::parse("X-Real-IP")),
@@ -298,6 +328,13 @@ impl Assembly<'_> {
         })
     }
 
+    /// What serves the methods that `limit_except` does not name: one more location, which differs in what is said there.
+    fn limit_except(&mut self, level: &mut Level) -> Result<Option<(Methods, Rc<Location>)>> {
+        let Some((methods, mut inner)) = level.limit_except.take() else { return Ok(None) };
+        inner.inherit_all(level);
+        Ok(Some((methods, Rc::new(self.location(&mut inner)?))))
+    }
+
     /// The root where none is said.
     fn html(&self) -> Root {
         Root::new(self.prefix.to_owned(), Text::plain(b"html"), Alias::No)
@@ -306,9 +343,9 @@ impl Assembly<'_> {
     fn content(&mut self, level: &Level) -> Result<Content> {
         let Some(pass) = &level.proxy.pass else { return Ok(level.content.clone().unwrap_or(Content::Files)) };
         let named = self.named.clone();
-        let group = Group::meant(self.groups, named, &pass.server, proxy::pass::PORT, proxy::pass::PORT)
+        let group = Group::meant(self.groups, named, &pass.server, pass.port(), proxy::pass::PORT)
             .map_err(|message| Error::at(&pass.place, message))?;
-        let settings = level.proxy.settle(pass, group, self.prefix);
+        let settings = level.proxy.settle(pass, group, self.prefix, self.tls_clients)?;
         for folder in [&settings.body_temp, &settings.temp] {
             if !self.temp_folders.contains(folder) {
                 self.temp_folders.push(folder.clone());
@@ -343,6 +380,15 @@ fn access(level: &Level) -> Option<Access> {
 }
 
 impl Level {
+    /// [`Level::inherit`] for what stands within a location and serves in its place: what makes the answer too.
+    fn inherit_all(&mut self, around: &Level) {
+        self.inherit(around);
+        if self.content.is_none() && self.proxy.pass.is_none() {
+            self.content.clone_from(&around.content);
+            self.proxy.pass.clone_from(&around.proxy.pass);
+        }
+    }
+
     /// Takes from the level above what this one does not say.
     fn inherit(&mut self, above: &Level) {
         fn from<T: Clone>(own: &mut Option<T>, above: &Option<T>) {
@@ -365,6 +411,11 @@ impl Level {
         from(&mut self.if_modified_since, &above.if_modified_since);
         from(&mut self.max_ranges, &above.max_ranges);
         from(&mut self.absolute_redirect, &above.absolute_redirect);
+        from(&mut self.port_in_redirect, &above.port_in_redirect);
+        from(&mut self.server_name_in_redirect, &above.server_name_in_redirect);
+        from(&mut self.merge_slashes, &above.merge_slashes);
+        from(&mut self.ignore_invalid_headers, &above.ignore_invalid_headers);
+        from(&mut self.underscores_in_headers, &above.underscores_in_headers);
         from(&mut self.sendfile, &above.sendfile);
         from(&mut self.nodelay, &above.nodelay);
         from(&mut self.nopush, &above.nopush);
@@ -373,6 +424,9 @@ impl Level {
         from(&mut self.max_body, &above.max_body);
         from(&mut self.body_timeout, &above.body_timeout);
         from(&mut self.send_timeout, &above.send_timeout);
+        from(&mut self.limit.rate, &above.limit.rate);
+        from(&mut self.limit.after, &above.limit.after);
+        from(&mut self.chunked, &above.chunked);
         from(&mut self.lingering_close, &above.lingering_close);
         from(&mut self.lingering_time, &above.lingering_time);
         from(&mut self.lingering_timeout, &above.lingering_timeout);
@@ -384,6 +438,10 @@ impl Level {
         from(&mut self.satisfy, &above.satisfy);
         from(&mut self.realm, &above.realm);
         from(&mut self.users, &above.users);
+        from(&mut self.auth_delay, &above.auth_delay);
+        self.fields.inherit(&above.fields);
+        from(&mut self.reset_timed_out, &above.reset_timed_out);
+        from(&mut self.keepalive_disable, &above.keepalive_disable);
         from(&mut self.real_ip_from, &above.real_ip_from);
         from(&mut self.real_ip_header, &above.real_ip_header);
         from(&mut self.real_ip_recursive, &above.real_ip_recursive);
@@ -419,5 +477,6 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         named: 0..0,
         temp_folders: &mut Vec::new(),
         tls: &mut tls::Shared::default(),
+        tls_clients: &mut Vec::new(),
     })
 }

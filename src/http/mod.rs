@@ -18,18 +18,23 @@ pub mod directives;
 mod ending;
 mod engine;
 mod error_pages;
+mod field_directives;
+mod fields;
 mod files;
 mod geo;
 mod handlers;
 mod handshake;
 pub mod head;
+mod keepalive;
 mod level;
+mod limit_except;
 mod listen;
 mod location;
 mod map;
 mod memory;
 mod names;
 mod output;
+mod pace;
 mod pages;
 mod proxy;
 pub mod ranges;
@@ -46,6 +51,7 @@ mod script_settings;
 mod settings;
 mod split_clients;
 mod status;
+mod stub_status;
 mod try_files;
 mod types;
 pub mod uri;
@@ -82,6 +88,9 @@ struct Server {
     name: String,
     header_timeout: Duration,
     limits: head::Limits,
+    merge_slashes: bool,
+    ignore_invalid_headers: bool,
+    underscores_in_headers: bool,
     /// What serves requests that no location takes, and says how errors are answered before one is chosen.
     own: Rc<Location>,
     locations: location::Locations,
@@ -119,6 +128,8 @@ struct Location {
     if_modified_since: ModifiedSince,
     max_ranges: usize,
     absolute_redirect: bool,
+    port_in_redirect: bool,
+    server_name_in_redirect: bool,
     sendfile: bool,
     nodelay: bool,
     nopush: bool,
@@ -126,9 +137,20 @@ struct Location {
     max_body: u64,
     body_timeout: Duration,
     send_timeout: Duration,
+    limit: pace::Limit,
+    /// Answers whose length is not known come in chunks, where clients know them.
+    chunked: bool,
     lingering: Lingering,
     /// `None`: everybody may come in.
     access: Option<access::Access>,
+    /// What serves requests of other methods than those named.
+    limit_except: Option<(limit_except::Methods, Rc<Location>)>,
+    auth_delay: Duration,
+    /// `None`: nothing is added to answers.
+    fields: Option<Rc<fields::Fields>>,
+    /// Clients that have timed out are cut off without what they have not taken yet.
+    reset_timed_out: bool,
+    keepalive_disable: keepalive::Disabled,
     /// `None`: clients are who connects.
     real_ip: Option<real_ip::RealIp>,
 }
@@ -140,6 +162,8 @@ enum Content {
     Files,
     /// `tcp_check_status`
     Status,
+    /// `stub_status`
+    Figures,
     /// `proxy_pass`
     Proxy(Rc<proxy::Settings>),
 }

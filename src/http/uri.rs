@@ -49,15 +49,27 @@ impl<'a> Target<'a> {
 }
 
 /// Brings a path to the form in which it is compared with locations and looked for in the file system: percent escapes
-/// decoded, `//` merged, `.` and `..` resolved. `None`: an escape that is none, a NUL byte, or a way out of the root.
-pub fn normalize(path: &[u8]) -> Option<Vec<u8>> {
+/// decoded, with `merge_slashes` `//` merged, `.` and `..` resolved. `None`: an escape that is none, a NUL byte, or a way out of the root.
+pub fn normalize(path: &[u8], merge_slashes: bool) -> Option<Vec<u8>> {
+    let mut before = b' ';
+    let plain = |&byte: &u8| {
+        let special = matches!(byte, b'%' | 0) || before == b'/' && matches!(byte, b'/' | b'.');
+        before = byte;
+        !special
+    };
+    if path.starts_with(b"/") && path.iter().all(plain) {
+        return Some(path.to_vec());
+    }
     let decoded = decode(path)?;
     let mut out = Vec::with_capacity(decoded.len() + 1);
     let mut segments = decoded.split(|byte| *byte == b'/').peekable();
+    // What stands before the first slash.
+    segments.next_if(|segment| segment.is_empty());
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
         match segment {
-            b"" | b"." => {}
+            b"" if merge_slashes || last => {}
+            b"." => {}
             b".." => {
                 let parent = out.iter().rposition(|byte| *byte == b'/')?;
                 out.truncate(parent);
@@ -127,6 +139,15 @@ pub fn split_args(mut target: Vec<u8>) -> (Vec<u8>, Option<Vec<u8>>) {
     (target, args)
 }
 
+/// The path, decoded, and the arguments of a target that a server has told. `None`: it is no path, leads out of where it begins, or has an
+/// escape that is none.
+pub fn split_told(target: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+    let (path, args) = split_args(target.to_vec());
+    let path = decode(&path)?;
+    let leads_out = path.split(|byte| *byte == b'/').any(|segment| segment == b"..");
+    (path.starts_with(b"/") && !leads_out).then_some((path, args))
+}
+
 /// What nginx undoes of the escapes in the target of a redirect: those of printable bytes above `%`, up to `?`.
 pub fn unescape_redirect(target: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(target.len());
@@ -191,7 +212,17 @@ mod tests {
     use super::*;
 
     fn path(text: &str) -> Option<String> {
-        normalize(text.as_bytes()).map(|path| String::from_utf8(path).unwrap())
+        normalize(text.as_bytes(), true).map(|path| String::from_utf8(path).unwrap())
+    }
+
+    #[test]
+    fn targets_that_servers_tell() {
+        let split = |text: &str| split_told(text.as_bytes());
+        assert_eq!(split("/a%20b//c?d=%20"), Some((b"/a b//c".to_vec(), Some(b"d=%20".to_vec()))));
+        assert_eq!(split("/a..b"), Some((b"/a..b".to_vec(), None)));
+        for refused in ["", "a", "?a", "/..", "/a/../b", "/a/%2e%2e/b", "/%00", "/%2"] {
+            assert_eq!(split(refused), None, "{refused}");
+        }
     }
 
     #[test]
@@ -213,6 +244,16 @@ mod tests {
             ("/a+b", "/a+b"),
         ] {
             assert_eq!(path(text).as_deref(), Some(form), "{text}");
+        }
+        for (text, form) in [
+            ("//a///b", "//a///b"),
+            ("//", "//"),
+            ("/a//", "/a//"),
+            ("/a//../b", "/a/b"),
+            ("/a//./b", "/a//b"),
+            ("/a/..//", "//"),
+        ] {
+            assert_eq!(normalize(text.as_bytes(), false).as_deref(), Some(form.as_bytes()), "{text}");
         }
         for text in ["/..", "/../a", "/a/../..", "/%2e%2e/a", "/a/%2e%2e%2f..", "/%", "/%4", "/%zz", "/a%00"] {
             assert_eq!(path(text), None, "{text}");
@@ -262,15 +303,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_leads_out(text in "/([a-c./%2eF]|\\PC){0,40}") {
-            if let Some(path) = normalize(text.as_bytes()) {
+        fn no_path_leads_out(text in "/([a-c./%2eF]|\\PC){0,40}", merge: bool) {
+            if let Some(path) = normalize(text.as_bytes(), merge) {
                 prop_assert!(path.starts_with(b"/"));
                 let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
                 prop_assert!(names.iter().all(|name| *name != b".." && *name != b"."));
-                prop_assert!(names[1..].iter().rev().skip(1).all(|name| !name.is_empty()));
+                prop_assert!(!merge || names[1..].iter().rev().skip(1).all(|name| !name.is_empty()));
                 let mut escaped = Vec::new();
                 escape(&path, &mut escaped);
-                prop_assert_eq!(normalize(&escaped), Some(path));
+                prop_assert_eq!(normalize(&escaped, merge), Some(path));
             }
         }
     }

@@ -290,6 +290,23 @@ fn http() {
         (HttpLocation, "if_modified_since before;"),
         (HttpLocation, "max_ranges 0;"),
         (HttpLocation, "absolute_redirect off;"),
+        (HttpLocation, "port_in_redirect off;"),
+        (HttpLocation, "server_name_in_redirect on;"),
+        (HttpServer, "merge_slashes off;"),
+        (HttpServer, "ignore_invalid_headers off;"),
+        (HttpServer, "underscores_in_headers on;"),
+        (HttpLocation, "stub_status ;"),
+        (HttpLocation, "stub_status on;"),
+        (HttpLocation, "auth_delay 2s;"),
+        (HttpLocation, "reset_timedout_connection on;"),
+        (HttpLocation, "keepalive_disable msie6 safari;"),
+        (HttpLocation, "keepalive_disable none;"),
+        (HttpLocation, "add_header X-Is $uri always;"),
+        (HttpLocation, "add_trailer X-Is $uri;"),
+        (HttpLocation, "expires modified +24h;"),
+        (HttpLocation, "expires @15h30m;"),
+        (HttpLocation, "expires $uri;"),
+        (HttpLocation, "limit_except GET { deny all; }"),
         (HttpLocation, "lingering_close always;"),
         (HttpLocation, "lingering_time 10s;"),
         (HttpLocation, "lingering_timeout 2s;"),
@@ -367,6 +384,25 @@ fn proxying() {
         (HttpUpstream, "zone u;"),
         (HttpUpstream, "server 127.0.0.1:2 weight=2 max_conns=3 max_fails=0 fail_timeout=1s down;"),
         (HttpUpstream, "check type=http;"),
+    ]);
+}
+
+#[test]
+fn what_becomes_of_answers_and_bodies() {
+    accept_all(&[
+        (HttpProxy, "proxy_redirect ~*^http://(.*)$ /$1; proxy_redirect http://$host/ /;"),
+        (HttpProxy, "proxy_cookie_domain ~\\.org$ $host; proxy_cookie_domain .a.org b.org;"),
+        (HttpProxy, "proxy_cookie_path /a/ /b/; proxy_cookie_path ~*^/(.*)$ /$1;"),
+        (HttpProxy, "proxy_cookie_flags ~. secure samesite=lax $arg_a;"),
+        (HttpProxy, "proxy_cookie_flags off; proxy_cookie_path off; proxy_cookie_domain off;"),
+        (HttpProxy, "proxy_intercept_errors on;"),
+        (HttpProxy, "proxy_limit_rate 1m;"),
+        (HttpLocation, "limit_rate 4k; set $limit_rate 1k;"),
+        (HttpLocationIf, "limit_rate $arg_a;"),
+        (HttpLocationIf, "limit_rate_after $arg_b;"),
+        (HttpLocation, "chunked_transfer_encoding off;"),
+        (HttpProxy, "proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;"),
+        (HttpProxy, "proxy_ignore_headers Expires Cache-Control; proxy_ignore_headers Set-Cookie Vary;"),
     ]);
 }
 
