@@ -3,8 +3,8 @@
 use super::level::Level;
 use super::types::Types;
 use super::{
-    LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, listen, proxy, script_directives,
-    settings as set,
+    LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, limits, listen, proxy,
+    script_directives, settings as set,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
@@ -64,6 +64,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     client_directives::TABLE,
     field_directives::TABLE,
     limit_except::TABLE,
+    limits::directives::TABLE,
     tls::directives::Table::ROWS,
 ];
 
@@ -481,6 +482,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         client_directives::TABLE,
         field_directives::TABLE,
         limit_except::TABLE,
+        limits::directives::TABLE,
     ];
     let own = tables.into_iter().flatten().map(|directive| &directive.row);
     own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::body::Body;
 use super::head::{Head, Refusal, Version};
+use super::limits::Standing;
 use super::memory::Memory;
 use super::names::Names;
 use super::output::Output;
@@ -73,6 +74,8 @@ pub(super) struct Request {
     pub redirect_to: Option<Vec<u8>>,
     /// The `WWW-Authenticate` of the 401 that it replaced.
     pub challenge: Option<Field>,
+    /// How it stands with `limit_req` and `limit_conn`.
+    pub limits: Standing,
     /// `error_page` is not asked again.
     pub error_page_used: bool,
     /// `error_page` has made a GET of it.
@@ -120,6 +123,7 @@ impl Request {
             error_status: None,
             redirect_to: None,
             challenge: None,
+            limits: Standing::default(),
             error_page_used: false,
             as_get: false,
             server: server.clone(),
