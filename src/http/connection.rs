@@ -249,15 +249,15 @@ impl Session {
     /// A head is complete.
     fn begin(&mut self, cx: &mut Context, length: usize) -> Step {
         let Some(mut input) = self.input.take() else { return Step::Over };
-        let raw = input.split_to(length);
         let now = cx.reactor.now();
-        let head = match Head::parse(&raw) {
+        let head = match Head::parse(&input[..length]) {
             Ok(head) => head,
             Err(refusal) => {
-                self.input = Some(raw);
+                self.input = Some(input);
                 return self.refuse(cx, refusal);
             }
         };
+        input.advance(length);
         let mut request = Box::new(Request::new(head, &self.client.server, now));
         self.client.requests += 1;
         self.client.answered = false;
@@ -331,6 +331,7 @@ impl Session {
         let followed = request.exchange.as_deref().is_some_and(follows);
         request.status = response.status;
         if let Some(fields) = &location.fields {
+            response.fields.splice(0..0, request.kept.drain(..));
             let values = Values { client: &self.client, request, now: cx.reactor.now() };
             fields.add(&values, &mut response);
             if fields.frame(&values, &mut response) && !followed {

@@ -41,6 +41,12 @@ pub(super) const fn repeated(row: Row) -> Row {
     Row { repeat: true, ..row }
 }
 
+/// A directive about the size of one of nginx's tables.
+pub(super) const fn sized(name: &'static str, contexts: Contexts) -> Directive<Level> {
+    let help = "Accepted for compatibility, without effect: tables size themselves.";
+    Directive { row: row(name, contexts, "size", "-", help), set: |_, call| call.number().map(drop) }
+}
+
 /// A directive whose value is put where `$field` is.
 macro_rules! value {
     ($row:expr, $field:ident, $read:ident) => {
@@ -61,6 +67,8 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     TABLE,
     script_directives::TABLE,
     proxy::directives::TABLE,
+    proxy::tls_directives::TABLE,
+    proxy::answer_directives::TABLE,
     client_directives::TABLE,
     field_directives::TABLE,
     limit_except::TABLE,
@@ -421,46 +429,10 @@ static TABLE: &[Directive<Level>] = &[
         lingering_timeout,
         time
     ),
-    Directive {
-        row: row(
-            "types_hash_max_size",
-            HSL,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
-    Directive {
-        row: row(
-            "types_hash_bucket_size",
-            HSL,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
-    Directive {
-        row: row(
-            "server_names_hash_max_size",
-            H,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
-    Directive {
-        row: row(
-            "server_names_hash_bucket_size",
-            H,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
+    sized("types_hash_max_size", HSL),
+    sized("types_hash_bucket_size", HSL),
+    sized("server_names_hash_max_size", H),
+    sized("server_names_hash_bucket_size", H),
 ];
 
 /// The table of `types {}`, where any word is a type.
@@ -479,6 +451,8 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         TABLE,
         script_directives::TABLE,
         proxy::directives::TABLE,
+        proxy::tls_directives::TABLE,
+        proxy::answer_directives::TABLE,
         client_directives::TABLE,
         field_directives::TABLE,
         limit_except::TABLE,

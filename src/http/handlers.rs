@@ -21,7 +21,7 @@ use super::roots::Alias;
 use super::script::{Flow, Program, Run};
 use super::try_files::Tried;
 use super::variables::Values;
-use super::{Content, Location, pages, status};
+use super::{Content, Location, pages, status, uri};
 use crate::context::Context;
 use crate::log::Level;
 
@@ -79,6 +79,23 @@ pub(super) fn answer(cx: &mut Context, client: &Client, request: &mut Request, a
     walk(cx, client, request, Stage::Answer(answer))
 }
 
+/// Leads a request where its server says (`X-Accel-Redirect`): to a path with its arguments, or to a named location.
+pub(super) fn lead_to(cx: &mut Context, client: &Client, request: &mut Request, target: &[u8]) -> Answer {
+    let stage = match (target.first(), uri::split_told(target)) {
+        (Some(b'@'), _) => to_named(client, request, target),
+        (_, Some((path, args))) => {
+            request.as_get = !request.is_head();
+            redirect(client, request, path, args)
+        }
+        (_, None) => {
+            let target = String::from_utf8_lossy(target);
+            client.log(Level::Error, None, "", Some(request), format_args!("unsafe URI \"{target}\" was detected"));
+            page(request, 404)
+        }
+    };
+    walk(cx, client, request, stage)
+}
+
 /// Goes on with a request that has waited.
 pub(super) fn resume(cx: &mut Context, client: &Client, request: &mut Request, stage: Stage) -> Answer {
     walk(cx, client, request, stage)
@@ -126,10 +143,7 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
         };
         let to = response.location.or_else(|| request.redirect_to.take());
         let reason = response.reason.filter(|_| status == response.status);
-        let mut fields = response.fields;
-        let known = fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("WWW-Authenticate"));
-        fields.extend(request.challenge.take().filter(|_| !known));
-        return Stage::Answer(Answer::Respond(Response { status, reason, location: to, fields, ..response }));
+        return Stage::Answer(Answer::Respond(Response { status, reason, location: to, ..response }));
     }
     let location = request.location.clone();
     let cause = response.status;
@@ -144,10 +158,8 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
     };
     request.redirect_to = response.location;
     // What a client must know to ask again.
-    request.challenge = match cause {
-        401 => response.fields.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("WWW-Authenticate")),
-        _ => None,
-    };
+    let challenges = response.fields.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("WWW-Authenticate"));
+    request.kept.extend(challenges);
     // What cannot be read on after stays so.
     request.keepalive &= !response.close;
     request.error_status = page.status(cause);

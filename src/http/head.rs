@@ -19,6 +19,8 @@ impl Refusal {
 
 /// More header fields than any client sends; RFC 9110 leaves the number to the server.
 const FIELDS_MAX: usize = 256;
+/// As many as there are as a rule: room for the most would take longer to prepare than to fill.
+const FIELDS_USUAL: usize = 32;
 
 /// How large a head may be: `client_header_buffer_size` and `large_client_header_buffers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,17 @@ fn is_method_byte(byte: u8) -> bool {
     byte.is_ascii_uppercase() || byte == b'_' || byte == b'-' || byte == b'\r'
 }
 
+/// The bytes nginx takes in the name of a field.
+const NAME_BYTES: [bool; 256] = {
+    let mut taken = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        taken[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'-';
+        byte += 1;
+    }
+    taken
+};
+
 /// The versions whose rules differ; minor versions above 1 follow 1.1 (RFC 9110 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Version {
@@ -109,7 +122,7 @@ pub enum Version {
 struct RequestLine<'a> {
     method: &'a [u8],
     target: &'a [u8],
-    version: &'a [u8],
+    version: Version,
 }
 
 impl<'a> RequestLine<'a> {
@@ -126,13 +139,19 @@ impl<'a> RequestLine<'a> {
         if words.next().is_some() || target.iter().any(|byte| *byte < 0x20 || *byte == 0x7f) {
             return Err(invalid());
         }
-        let parsed = RequestLine { method, target, version };
-        parsed.version()?;
-        Ok(parsed)
+        Ok(RequestLine { method, target, version: Version::parse(version)? })
     }
+}
 
-    fn version(&self) -> Result<Version, Refusal> {
-        let number = self.version.strip_prefix(b"HTTP/").and_then(|number| std::str::from_utf8(number).ok());
+impl Version {
+    /// Reads `HTTP/x.y`.
+    fn parse(text: &[u8]) -> Result<Self, Refusal> {
+        match text {
+            b"HTTP/1.1" => return Ok(Version::Http11),
+            b"HTTP/1.0" => return Ok(Version::Http10),
+            _ => {}
+        }
+        let number = text.strip_prefix(b"HTTP/").and_then(|number| std::str::from_utf8(number).ok());
         let parts = number.map_or(("", ""), |number| number.split_once('.').unwrap_or((number, "")));
         let digits = |text: &str| {
             let form = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -175,22 +194,31 @@ impl Head {
             start..start + part.len() as u32
         };
         let request = RequestLine::parse(text)?;
-        let mut slots = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let fields = match httparse::parse_headers(raw.get(end + 1..).unwrap_or_default(), &mut slots) {
+        let mut few = [httparse::EMPTY_HEADER; FIELDS_USUAL];
+        let mut many;
+        let lines = raw.get(end + 1..).unwrap_or_default();
+        let parsed = match httparse::parse_headers(lines, &mut few) {
+            Err(httparse::Error::TooManyHeaders) => {
+                many = [httparse::EMPTY_HEADER; FIELDS_MAX];
+                httparse::parse_headers(lines, &mut many)
+            }
+            parsed => parsed,
+        };
+        let fields = match parsed {
             Ok(httparse::Status::Complete((_, fields))) => fields,
             Err(httparse::Error::TooManyHeaders) => return Err(Refusal::new(431, "client sent too many header lines")),
             Ok(httparse::Status::Partial) | Err(_) => {
                 return Err(Refusal::new(400, "client sent invalid header line"));
             }
         };
-        let valid = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let valid = |name: &str| name.bytes().all(|byte| NAME_BYTES[usize::from(byte)]);
         let fields = fields
             .iter()
             .filter(|field| valid(field.name))
             .map(|field| (span(field.name.as_bytes()), span(field.value)))
             .collect();
         let (line, method, target) = (span(text), span(request.method), span(request.target));
-        Ok(Head { line, method, target, version: request.version()?, fields, raw })
+        Ok(Head { line, method, target, version: request.version, fields, raw })
     }
 
     /// What is known of a request that cannot be taken apart: its first line, as far as it came, for the logs.

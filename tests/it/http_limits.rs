@@ -29,7 +29,7 @@ fn requests_past_the_rate_are_refused() {
                location /burst/ {{ root html; limit_req zone=slow burst=2 nodelay; limit_req_status 429; limit_req_log_level notice; }}
                location /dry/ {{ root html; limit_req_dry_run on; }}
                location /two/ {{ limit_req zone=slow burst=5 nodelay; limit_req zone=all burst=1 nodelay; }}
-               location /page/ {{ error_page 503 /one; }} }}",
+               location /page/ {{ error_page 503 =200 /one; }} }}",
             port.v4()
         )
     });

@@ -145,7 +145,7 @@ fn zone(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let key_text = written(call.bytes(1));
     for i in 2..=call.count() {
         let word = call.bytes(i);
-        if !word.starts_with(b"zone=") && !(counts_requests && word.starts_with(b"rate=")) {
+        if !(word.starts_with(b"zone=") || counts_requests && word.starts_with(b"rate=")) {
             return Err(call.error(format!("invalid parameter \"{}\"", written(word))));
         }
     }

@@ -117,7 +117,7 @@ impl Session {
         let Some(exchange) = &mut request.exchange else { return Ok(()) };
         let settings = &exchange.settings;
         // What is not passed on is read all the same.
-        if !settings.pass_body || settings.body.is_some() {
+        if content.is_empty() || !settings.pass_body || settings.body.is_some() {
             return Ok(());
         }
         let (most, folder) = (settings.body_buffer, settings.body_temp.clone());

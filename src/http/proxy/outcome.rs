@@ -7,8 +7,10 @@ use super::head::Head;
 use super::next::Fault;
 use super::{State, Upstream};
 use crate::context::Context;
+use crate::http::Tokens;
 use crate::http::connection::{Session, Step};
 use crate::http::handlers;
+use crate::http::regex::Failed;
 use crate::http::response::{Answer, Response};
 use crate::log::Level;
 use crate::upstream::Tried;
@@ -109,6 +111,11 @@ impl Session {
     /// The connection ends in whatever state it is.
     pub(in crate::http) fn drop_exchange(&mut self, cx: &mut Context) {
         self.close_relay(cx);
+        self.drop_upstream(cx);
+    }
+
+    /// The connection to the present peer ends, of whom that says nothing.
+    pub(super) fn drop_upstream(&mut self, cx: &mut Context) {
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else { return };
         let group = exchange.settings.target.group;
         if let Some(upstream) = exchange.upstream.take() {
@@ -127,6 +134,14 @@ impl Session {
         }
         let tokens = request.location.server_tokens;
         self.answer_late(cx, Response::page(status, tokens))
+    }
+
+    /// A regular expression about the server's answer came to no decision.
+    pub(super) fn undecided(&mut self, cx: &mut Context, failed: &Failed) -> Step {
+        self.log_upstream(Level::Alert, None, format_args!("{failed}"));
+        self.leave_upstream(cx, false);
+        let tokens = self.request.as_ref().map_or(Tokens::On, |request| request.location.server_tokens);
+        self.answer_late(cx, Response::page(500, tokens))
     }
 
     /// An answer that was long in coming, or the one that `error_page` has for it.
@@ -189,7 +204,7 @@ impl Session {
                 self.arm(cx);
                 return Step::Wait;
             }
-            State::Collecting | State::Connecting | State::Asking => {
+            State::Collecting | State::Connecting | State::Securing | State::Asking => {
                 self.log_upstream(Level::Error, Some(&timed_out), format_args!("upstream timed out"));
                 return self.give_up(cx, Fault::TIMEOUT);
             }
