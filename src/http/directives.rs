@@ -3,7 +3,7 @@
 use super::level::Level;
 use super::types::Types;
 use super::{
-    Content, LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, listen, proxy,
+    Content, LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, limits, listen, proxy,
     script_directives, settings as set, tuning_directives,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
@@ -73,6 +73,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     field_directives::TABLE,
     tuning_directives::TABLE,
     limit_except::TABLE,
+    limits::directives::TABLE,
     tls::directives::Table::ROWS,
 ];
 
