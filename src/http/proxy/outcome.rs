@@ -144,6 +144,14 @@ impl Session {
         self.answer_late(cx, Response::page(500, tokens))
     }
 
+    /// What is asked for of the server's answer does not exist.
+    pub(super) fn no_such_part(&mut self, cx: &mut Context, told: Vec<u8>) -> Step {
+        self.leave_upstream(cx, false);
+        let tokens = self.request.as_ref().map_or(Tokens::On, |request| request.location.server_tokens);
+        let fields = vec![("Content-Range".into(), told)];
+        self.answer_late(cx, Response { fields, ..Response::page(416, tokens) })
+    }
+
     /// An answer that was long in coming, or the one that `error_page` has for it.
     pub(super) fn answer_late(&mut self, cx: &mut Context, response: Response) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
