@@ -425,7 +425,7 @@ impl Session {
         let part = if forced { part::cut_out(request, &mut response) } else { Ok(None) };
         let part = match part {
             Ok(part) => part,
-            Err(told) => return self.no_such_part(cx, told),
+            Err(fields) => return self.no_such_part(cx, fields),
         };
         let Some(exchange) = &mut request.exchange else { return Step::Over };
         exchange.part = part;

@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use crate::http::ranges::{self, Asked};
 use crate::http::request::Request;
-use crate::http::response::{Length, Response};
+use crate::http::response::{Field, Length, Response};
 
 /// Makes of the answer to the whole one to the part that is asked for, and tells which that is; with several parts it stays whole, as in nginx.
 ///
 /// # Errors
-/// The part does not exist; the field that is answered with 416.
-pub(super) fn cut_out(request: &Request, response: &mut Response) -> Result<Option<Range<u64>>, Vec<u8>> {
+/// The part does not exist: the fields of a 416, in which those of the server stay but what they say of the whole.
+pub(super) fn cut_out(request: &Request, response: &mut Response) -> Result<Option<Range<u64>>, Vec<Field>> {
     // It is ours to say.
     response.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("accept-ranges"));
     let (200, Length::Known(size)) = (response.status, response.length) else { return Ok(None) };
@@ -19,7 +19,13 @@ pub(super) fn cut_out(request: &Request, response: &mut Response) -> Result<Opti
     }
     let range = request.head.field("range").filter(|_| holds(request, response));
     let parts = match range.map_or(Asked::Whole, |range| ranges::parse(range, size)) {
-        Asked::Nothing => return Err(format!("bytes */{size}").into_bytes()),
+        Asked::Nothing => {
+            let mut fields = std::mem::take(&mut response.fields);
+            fields
+                .retain(|(name, _)| !name.eq_ignore_ascii_case("etag") && !name.eq_ignore_ascii_case("last-modified"));
+            fields.push(("Content-Range".into(), format!("bytes */{size}").into_bytes()));
+            return Err(fields);
+        }
         Asked::Parts(parts) => parts,
         Asked::Whole => Vec::new(),
     };
