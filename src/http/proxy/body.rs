@@ -9,6 +9,7 @@ use super::Exchange;
 use super::exchange::frame;
 use super::head::Framing;
 use super::secure::is_end;
+use super::spool::Failure;
 use super::{part, trailers};
 use crate::context::Context;
 use crate::http::body::{Body, Piece};
@@ -63,7 +64,7 @@ impl Exchange {
     }
 
     /// Puts content behind what the client has not taken. Tells whether a file was begun.
-    fn put(&mut self, output: &mut Output, content: &[u8]) -> std::io::Result<bool> {
+    fn put(&mut self, output: &mut Output, content: &[u8]) -> Result<bool, Failure> {
         let (settings, chunked) = (&self.settings, self.chunked);
         if !self.buffered || settings.max_temp_file == 0 || content.is_empty() || output.held() < settings.buffers {
             frame(output, content, chunked);
@@ -264,8 +265,9 @@ impl Session {
             let enough = exchange.part.is_some() && exchange.incoming.is_complete();
             match exchange.put(&mut request.output, content) {
                 Ok(begins) => filed |= begins,
-                Err(error) => {
-                    self.log_upstream(Level::Crit, Some(&error), format_args!("writing a temporary file failed"));
+                Err(Failure { call, error }) => {
+                    let folder = exchange.settings.temp.display().to_string();
+                    self.log_upstream(Level::Crit, Some(&error), format_args!("{call} \"{folder}\" failed"));
                     return None;
                 }
             }

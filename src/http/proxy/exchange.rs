@@ -27,6 +27,8 @@ use crate::upstream::{Kept, Tried, Way, connect_level};
 
 /// How much of a server's head is read at once.
 const READ: usize = 16 * 1024;
+/// Answers with 1xx before the one that counts; a server that sends more sends nothing else.
+const INTERIM_MAX: u8 = 100;
 
 impl Session {
     /// A location has said that a server is to answer.
@@ -148,7 +150,7 @@ impl Session {
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
         };
-        exchange.upstream = Some(Upstream { kept, peer, reused, output: Output::default(), input: None });
+        exchange.upstream = Some(Upstream { kept, peer, reused, output: Output::default(), input: None, interim: 0 });
         if reused {
             return self.ask(cx);
         }
@@ -320,10 +322,13 @@ impl Session {
             let Some(upstream) = &mut exchange.upstream else { return Step::Over };
             let connection = &upstream.kept.connection;
             if let Some(input) = upstream.input.as_deref() {
-                match Head::parse(input) {
-                    Ok(Some((_, length))) if length > limit => return self.too_big(cx),
+                match Head::parse(&input[..input.len().min(limit)]) {
                     // Another head follows (RFC 9110 15.2).
                     Ok(Some((head, length))) if (100..200).contains(&head.status) && head.status != 101 => {
+                        upstream.interim += 1;
+                        if upstream.interim > INTERIM_MAX {
+                            return self.invalid(cx, "upstream sent too many interim responses");
+                        }
                         self.drop_input(cx, length);
                         continue;
                     }

@@ -159,6 +159,8 @@ pub(super) struct Upstream {
     pub reused: bool,
     pub output: Output,
     pub input: Option<BytesMut>,
+    /// Answers with 1xx that it has sent.
+    pub interim: u8,
 }
 
 /// What logs tell of one peer.
