@@ -14,6 +14,7 @@ use super::fields;
 use super::head::Limits;
 use super::keepalive::Disabled;
 use super::limit_except::Methods;
+use super::limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
 use super::pace;
@@ -52,6 +53,7 @@ pub struct Level {
     pub(super) max_ranges: Option<usize>,
     pub(super) absolute_redirect: Option<bool>,
     pub(super) port_in_redirect: Option<bool>,
+    pub(super) log_not_found: Option<bool>,
     pub(super) server_name_in_redirect: Option<bool>,
     /// Of `http {}` and `server {}` only, these three.
     pub(super) merge_slashes: Option<bool>,
@@ -84,6 +86,7 @@ pub struct Level {
     pub(super) realm: Option<Text>,
     pub(super) users: Option<Users>,
     pub(super) auth_delay: Option<Duration>,
+    pub(super) limits: limits::Said,
     pub(super) fields: fields::Said,
     pub(super) reset_timed_out: Option<bool>,
     pub(super) keepalive_disable: Option<Disabled>,
@@ -104,6 +107,7 @@ pub struct Level {
     /// Of a `server {}` or a `location {}`.
     pub(super) locations: Vec<(Pattern, Level)>,
     /// Of `http {}` only.
+    pub(super) zones: Vec<Rc<limits::zone::Zone>>,
     pub(super) groups: Vec<Group>,
     pub(super) caches: Vec<Rc<Cache>>,
     pub(super) servers: Vec<Level>,
@@ -151,7 +155,7 @@ impl Builder {
         let ToOpen { access_logs: logs, error_logs, tls } = to_open;
         let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
         let mut caches: Vec<Rc<Cache>> = Vec::new();
-        let mut tls_clients = Vec::new();
+        let (mut tls_clients, mut zones) = (Vec::new(), Vec::new());
         for mut block in self.blocks {
             let first = groups.len();
             for group in std::mem::take(&mut block.groups) {
@@ -179,6 +183,7 @@ impl Builder {
                 formats: &formats,
                 definitions: &definitions,
                 groups: &mut groups,
+                zones: &block.zones,
                 named,
                 caches: &known,
                 temp_folders: &mut temp_folders,
@@ -198,9 +203,10 @@ impl Builder {
                 servers.push(listen::Served { server: Rc::new(built), names, listens });
             }
             caches.extend(known);
+            zones.append(&mut block.zones);
         }
         groups.iter_mut().for_each(|group| Rc::make_mut(group).recovers = false);
-        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, temp_folders, caches })
+        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, zones, temp_folders, caches })
     }
 }
 
@@ -213,6 +219,7 @@ struct Assembly<'a> {
     formats: &'a Formats<Variable>,
     definitions: &'a Rc<Definitions>,
     groups: &'a mut Vec<Rc<Group>>,
+    zones: &'a [Rc<limits::zone::Zone>],
     /// The `upstream {}` blocks that a `proxy_pass` can mean.
     named: Range<usize>,
     /// What a `proxy_cache` can mean.
@@ -289,6 +296,7 @@ impl Assembly<'_> {
         let (timeout, header) = level.keepalive_timeout.unwrap_or((Duration::from_secs(75), None));
         Ok(Location {
             program,
+            slashed: slashed(level),
             internal: level.internal,
             try_files: level.try_files.clone(),
             error_pages: level.error_pages.clone().unwrap_or_default(),
@@ -307,6 +315,7 @@ impl Assembly<'_> {
             if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
             max_ranges: level.max_ranges.unwrap_or(usize::MAX),
             absolute_redirect: level.absolute_redirect.unwrap_or(true),
+            log_not_found: level.log_not_found.unwrap_or(true),
             port_in_redirect: level.port_in_redirect.unwrap_or(true),
             server_name_in_redirect: level.server_name_in_redirect.unwrap_or(false),
             sendfile: level.sendfile.unwrap_or(false),
@@ -321,6 +330,7 @@ impl Assembly<'_> {
             access: access(level),
             limit_except: self.limit_except(level)?,
             auth_delay: level.auth_delay.unwrap_or_default(),
+            limits: level.limits.settle(self.zones)?,
             fields: level.fields.settle(),
             reset_timed_out: level.reset_timed_out.unwrap_or(false),
             keepalive_disable: level.keepalive_disable.unwrap_or(Disabled { msie6: true, safari: false }),
@@ -350,11 +360,16 @@ impl Assembly<'_> {
     }
 
     fn content(&mut self, level: &Level) -> Result<Content> {
-        let Some(pass) = &level.proxy.pass else { return Ok(level.content.clone().unwrap_or(Content::Files)) };
+        let cache = level.proxy.cache.settle(self.caches)?;
+        let Some(pass) = &level.proxy.pass else {
+            return Ok(match &level.content {
+                Some(Content::Status(_)) => Content::Status(self.caches.into()),
+                content => content.clone().unwrap_or(Content::Files),
+            });
+        };
         let named = self.named.clone();
         let group = Group::meant(self.groups, named, &pass.server, pass.port(), proxy::pass::PORT)
             .map_err(|message| Error::at(&pass.place, message))?;
-        let cache = level.proxy.cache.settle(self.caches)?;
         let settings = level.proxy.settle(pass, group, self.prefix, self.tls_clients)?;
         let settings = proxy::Settings { cache, ..settings };
         for folder in [&settings.body_temp, &settings.temp] {
@@ -379,6 +394,17 @@ impl Assembly<'_> {
     fn combined(&self, mut entry: Entry<Variable>) -> Entry<Variable> {
         entry.format = entry.format.or_else(|| self.formats.find("combined").cloned());
         entry
+    }
+}
+
+/// The path of a location that is asked for without the `/` at its end too; nginx's rule.
+fn slashed(level: &Level) -> Option<Vec<u8>> {
+    level.proxy.pass.as_ref()?;
+    match level.pattern.as_ref()? {
+        Pattern::Exact(path) | Pattern::Prefix(path) | Pattern::Final(path) if path.ends_with(b"/") => {
+            Some(path.clone())
+        }
+        _ => None,
     }
 }
 
@@ -422,6 +448,7 @@ impl Level {
         from(&mut self.if_modified_since, &above.if_modified_since);
         from(&mut self.max_ranges, &above.max_ranges);
         from(&mut self.absolute_redirect, &above.absolute_redirect);
+        from(&mut self.log_not_found, &above.log_not_found);
         from(&mut self.port_in_redirect, &above.port_in_redirect);
         from(&mut self.server_name_in_redirect, &above.server_name_in_redirect);
         from(&mut self.merge_slashes, &above.merge_slashes);
@@ -450,6 +477,7 @@ impl Level {
         from(&mut self.realm, &above.realm);
         from(&mut self.users, &above.users);
         from(&mut self.auth_delay, &above.auth_delay);
+        self.limits.inherit(&above.limits);
         self.fields.inherit(&above.fields);
         from(&mut self.reset_timed_out, &above.reset_timed_out);
         from(&mut self.keepalive_disable, &above.keepalive_disable);
@@ -485,6 +513,7 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         formats: &Formats::default(),
         definitions: &Rc::default(),
         groups: &mut Vec::new(),
+        zones: &[],
         named: 0..0,
         caches: &[],
         temp_folders: &mut Vec::new(),

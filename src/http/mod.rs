@@ -30,6 +30,7 @@ pub mod head;
 mod keepalive;
 mod level;
 mod limit_except;
+mod limits;
 mod listen;
 mod location;
 mod map;
@@ -55,6 +56,7 @@ mod split_clients;
 mod status;
 mod stub_status;
 mod try_files;
+mod tuning_directives;
 mod types;
 pub mod uri;
 mod variables;
@@ -80,6 +82,8 @@ pub struct Config {
     pub listens: Vec<Listen>,
     /// The groups of servers: `upstream {}` blocks, and the hosts that a `proxy_pass` names.
     pub groups: Vec<Rc<Group>>,
+    /// Memory in which workers count requests together.
+    pub zones: Vec<Rc<limits::zone::Zone>>,
     /// Folders that temporary files are made in.
     pub temp_folders: Vec<PathBuf>,
     /// What `proxy_cache_path` says.
@@ -113,6 +117,8 @@ struct Server {
 struct Location {
     /// What is run before access is decided and the answer is made.
     program: script::Program,
+    /// The location's path with its `/` at the end, where a server stands behind it: who asks for it without is led there.
+    slashed: Option<Vec<u8>>,
     /// Only redirects of ours lead here.
     internal: bool,
     try_files: Option<try_files::TryFiles>,
@@ -134,6 +140,7 @@ struct Location {
     max_ranges: usize,
     absolute_redirect: bool,
     port_in_redirect: bool,
+    log_not_found: bool,
     server_name_in_redirect: bool,
     sendfile: bool,
     nodelay: bool,
@@ -151,6 +158,8 @@ struct Location {
     /// What serves requests of other methods than those named.
     limit_except: Option<(limit_except::Methods, Rc<Location>)>,
     auth_delay: Duration,
+    /// `None`: however many requests clients bring.
+    limits: Option<Rc<limits::Limits>>,
     /// `None`: nothing is added to answers.
     fields: Option<Rc<fields::Fields>>,
     /// Clients that have timed out are cut off without what they have not taken yet.
@@ -165,8 +174,8 @@ struct Location {
 enum Content {
     /// Files below the root.
     Files,
-    /// `tcp_check_status`
-    Status,
+    /// `tcp_check_status`, which tells of the caches too.
+    Status(Rc<[Rc<Cache>]>),
     /// `stub_status`
     Figures,
     /// `proxy_pass`

@@ -66,7 +66,6 @@ impl Care {
 
 /// What is left of the world for such a process.
 struct Keeper<'a> {
-    start: &'a Start,
     config: &'a Config,
     signals: Signals,
     reactor: Reactor,
@@ -83,7 +82,7 @@ pub fn run(start: &Start, config: &Config, care: Care) -> u8 {
     let ready = Signals::new(&SIGNALS).and_then(|signals| {
         let mut reactor = Reactor::new()?;
         reactor.add(std::os::fd::AsRawFd::as_raw_fd(&signals), Owner { engine: 0, part: 0, id: 0 })?;
-        Ok(Keeper { start, config, signals, reactor })
+        Ok(Keeper { config, signals, reactor })
     });
     match ready {
         Ok(mut keeper) => {

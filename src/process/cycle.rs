@@ -36,7 +36,7 @@ pub struct Cycle {
 
 impl Cycle {
     /// Opens what `config` needs beside its logs, keeping what it can of the sockets `kept`, of what `rosters` know of its peers, and of
-    /// what the memory of the configuration `before` holds: TLS sessions, entries of caches. On failure everything is as before, and logged.
+    /// what the configuration `before` it has in shared memory. On failure everything is as before, and logged.
     pub fn open(
         config: Config,
         access_logs: AccessLogs,
@@ -51,6 +51,10 @@ impl Cycle {
         let zones = config.tls.open(before.map(|before| &before.tls));
         zones.map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of session caches failed")))?;
         caches::open(&config.http.caches, before.map_or(&[], |before| &before.http.caches))?;
+        for zone in &config.http.zones {
+            zone.open(before.map_or(&[], |before| &before.http.zones))
+                .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of a zone failed")))?;
+        }
         let listeners = listeners::open(&config.listens, config.main.workers(), kept)?;
         Ok(Cycle { config: Rc::new(config), listeners, access_logs, roster: Rc::new(roster) })
     }

@@ -9,10 +9,11 @@
 //!
 //! [`key`] names an entry, [`zone`] is what all workers know of entries, [`file`](mod@file) what stands on the disk; [`lookup`] decides whether a
 //! server is asked, [`serve`] answers from a file, [`store`] keeps what a server answers, for as long as [`validity`] says, and [`vary`]
-//! tells variants apart; [`update`] asks servers after the client has its answer; [`purge`] gives entries up on demand. [`manager`] and [`loader`] are the work of two
+//! tells variants apart; [`update`] asks servers after the client has its answer; [`purge`] gives entries up on demand. [`figures`] are for the status page. [`manager`] and [`loader`] are the work of two
 //! processes of their own: to give up what is old or too much, and to find what is there after a start. [`mirror`] is `proxy_store`.
 
 pub mod directives;
+pub(super) mod figures;
 pub mod file;
 pub mod key;
 pub(super) mod level;

@@ -1,6 +1,7 @@
 //! Answers from files of the cache.
 
 use super::file::Validity;
+use super::store::takes_parts;
 use super::{Status, Stored, file, validity};
 use crate::context::Context;
 use crate::http::connection::{Session, Step};
@@ -20,7 +21,7 @@ impl Session {
         let Some(exchange) = self.exchange_mut() else { return Step::Over };
         let Stored { file, preamble, head, body } = stored;
         let status_code = head.status;
-        let accepts = head.all("accept-ranges").any(|unit| unit.eq_ignore_ascii_case(b"bytes"));
+        let parted = takes_parts(&head) || exchange.settings.answers.force_ranges;
         let age = head.all("age").find_map(|age| std::str::from_utf8(age).ok()?.parse::<u64>().ok()).unwrap_or(0);
         exchange.head = Some(head);
         if let Some(access) = &mut exchange.cache {
@@ -53,7 +54,7 @@ impl Session {
                 size,
                 modified: preamble.last_modified,
                 etag: Some(preamble.etag).filter(|etag| !etag.is_empty()),
-                ranges: if accepts { request.location.max_ranges } else { 0 },
+                ranges: if parted { request.location.max_ranges } else { 0 },
             };
             response = entity.answer(&self.client, request, response);
         } else {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -40,16 +41,21 @@ pub(in crate::http) struct Filling {
     failed: Option<io::Error>,
 }
 
-/// Where the bytes that were added last end.
-pub(in crate::http) struct End {
+/// Where in the file bytes are that have just been added.
+pub(in crate::http) struct Kept {
     file: Rc<File>,
     at: u64,
 }
 
-impl End {
-    /// The last bytes before it.
+impl Kept {
+    /// They without the first ones.
+    pub(in crate::http) fn skip(self, count: usize) -> Self {
+        Kept { at: self.at + count as u64, ..self }
+    }
+
+    /// So many of them, to be sent.
     pub(in crate::http) fn piece(self, length: usize) -> Piece {
-        Piece::File { file: self.file, offset: self.at - length as u64, left: length as u64 }
+        Piece::File { file: self.file, offset: self.at, left: length as u64 }
     }
 }
 
@@ -60,12 +66,13 @@ impl Filling {
     }
 
     /// Adds to the body; `None`: it is not kept any more.
-    pub(in crate::http) fn add(&mut self, content: &[u8]) -> Option<End> {
+    pub(in crate::http) fn add(&mut self, content: &[u8]) -> Option<Kept> {
         if self.failed.is_some() {
             return None;
         }
+        let at = self.draft.body_start() + self.draft.written();
         match self.draft.write(content) {
-            Ok(()) => Some(End { file: self.handle.clone(), at: self.draft.body_start() + self.draft.written() }),
+            Ok(()) => Some(Kept { file: self.handle.clone(), at }),
             Err(error) => {
                 self.failed = Some(error);
                 None
@@ -159,14 +166,15 @@ impl Access {
 
 impl Session {
     /// The answer that is about to go to the client is kept too, where it may be. What of it the client has asked for is found out here then,
-    /// as the server was asked for all of it.
-    pub(in crate::http) fn begin_filling(&mut self, cx: &mut Context, response: Response) -> Response {
-        let Some(request) = &self.request else { return response };
-        let Some(exchange) = &request.exchange else { return response };
-        let Some(head) = &exchange.head else { return response };
-        if head.status == 101 {
-            return response;
-        }
+    /// as the server was asked for all of it; `None`: that is not said here.
+    pub(in crate::http) fn begin_filling(
+        &mut self,
+        cx: &mut Context,
+        response: &mut Response,
+    ) -> Option<Option<Range<u64>>> {
+        let request = self.request.as_ref()?;
+        let exchange = request.exchange.as_ref()?;
+        let head = exchange.head.as_ref().filter(|head| head.status != 101)?;
         let values = Values { client: &self.client, request, now: cx.reactor.now() };
         let Some(access) = &exchange.cache else {
             if let Some(mirror) = &exchange.settings.mirror
@@ -177,7 +185,7 @@ impl Session {
                 let begun = mirror.begin(&values, head);
                 self.set_filling(begun.transpose());
             }
-            return response;
+            return None;
         };
         let ignored = exchange.settings.answers.ignored.cache;
         let validity = Some(access)
@@ -191,28 +199,27 @@ impl Session {
             let grant = access.held.as_ref().filter(|held| held.key == key).map(|held| held.grant);
             Filling::begin(draft, Target::Entry { cache: access.cache.clone(), key, preamble, grant })
         });
-        let (response, wanted) = match validity {
-            Some(_) if head.status == 200 => shape(&values, head, response),
-            _ => (response, Wanted::Whole),
+        let wanted = match validity {
+            Some(_) if head.status == 200 => Some(shape(&values, head, response)),
+            _ => None,
+        };
+        let part = match wanted {
+            _ if converted => Some(Some(0..0)),
+            Some(Wanted::Whole) => Some(None),
+            Some(Wanted::Parts(parts)) => Some(parts.into_iter().next()),
+            Some(Wanted::Nothing) => Some(Some(0..0)),
+            None => None,
         };
         let kept = begun.is_some();
         self.set_filling(begun);
-        let Some(exchange) = self.exchange_mut() else { return response };
-        exchange.wanted = match wanted {
-            _ if converted => 0..0,
-            Wanted::Whole => 0..u64::MAX,
-            Wanted::Parts(parts) => parts.into_iter().next().unwrap_or(0..0),
-            Wanted::Nothing => 0..0,
-        };
-        exchange.passed = 0;
-        if let Some(access) = &mut exchange.cache {
+        if let Some(access) = &mut self.exchange_mut()?.cache {
             access.cacheable = kept;
             access.old = None;
             if !kept {
                 access.held = None;
             }
         }
-        response
+        part
     }
 
     fn set_filling(&mut self, begun: Option<io::Result<Filling>>) {
@@ -266,20 +273,29 @@ impl Session {
     }
 }
 
-/// What of an answer that goes through us the client has asked for.
-fn shape(values: &Values<'_>, head: &Head, response: Response) -> (Response, Wanted) {
+/// What of an answer that goes through us the client has asked for; its head is made to fit.
+fn shape(values: &Values<'_>, head: &Head, response: &mut Response) -> Wanted {
     let size = match response.length {
         Length::Known(length) => Some(length),
         _ => None,
     };
-    let accepts = head.all("accept-ranges").any(|unit| unit.eq_ignore_ascii_case(b"bytes"));
+    let exchange = values.request.exchange.as_ref();
+    let parted = takes_parts(head) || exchange.is_some_and(|exchange| exchange.settings.answers.force_ranges);
     let entity = Entity {
         source: Source::Elsewhere,
         size: size.unwrap_or(0),
         modified: head.all("last-modified").next().and_then(parse_date),
         etag: head.all("etag").next().map(<[u8]>::to_vec),
         // Parts in another order than they come in would have to wait for each other.
-        ranges: if accepts && size.is_some() { values.request.location.max_ranges.min(1) } else { 0 },
+        ranges: if parted && size.is_some() { values.request.location.max_ranges.min(1) } else { 0 },
     };
-    entity.shape(values.request, response)
+    let whole = std::mem::replace(response, Response::new(200, Vec::new()));
+    let (shaped, wanted) = entity.shape(values.request, whole);
+    *response = shaped;
+    wanted
+}
+
+/// Whether the server gives parts too.
+pub(super) fn takes_parts(head: &Head) -> bool {
+    head.all("accept-ranges").any(|unit| unit.eq_ignore_ascii_case(b"bytes"))
 }

@@ -65,6 +65,8 @@ impl Session {
             }
         };
         request.background = true;
+        // It has no line in the access log.
+        request.told = true;
         let client = Client {
             address: parent.client.speaks_for(&request).clone(),
             local: parent.client.local().clone().into(),

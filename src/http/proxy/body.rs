@@ -9,8 +9,11 @@ use super::Exchange;
 use super::exchange::frame;
 use super::head::Framing;
 use super::secure::is_end;
+use super::spool::Failure;
+use super::{part, trailers};
 use crate::context::Context;
 use crate::http::body::{Body, Piece};
+use crate::http::cache::store::Kept;
 use crate::http::connection::{READ, Session, Step};
 use crate::http::output::{Output, Progress};
 use crate::http::variables::Values;
@@ -22,6 +25,8 @@ const TURN: usize = 256 * 1024;
 /// What of the server's body is still to come.
 pub(in crate::http) struct Incoming {
     pub framing: Framing,
+    /// Lines of the trailer so far; the framing bounds them.
+    pub trailer: Vec<u8>,
 }
 
 impl Incoming {
@@ -33,7 +38,7 @@ impl Incoming {
     fn take(&mut self, input: &[u8]) -> Option<Piece> {
         match &mut self.framing {
             Framing::Known(body) => body.take(input).ok(),
-            Framing::UntilClose => Some(Piece { consumed: input.len(), content: 0..input.len() }),
+            Framing::UntilClose => Some(Piece { consumed: input.len(), content: 0..input.len(), trailer: 0..0 }),
         }
     }
 }
@@ -61,9 +66,7 @@ impl Exchange {
     }
 
     /// Puts content behind what the client has not taken. Tells whether a file was begun.
-    fn put(&mut self, output: &mut Output, content: &[u8]) -> std::io::Result<bool> {
-        let kept = self.filling.as_mut().and_then(|filling| filling.add(content));
-        let content = self.for_client(content);
+    fn put(&mut self, output: &mut Output, content: &[u8], kept: Option<Kept>) -> Result<bool, Failure> {
         let (settings, chunked) = (&self.settings, self.chunked);
         let fits = !self.buffered || content.is_empty() || output.held() < settings.buffers;
         if fits || (kept.is_none() && settings.max_temp_file == 0) {
@@ -71,12 +74,12 @@ impl Exchange {
             return Ok(false);
         }
         // What is kept anyhow need not be written a second time.
-        if let Some(end) = kept {
-            let piece = end.piece(content.len());
-            let (before, after) = if chunked { (format!("{:x}\r\n", content.len()), "\r\n") } else { (String::new(), "") };
-            output.push_bytes(before.as_bytes());
-            output.push(piece);
-            output.push_bytes(after.as_bytes());
+        if let Some(kept) = kept {
+            if chunked {
+                output.push_bytes(format!("{:x}\r\n", content.len()).as_bytes());
+            }
+            output.push(kept.piece(content.len()));
+            output.push_bytes(if chunked { b"\r\n" } else { b"" });
             return Ok(false);
         }
         let begins = !self.spool.has_file();
@@ -89,15 +92,6 @@ impl Exchange {
         };
         output.push(self.spool.write(written, &settings.temp)?);
         Ok(begins)
-    }
-
-    /// What of the body's next bytes is for the client.
-    fn for_client<'a>(&mut self, content: &'a [u8]) -> &'a [u8] {
-        let length = content.len() as u64;
-        let start = self.wanted.start.saturating_sub(self.passed).min(length);
-        let end = self.wanted.end.saturating_sub(self.passed).clamp(start, length);
-        self.passed += length;
-        &content[start as usize..end as usize]
     }
 }
 
@@ -272,18 +266,33 @@ impl Session {
                 self.log_upstream(Level::Error, None, format_args!("upstream sent invalid chunked response"));
                 return None;
             };
-            let content = &input[piece.content];
+            exchange.incoming.trailer.extend_from_slice(&input[piece.trailer]);
+            let mut content = &input[piece.content];
+            let at = exchange.tries.last().map_or(0, |tried| tried.length);
             if let Some(tried) = exchange.tries.last_mut() {
                 tried.length += content.len() as u64;
             }
-            match exchange.put(&mut request.output, content) {
+            let mut kept = exchange.filling.as_mut().and_then(|filling| filling.add(content));
+            if let Some(part) = &exchange.part {
+                let end = at + content.len() as u64;
+                let whole = std::mem::replace(&mut content, part::clip(content, at, part));
+                kept = kept.map(|kept| kept.skip(content.as_ptr() as usize - whole.as_ptr() as usize));
+                if end >= part.end && exchange.filling.is_none() && !exchange.incoming.is_complete() {
+                    // The client has no use for the rest of it, so nobody reads it; the connection is not used again.
+                    exchange.incoming.framing = Framing::Known(Body::Complete);
+                    exchange.upstream.as_mut()?.kept.requests = u64::MAX;
+                }
+            }
+            let enough = exchange.part.is_some() && exchange.filling.is_none() && exchange.incoming.is_complete();
+            match exchange.put(&mut request.output, content, kept) {
                 Ok(begins) => filed |= begins,
-                Err(error) => {
-                    self.log_upstream(Level::Crit, Some(&error), format_args!("writing a temporary file failed"));
+                Err(Failure { call, error }) => {
+                    let folder = exchange.settings.temp.display().to_string();
+                    self.log_upstream(Level::Crit, Some(&error), format_args!("{call} \"{folder}\" failed"));
                     return None;
                 }
             }
-            input = &input[piece.consumed..];
+            input = if enough { &[] } else { &input[piece.consumed..] };
         }
         self.tell_of_filling();
         if filed {
@@ -297,9 +306,14 @@ impl Session {
     fn body_ended(&mut self, cx: &mut Context) {
         self.finish_filling();
         if let Some(request) = &mut self.request
-            && request.exchange.as_ref().is_some_and(|exchange| exchange.chunked)
+            && let Some(exchange) = request.exchange.as_ref().filter(|exchange| exchange.chunked)
         {
             request.output.push_bytes(b"0\r\n");
+            if exchange.settings.answers.pass_trailers && !exchange.incoming.trailer.is_empty() {
+                let mut passed = Vec::new();
+                trailers::pass(&exchange.incoming.trailer, &exchange.settings.hidden, &mut passed);
+                request.output.push_bytes(&passed);
+            }
             if let Some(fields) = request.location.fields.clone() {
                 let trailers = fields.trailers(&Values { client: &self.client, request, now: cx.reactor.now() });
                 request.output.push_bytes(&trailers);

@@ -26,12 +26,14 @@ pub(super) mod head;
 pub(super) mod level;
 pub(super) mod next;
 pub(super) mod outcome;
+pub(super) mod part;
 pub(super) mod pass;
 pub(super) mod replace;
 pub(super) mod request;
 pub(super) mod secure;
 pub(super) mod spool;
 pub(super) mod tls_directives;
+pub(super) mod trailers;
 pub(super) mod tunnel;
 pub(super) mod variables;
 
@@ -133,6 +135,8 @@ pub(super) struct Exchange {
     pub head: Option<Head>,
     /// The rest of the server's body.
     pub incoming: Incoming,
+    /// What of the server's body the client gets, where that is not all.
+    pub part: Option<Range<u64>>,
     /// The client gets chunks.
     pub chunked: bool,
     /// The answer waits in memory and files for a slow client.
@@ -142,9 +146,6 @@ pub(super) struct Exchange {
     pub cache: Option<Box<cache::Access>>,
     /// The body is kept as it comes.
     pub filling: Option<Box<cache::store::Filling>>,
-    /// What of the body the client gets, and how much of it has come.
-    pub wanted: Range<u64>,
-    pub passed: u64,
     /// The client gets nothing any more; the server goes on for the cache.
     pub detached: bool,
     /// In [`State::Tunnel`].
@@ -169,6 +170,8 @@ pub(super) struct Upstream {
     pub reused: bool,
     pub output: Output,
     pub input: Option<BytesMut>,
+    /// Answers with 1xx that it has sent.
+    pub interim: u8,
 }
 
 /// What logs tell of one peer.

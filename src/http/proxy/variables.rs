@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::Try;
 use super::head::Head;
+use super::{Try, trailers};
+use crate::http::cache::Access;
+use crate::http::entity::http_date;
 use crate::http::request::Request;
 use crate::http::variables::is_field;
 use crate::net::Address;
@@ -16,8 +18,12 @@ pub(in crate::http) enum Variable {
     Tries(OfTry),
     /// `$upstream_http_NAME`, the name with `-`.
     Field(String),
+    /// `$upstream_trailer_NAME`, the name with `-`.
+    Trailer(String),
     /// `$upstream_cookie_NAME`
     Cookie(String),
+    /// Of the cache.
+    Cache(OfCache),
     Host,
     Port,
     AddForwardedFor,
@@ -36,13 +42,25 @@ pub(in crate::http) enum OfTry {
     Status,
 }
 
-const NAMES: [(&str, Variable); 11] = [
+/// What can be told of the cache's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum OfCache {
+    Status,
+    /// What there is that is too old.
+    LastModified,
+    Etag,
+}
+
+const NAMES: [(&str, Variable); 14] = [
     ("proxy_add_x_forwarded_for", Variable::AddForwardedFor),
     ("proxy_host", Variable::Host),
     ("proxy_port", Variable::Port),
     ("upstream_addr", Variable::Tries(OfTry::Addr)),
     ("upstream_bytes_received", Variable::Tries(OfTry::BytesReceived)),
     ("upstream_bytes_sent", Variable::Tries(OfTry::BytesSent)),
+    ("upstream_cache_etag", Variable::Cache(OfCache::Etag)),
+    ("upstream_cache_last_modified", Variable::Cache(OfCache::LastModified)),
+    ("upstream_cache_status", Variable::Cache(OfCache::Status)),
     ("upstream_connect_time", Variable::Tries(OfTry::ConnectTime)),
     ("upstream_header_time", Variable::Tries(OfTry::HeaderTime)),
     ("upstream_response_length", Variable::Tries(OfTry::ResponseLength)),
@@ -58,6 +76,7 @@ pub(in crate::http) fn find(name: &str) -> Option<Variable> {
     let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
     of("upstream_http_")
         .map(|name| Variable::Field(name.replace('_', "-")))
+        .or_else(|| of("upstream_trailer_").map(|name| Variable::Trailer(name.replace('_', "-"))))
         .or_else(|| of("upstream_cookie_").map(|name| Variable::Cookie(name.to_owned())))
 }
 
@@ -75,11 +94,19 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
     match variable {
         Variable::Host => out.extend_from_slice(exchange.settings.target.host.as_bytes()),
         Variable::Port => out.extend_from_slice(exchange.settings.target.port.as_bytes()),
+        Variable::Cache(of) => return write_cache(exchange.cache.as_deref(), *of, out),
         Variable::Tries(of) => return write_tries(&exchange.tries, *of, out),
         Variable::Field(name) => {
             let fields = exchange.head.iter().flat_map(Head::fields);
             let same = fields.filter(|(field, _)| is_field(field.as_bytes(), name));
             let values: Vec<&[u8]> = same.map(|(_, value)| value).collect();
+            out.extend(values.join(&b", "[..]));
+            return !values.is_empty();
+        }
+        Variable::Trailer(name) => {
+            let all =
+                trailers::fields(&exchange.incoming.trailer).filter(|(known, _)| known.eq_ignore_ascii_case(name));
+            let values: Vec<&[u8]> = all.map(|(_, value)| value).collect();
             out.extend(values.join(&b", "[..]));
             return !values.is_empty();
         }
@@ -93,6 +120,18 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
         Variable::AddForwardedFor => {}
     }
     true
+}
+
+fn write_cache(access: Option<&Access>, of: OfCache, out: &mut Vec<u8>) -> bool {
+    let Some(access) = access else { return false };
+    let old = access.old.as_ref().map(|old| &old.preamble);
+    let value = match of {
+        OfCache::Status => access.status.map(|status| status.word().as_bytes().to_vec()),
+        OfCache::LastModified => old.and_then(|old| old.last_modified).map(http_date),
+        OfCache::Etag => old.map(|old| old.etag.clone()).filter(|etag| !etag.is_empty()),
+    };
+    out.extend(value.as_deref().unwrap_or_default());
+    value.is_some()
 }
 
 /// The values of all tries, as nginx writes them: with commas between them, and colons where an error page was passed on too.
