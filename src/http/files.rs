@@ -64,8 +64,13 @@ pub(super) fn serve(values: &Values<'_>) -> Found {
         fields: etag.iter().map(|etag| ("ETag".into(), etag.clone())).collect(),
         ..Response::new(200, Vec::new())
     };
-    let entity =
-        Entity { source: Source::File(Rc::new(file), 0), size, modified: Some(modified), etag, ranges: location.max_ranges };
+    let entity = Entity {
+        source: Source::File(Rc::new(file), 0),
+        size,
+        modified: Some(modified),
+        etag,
+        ranges: location.max_ranges,
+    };
     Found::Answer(entity.answer(client, request, response))
 }
 

@@ -43,7 +43,10 @@ fn page(request: &Request, rows: &[Row<'_>], caches: &[figures::Row<'_>]) -> Res
     let (content_type, text) = match argument("format") {
         Some(b"json") => ("application/json", json(&chosen, caches)),
         Some(b"csv") => ("text/csv; charset=utf-8", csv(&chosen)),
-        Some(b"prometheus") => ("text/plain; version=0.0.4; charset=utf-8", prometheus(&chosen) + &figures::prometheus(caches, escape_label)),
+        Some(b"prometheus") => (
+            "text/plain; version=0.0.4; charset=utf-8",
+            prometheus(&chosen) + &figures::prometheus(caches, escape_label),
+        ),
         _ => ("text/html; charset=utf-8", html(&chosen, caches)),
     };
     Response::text(200, content_type, text.into_bytes())

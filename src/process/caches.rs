@@ -28,7 +28,9 @@ pub fn open(caches: &[Rc<Cache>], before: &[Rc<Cache>]) -> Result<(), Logged> {
             let (path, before) = (cache.path.display(), old.path.display());
             message(
                 Level::Emerg,
-                format_args!("cache \"{name}\" uses the \"{path}\" cache path while previously it used the \"{before}\" cache path"),
+                format_args!(
+                    "cache \"{name}\" uses the \"{path}\" cache path while previously it used the \"{before}\" cache path"
+                ),
             );
             return Err(Logged);
         }

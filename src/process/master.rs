@@ -391,8 +391,7 @@ impl Master {
             return;
         }
         if code == Some(child::FATAL.into()) {
-            let what =
-                format_args!("{name} {pid} exited with fatal code {} and cannot be respawned", child::FATAL);
+            let what = format_args!("{name} {pid} exited with fatal code {} and cannot be respawned", child::FATAL);
             message(Level::Alert, what);
             return;
         }
@@ -442,7 +441,8 @@ impl Master {
         }
         message(Level::Notice, format_args!("reconfiguring"));
         // All that failed is logged, and the old configuration goes on.
-        let rosters: Vec<&Roster> = self.workers.iter().filter_map(|worker| Some(worker.role.row()?.1.as_ref())).collect();
+        let rosters: Vec<&Roster> =
+            self.workers.iter().filter_map(|worker| Some(worker.role.row()?.1.as_ref())).collect();
         let Ok(new) = self.cycle.reload(&self.start.source, &rosters, &mut self.pid_file) else { return };
         let old = mem::replace(&mut self.cycle, new);
         listeners::retire(old.listeners, &self.cycle.listeners);

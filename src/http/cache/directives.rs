@@ -20,8 +20,7 @@ use crate::relay::page_size;
 /// Seconds: nginx's `inactive`.
 const INACTIVE: u64 = 600;
 /// nginx's `manager_files` and `loader_files`, `_threshold`, `_sleep`.
-const PACE: Pace =
-    Pace { files: 100, threshold: Duration::from_millis(200), sleep: Duration::from_millis(50) };
+const PACE: Pace = Pace { files: 100, threshold: Duration::from_millis(200), sleep: Duration::from_millis(50) };
 
 /// A directive whose value is put where `$field` is.
 macro_rules! value {
@@ -146,11 +145,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         bypass,
         "A server is asked where any of these is neither empty nor `0`; its answer may be kept."
     ),
-    predicate!(
-        "proxy_no_cache",
-        no_cache,
-        "The answer is not kept where any of these is neither empty nor `0`."
-    ),
+    predicate!("proxy_no_cache", no_cache, "The answer is not kept where any of these is neither empty nor `0`."),
     Directive {
         row: with(
             Arity::AtLeast(1),
@@ -273,7 +268,8 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
                 match call.bytes(i).strip_prefix(b"allow=") {
                     Some(client) => {
                         let client = std::str::from_utf8(client).ok().and_then(Match::parse).map(|(client, _)| client);
-                        let invalid = || call.error(format!("invalid parameter \"{}\"", String::from_utf8_lossy(call.bytes(i))));
+                        let invalid =
+                            || call.error(format!("invalid parameter \"{}\"", String::from_utf8_lossy(call.bytes(i))));
                         rule.clients.get_or_insert_default().push(client.ok_or_else(invalid)?);
                     }
                     None => rule.when.push(text(level, call, i)?),
@@ -392,9 +388,9 @@ fn path(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
             // Files that are being written have no name.
             "use_temp_path" => {
                 if !matches!(said, "on" | "off") {
-                    return Err(call.error(format!(
-                        "invalid use_temp_path value \"{word}\", it must be \"on\" or \"off\""
-                    )));
+                    return Err(
+                        call.error(format!("invalid use_temp_path value \"{word}\", it must be \"on\" or \"off\""))
+                    );
                 }
             }
             "keys_zone" => zone = Some(keys_zone(call, word, said)?),

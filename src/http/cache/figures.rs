@@ -26,14 +26,20 @@ impl Row<'_> {
 
     fn numbers(&self) -> [(&'static str, u64); 4] {
         let Figures { entries, files, bytes, .. } = self.figures;
-        [("size", bytes), ("max_size", self.cache.max_size), ("entries", entries), ("files", files)]
+        [
+            ("size", bytes),
+            ("max_size", if self.cache.max_size == u64::MAX { 0 } else { self.cache.max_size }),
+            ("entries", entries),
+            ("files", files),
+        ]
     }
 }
 
 /// A table, below that of the servers.
 pub(in crate::http) fn html(rows: &[Row<'_>], escape: impl Fn(&str) -> String) -> String {
     let Some(first) = rows.first() else { return String::new() };
-    let mut text = String::from("<h1>Caches</h1>\n<table style=\"background-color:white\">\n  <tr bgcolor=\"#C0C0C0\">\n");
+    let mut text =
+        String::from("<h1>Caches</h1>\n<table style=\"background-color:white\">\n  <tr bgcolor=\"#C0C0C0\">\n");
     let names = first.numbers().into_iter().chain(first.requests()).map(|(name, _)| name);
     for name in ["Zone"].into_iter().chain(names) {
         let _ = writeln!(text, "    <th>{name}</th>");
@@ -76,14 +82,19 @@ pub(in crate::http) fn prometheus(rows: &[Row<'_>], escape: impl Fn(&str) -> Str
     let Some(first) = rows.first() else { return text };
     let helps = [
         ("bytes", "What the files take from the disk."),
-        ("max_bytes", "What they may take."),
+        ("max_bytes", "What they may take; 0: all there is."),
         ("entries", "Keys that are known."),
         ("files", "Keys that have files."),
     ];
     for (at, (name, help)) in helps.iter().enumerate().take(first.numbers().len()) {
         let _ = writeln!(text, "# HELP weir_cache_{name} {help}\n# TYPE weir_cache_{name} gauge");
         for row in rows {
-            let _ = writeln!(text, "weir_cache_{name}{{zone=\"{}\"}} {}", escape(&row.cache.zone.name), row.numbers()[at].1);
+            let _ = writeln!(
+                text,
+                "weir_cache_{name}{{zone=\"{}\"}} {}",
+                escape(&row.cache.zone.name),
+                row.numbers()[at].1
+            );
         }
     }
     text.push_str("# HELP weir_cache_requests_total Requests by how they were served.\n# TYPE weir_cache_requests_total counter\n");

@@ -450,7 +450,7 @@ mod tests {
             let preamble = preamble();
             let mut bytes = preamble.encode().unwrap();
             let size = bytes.len() as u64 + preamble.length;
-            prop_assert_eq!(Preamble::decode(&bytes, size).as_ref(), Ok(&preamble));
+            prop_assert_eq!(Preamble::decode(&bytes, size), Ok(preamble.clone()));
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
             match Preamble::decode(&bytes, size) {

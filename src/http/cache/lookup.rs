@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How long a request may take to bring an old entry up to date before another one tries too; it ends sooner with the request.
 const UPDATE_AGE: Duration = Duration::from_secs(86_400);
 
-/// What there is for a key.
+/// What there is for a key. It lives for a step only.
+#[allow(clippy::large_enum_variant)]
 enum Found {
     Nothing,
     File(Stored),
@@ -33,7 +34,8 @@ enum Found {
     Unkept,
 }
 
-/// What follows.
+/// What follows. It lives for a step only.
+#[allow(clippy::large_enum_variant)]
 enum Decision {
     Serve(Stored, Status),
     /// As well, and a server is asked on the side.
@@ -49,7 +51,8 @@ impl Access {
         let Some(old) = self.old.as_ref().filter(|_| self.cacheable && self.settings.revalidate) else {
             return Vec::new();
         };
-        let modified = old.preamble.last_modified.map(|date| ("If-Modified-Since", crate::http::entity::http_date(date)));
+        let modified =
+            old.preamble.last_modified.map(|date| ("If-Modified-Since", crate::http::entity::http_date(date)));
         let etag = Some(("If-None-Match", old.preamble.etag.clone())).filter(|(_, etag)| !etag.is_empty());
         modified.into_iter().chain(etag).collect()
     }
@@ -145,7 +148,8 @@ impl Session {
         let values = Values { client: &self.client, request, now: cx.reactor.now() };
         let method = request.method();
         let purges = settings.purge.as_ref().is_some_and(|rule| any_holds(&rule.when, &values));
-        if !purges && !matches!(method, b"GET" | b"HEAD") && !(method == b"POST" && settings.post) {
+        let kept = matches!(method, b"GET" | b"HEAD") || (method == b"POST" && settings.post);
+        if !purges && !kept {
             return Some(Unasked::Server);
         }
         let cache = match &settings.choice {
@@ -304,9 +308,11 @@ impl Session {
         let Some(request) = &self.request else { return false };
         let access = request.exchange.as_ref().and_then(|exchange| exchange.cache.as_ref());
         let Some(most) = access.and_then(|access| access.settings.max_range_offset) else { return false };
-        let Some(range) = request.head.field("range").filter(|range| {
-            range.get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case(b"bytes="))
-        }) else {
+        let Some(range) = request
+            .head
+            .field("range")
+            .filter(|range| range.get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case(b"bytes=")))
+        else {
             return false;
         };
         let text = String::from_utf8_lossy(&range[6..]);

@@ -45,7 +45,7 @@ fn is_short(cache: &Cache) -> bool {
         return false;
     }
     match nix::sys::statvfs::statvfs(&cache.path) {
-        Ok(disk) => (disk.blocks_available() as u64).saturating_mul(disk.fragment_size() as u64) <= cache.min_free,
+        Ok(disk) => disk.blocks_available().saturating_mul(disk.fragment_size()) <= cache.min_free,
         Err(errno) => {
             let record = Record { error: Some(&errno.into()), ..Record::new(Level::Crit) };
             emit(&record, format_args!("statfs() \"{}\" failed", cache.path.display()));

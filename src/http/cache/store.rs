@@ -22,12 +22,7 @@ use crate::log::Level;
 /// What becomes of the file when it is complete.
 #[derive(Debug)]
 pub(in crate::http) enum Target {
-    Entry {
-        cache: Rc<Cache>,
-        key: Key,
-        preamble: Preamble,
-        grant: Option<Grant>,
-    },
+    Entry { cache: Rc<Cache>, key: Key, preamble: Preamble, grant: Option<Grant> },
     Mirror(mirror::Place),
 }
 
@@ -141,7 +136,13 @@ fn judge(access: &Access, head: &Head, ignored: validity::Ignored) -> Option<Val
 
 impl Access {
     /// What the file of this answer is to say, and the key it is kept under.
-    fn preamble(&self, head: &Head, validity: Validity, request: &crate::http::head::Head, ignores_vary: bool) -> (Key, Preamble) {
+    fn preamble(
+        &self,
+        head: &Head,
+        validity: Validity,
+        request: &crate::http::head::Head,
+        ignores_vary: bool,
+    ) -> (Key, Preamble) {
         let whole = matches!(head.status, 200 | 206);
         let single = |name: &'static str| head.all(name).next().filter(|_| whole);
         let vary: Vec<&[u8]> = if ignores_vary { Vec::new() } else { head.all("vary").collect() };
@@ -241,7 +242,8 @@ impl Session {
             return;
         }
         let path = path.or_else(|| cache.map(|cache| cache.path.clone())).unwrap_or_default();
-        let message = format_args!("writing cache file \"{}\" failed, answers are passed on without being kept", path.display());
+        let message =
+            format_args!("writing cache file \"{}\" failed, answers are passed on without being kept", path.display());
         self.log_upstream(Level::Crit, Some(error), message);
     }
 

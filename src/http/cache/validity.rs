@@ -95,10 +95,9 @@ pub fn told<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>, ignored: Igno
                 None => expired = true,
             }
             by = By::Expires;
-        } else if is("set-cookie") && !ignored.set_cookie {
-            forbidden = true;
-        } else if is("vary") && !ignored.vary && value.trim_ascii() == b"*" {
-            forbidden = true;
+        } else {
+            let cookie = is("set-cookie") && !ignored.set_cookie;
+            forbidden |= cookie || (is("vary") && !ignored.vary && value.trim_ascii() == b"*");
         }
     }
     told.forbidden = forbidden || ((control_forbids || expired) && by != By::Accel);
@@ -218,8 +217,7 @@ mod tests {
 
     #[test]
     fn ignored_fields_and_stale_answers() {
-        let all =
-            Ignored { accel_expires: true, cache_control: true, expires: true, set_cookie: true, vary: true };
+        let all = Ignored { accel_expires: true, cache_control: true, expires: true, set_cookie: true, vary: true };
         let told = read("X-Accel-Expires: 1|Cache-Control: no-store|Expires: 0|Set-Cookie: a|Vary: *", all);
         assert_eq!(told, Told::default());
         let told = read("Cache-Control: max-age=1, stale-while-revalidate=2, stale-if-error=3", Ignored::default());

@@ -756,8 +756,8 @@ mod tests {
                     }
                     Action::Store(number, size) => {
                         table.stored(key(number), size, expire, None);
-                        match model.iter_mut().find(|(known, ..)| *known == number) {
-                            Some(entry) => entry.1 = Some(size),
+                        match model.iter().position(|(known, ..)| *known == number) {
+                            Some(place) => model[place].1 = Some(size),
                             None if model.len() < 8 => model.push((number, Some(size), expire)),
                             None => {}
                         }
@@ -775,7 +775,7 @@ mod tests {
                         let due = model.iter().take_while(|entry| entry.2 <= now as u64);
                         let gone = due.clone().position(|entry| entry.1.is_some());
                         let count = gone.map_or(due.count(), |gone| gone + 1);
-                        let last = model.drain(..count).last();
+                        let last = model.drain(..count).next_back();
                         match (table.expire(now as u64), gone) {
                             (Oldest::Gone(found), Some(_)) => prop_assert_eq!(Some(found), last.map(|entry| key(entry.0))),
                             (Oldest::Wait(_), None) => {}

@@ -275,7 +275,8 @@ impl Session {
             let mut kept = exchange.filling.as_mut().and_then(|filling| filling.add(content));
             if let Some(part) = &exchange.part {
                 let end = at + content.len() as u64;
-                let whole = std::mem::replace(&mut content, part::clip(content, at, part));
+                let whole = content;
+                content = part::clip(whole, at, part);
                 kept = kept.map(|kept| kept.skip(content.as_ptr() as usize - whole.as_ptr() as usize));
                 if end >= part.end && exchange.filling.is_none() && !exchange.incoming.is_complete() {
                     // The client has no use for the rest of it, so nobody reads it; the connection is not used again.
@@ -295,6 +296,10 @@ impl Session {
             input = if enough { &[] } else { &input[piece.consumed..] };
         }
         self.tell_of_filling();
+        // Before the client has the last of it: whoever asks next finds it.
+        if self.request.as_ref()?.exchange.as_ref()?.incoming.is_complete() {
+            self.finish_filling();
+        }
         if filed {
             let message = format_args!("an upstream response is buffered to a temporary file");
             self.log_upstream(Level::Warn, None, message);

@@ -471,7 +471,12 @@ impl Session {
     }
 
     /// A line about the server, in whatever state it is.
-    pub(in crate::http) fn log_upstream(&self, level: Level, error: Option<&io::Error>, message: std::fmt::Arguments<'_>) {
+    pub(in crate::http) fn log_upstream(
+        &self,
+        level: Level,
+        error: Option<&io::Error>,
+        message: std::fmt::Arguments<'_>,
+    ) {
         let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
         let action = match exchange.map(|exchange| exchange.state) {
             Some(State::Collecting) => "reading client request body",
