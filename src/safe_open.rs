@@ -1,5 +1,5 @@
-//! Opening files by their path where others may have planted something: log files and the pid file, which the master opens as
-//! root, often in folders that the workers' account owns.
+//! Opening files by their path where others may have planted something: log files, the pid file and the folders of temporary files,
+//! which the master opens as root, often in folders that the workers' account owns.
 //!
 //! A symbolic link, in the last part of a path or before it, is followed only if root or this process's user made it, or if nobody
 //! else can write to its folder. That is the kernel's `fs.protected_symlinks` (proc_sys_fs(5)) for all folders that are shared, not only for
@@ -13,9 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, fcntl, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::geteuid;
 
@@ -40,8 +41,11 @@ pub fn open(path: &Path, flags: OFlag, mode: Mode) -> io::Result<Opened> {
     let mut rest = parts(path.as_os_str());
     let mut links = 0;
     loop {
-        // A path that ends in a folder: `/`, `a/..`.
-        let name = rest.pop().ok_or(Errno::EISDIR)?;
+        let name = match rest.pop() {
+            Some(name) => name,
+            None if flags.contains(OFlag::O_DIRECTORY) => ".".into(),
+            None => return Err(Errno::EISDIR.into()),
+        };
         let last = rest.is_empty();
         let wanted = if last { flags | OFlag::O_NONBLOCK } else { OFlag::O_PATH | OFlag::O_DIRECTORY };
         let found = openat(&folder, name.as_os_str(), wanted | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, mode);
@@ -108,6 +112,40 @@ fn judged(fd: OwnedFd, folder: &OwnedFd, flags: OFlag) -> io::Result<Opened> {
     }
     fcntl(file.as_fd(), FcntlArg::F_SETFL(flags & (OFlag::O_APPEND | OFlag::O_NONBLOCK)))?;
     Ok(Opened { file, shared })
+}
+
+/// Opens the folder `path`, and makes it with `mode`, less the umask, where it is not there.
+///
+/// # Errors
+/// Those of [`open`] and of mkdir(2), which the text says; in a shared folder, one that is neither new nor `owner`'s: it may have been moved there.
+pub fn open_folder(path: &Path, mode: Mode, owner: u32) -> io::Result<File> {
+    const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
+    if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let parent = open(parent, FOLDER, Mode::empty())?;
+        match mkdirat(&parent.file, name, mode) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    let Opened { file, shared } = open(path, FOLDER, Mode::empty())?;
+    let user = file.metadata()?.uid();
+    if shared && user != owner && !is_empty(&file)? {
+        return Err(refused(&format!(
+            "it belongs to user {user} and is not empty, in a folder that others can write to"
+        )));
+    }
+    Ok(file)
+}
+
+fn is_empty(folder: &File) -> io::Result<bool> {
+    let mut entries = Dir::from_fd(folder.try_clone()?.into())?;
+    for entry in entries.iter() {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn refused(why: &str) -> io::Error {

@@ -40,6 +40,18 @@ enum Nodelay {
     Due,
 }
 
+/// Calls until no signal interrupts; `None` where it would block.
+fn unless_blocked<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<Option<T>> {
+    loop {
+        return match call() {
+            Ok(done) => Ok(Some(done)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Err(error),
+        };
+    }
+}
+
 impl Connection {
     /// An accepted socket, watched from now on.
     ///
@@ -120,22 +132,29 @@ impl Connection {
         if let Some(tls) = &self.tls {
             return tls.recv(reactor, self.source, buffer);
         }
-        loop {
-            return match (&self.socket).read(buffer) {
-                Ok(count) => {
-                    if count < buffer.len() {
-                        reactor.clear_readable(self.source, false);
-                    }
-                    Ok(Some(count))
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    reactor.clear_readable(self.source, true);
-                    Ok(None)
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
+        let count = self.read(reactor, || (&self.socket).read(buffer))?;
+        if count.is_some_and(|count| count < buffer.len()) {
+            reactor.clear_readable(self.source, false);
         }
+        Ok(count)
+    }
+
+    /// What a call that reads says: `None`, and the source is readable no more, where nothing waits.
+    fn read<T>(&self, reactor: &mut Reactor, call: impl FnMut() -> io::Result<T>) -> io::Result<Option<T>> {
+        let done = unless_blocked(call)?;
+        if done.is_none() {
+            reactor.clear_readable(self.source, true);
+        }
+        Ok(done)
+    }
+
+    /// What a call that writes says: 0, and the source is writable no more, where there is no room.
+    fn write(&self, reactor: &mut Reactor, call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        let done = unless_blocked(call)?;
+        if done.is_none() {
+            reactor.clear_writable(self.source);
+        }
+        Ok(done.unwrap_or(0))
     }
 
     /// Looks at what waits in the socket, before any TLS, without taking it. `Some(0)`: the peer has ended its side; `None`: nothing waits. Whoever wants more
@@ -144,17 +163,7 @@ impl Connection {
     /// # Errors
     /// What recv(2) says.
     pub fn peek(&self, reactor: &mut Reactor, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        loop {
-            return match recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_PEEK) {
-                Ok(count) => Ok(Some(count)),
-                Err(Errno::EAGAIN) => {
-                    reactor.clear_readable(self.source, true);
-                    Ok(None)
-                }
-                Err(Errno::EINTR) => continue,
-                Err(error) => Err(error.into()),
-            };
-        }
+        self.read(reactor, || Ok(recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_PEEK)?))
     }
 
     /// Writes from `bytes` what the kernel takes; 0 when it takes nothing now. The next call begins with the bytes that were not
@@ -167,22 +176,11 @@ impl Connection {
             return tls.send(reactor, self.source, bytes);
         }
         self.settle_nodelay();
-        loop {
-            return match self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL) {
-                Ok(count) => {
-                    if count < bytes.len() {
-                        reactor.clear_writable(self.source);
-                    }
-                    Ok(count)
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    reactor.clear_writable(self.source);
-                    Ok(0)
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
+        let count = self.write(reactor, || self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL))?;
+        if count < bytes.len() {
+            reactor.clear_writable(self.source);
         }
+        Ok(count)
     }
 
     /// Sends what TLS holds because the socket was full: without bytes to send this is what makes it move when the connection turns
@@ -208,17 +206,7 @@ impl Connection {
     /// # Errors
     /// What splice(2) says, as for [`Connection::recv`]; `InvalidInput` where the kernel does not splice from such a socket.
     pub fn fill(&self, reactor: &mut Reactor, pipe: &mut Pipe, most: usize) -> io::Result<Option<usize>> {
-        loop {
-            return match pipe.fill(self.socket.as_fd(), most) {
-                Ok(count) => Ok(Some(count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    reactor.clear_readable(self.source, true);
-                    Ok(None)
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
-        }
+        self.read(reactor, || pipe.fill(self.socket.as_fd(), most))
     }
 
     /// Moves what a pipe holds to a plain connection, as far as the kernel takes it; 0 when it takes nothing now.
@@ -227,22 +215,11 @@ impl Connection {
     /// What splice(2) says, as for [`Connection::send`].
     pub fn drain(&self, reactor: &mut Reactor, pipe: &mut Pipe) -> io::Result<usize> {
         self.settle_nodelay();
-        loop {
-            return match pipe.drain(self.socket.as_fd()) {
-                Ok(count) => {
-                    if pipe.holds() > 0 {
-                        reactor.clear_writable(self.source);
-                    }
-                    Ok(count)
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    reactor.clear_writable(self.source);
-                    Ok(0)
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
+        let count = self.write(reactor, || pipe.drain(self.socket.as_fd()))?;
+        if pipe.holds() > 0 {
+            reactor.clear_writable(self.source);
         }
+        Ok(count)
     }
 
     /// Sends from `file` what the kernel takes, at most `count` bytes from `offset` on, without copying them through this process;
@@ -252,19 +229,11 @@ impl Connection {
     /// What sendfile(2) says: the peer is gone, the file cannot be read; `UnexpectedEof` where the file has nothing at `offset`.
     pub fn send_file(&self, reactor: &mut Reactor, file: &File, offset: u64, count: usize) -> io::Result<usize> {
         let mut offset = i64::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        loop {
-            return match sendfile64(&self.socket, file, Some(&mut offset), count) {
-                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-                // Less than asked for may be the socket's doing or the file's end: the next call tells.
-                Ok(sent) => Ok(sent),
-                Err(Errno::EAGAIN) => {
-                    reactor.clear_writable(self.source);
-                    Ok(0)
-                }
-                Err(Errno::EINTR) => continue,
-                Err(error) => Err(error.into()),
-            };
-        }
+        // Less than asked for may be the socket's doing or the file's end: the next call tells.
+        self.write(reactor, || match sendfile64(&self.socket, file, Some(&mut offset), count)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            sent => Ok(sent),
+        })
     }
 
     /// Sets `TCP_CORK`: only full packets leave until it is taken off.
@@ -311,14 +280,9 @@ impl Connection {
             return Ok(());
         }
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        match self.socket.recv_with_flags(&mut byte, libc::MSG_PEEK) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                reactor.clear_readable(self.source, true);
-                Ok(())
-            }
-            Err(error) => Err(error),
+        match self.read(reactor, || self.socket.recv_with_flags(&mut byte, libc::MSG_PEEK))? {
+            Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
         }
     }
 

@@ -189,3 +189,56 @@ fn only_a_socket_is_removed_in_a_sockets_place() {
     assert!(weir.wait_exit().success());
     assert_eq!(fs::read_to_string(&path).unwrap(), "a file");
 }
+
+#[test]
+fn folders_of_temporary_files_are_given_away_only_where_they_are_meant() {
+    if !is_root() {
+        return;
+    }
+    let port = Port::reserve();
+    let setup = |folder: &str| {
+        format!(
+            "user nobody nogroup; daemon off; worker_processes 1; pid weir.pid; error_log error.log; events {{ }}\nhttp {{ access_log off; client_body_temp_path {folder}; server {{ listen {}; location / {{ proxy_pass http://127.0.0.1:9; }} }} }}",
+            port.v4()
+        )
+    };
+    type Planting = fn(&Prefix);
+    let plantings: [(&str, Planting, &str); 4] = [
+        (
+            "logs/x",
+            |prefix| fs::hard_link(prefix.join("secret"), prefix.join("logs/x")).unwrap(),
+            "(20: Not a directory)",
+        ),
+        ("logs/x", |prefix| plant(prefix, "target", "logs/x"), "is a symbolic link of user"),
+        ("logs/x/y", |prefix| plant(prefix, "target", "logs/x"), "is a symbolic link of user"),
+        (
+            "logs/x",
+            |prefix| fs::rename(prefix.join("target"), prefix.join("logs/x")).unwrap(),
+            "it belongs to user 0 and is not empty",
+        ),
+    ];
+    for (folder, planting, reason) in plantings {
+        let prefix = folders();
+        prefix.write("target/file", "");
+        planting(&prefix);
+        prefix.write("nginx.conf", setup(folder));
+        let run = prefix.run(&[]);
+        assert!(!run.status.success() && run.stderr.contains(reason), "{folder} {reason}: {}", run.stderr);
+        untouched(&prefix);
+        let moved = prefix.join("logs/x");
+        let kept = fs::metadata(prefix.join("target")).or_else(|_| fs::metadata(moved)).unwrap();
+        assert_eq!(kept.uid(), 0, "{folder} {reason}");
+        assert!(!prefix.join("target/y").exists(), "{folder} {reason}");
+    }
+    // Where nobody meddles they are made, and are the workers' whoever had them before.
+    for made in [false, true] {
+        let prefix = folders();
+        if made {
+            fs::create_dir(prefix.join("own")).unwrap();
+        }
+        prefix.write("nginx.conf", setup("own"));
+        let weir = Weir::launch(prefix, &[]);
+        let folder = weir.prefix.join("own");
+        wait_for("the folder", || fs::metadata(&folder).is_ok_and(|metadata| metadata.uid() == nobody()));
+    }
+}
