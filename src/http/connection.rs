@@ -88,6 +88,8 @@ pub(super) struct Session {
     /// Bytes read and not used yet: never empty.
     pub(super) input: Option<BytesMut>,
     scan: Scan,
+    /// Something stood behind the last request already.
+    pipelined: bool,
     pub(super) request: Option<Box<Request>>,
     /// `TCP_NODELAY` as it stands.
     nodelay: bool,
@@ -128,6 +130,7 @@ impl Session {
             phase,
             input: None,
             scan: Scan::default(),
+            pipelined: false,
             request: None,
             nodelay,
             corked: false,
@@ -230,15 +233,19 @@ impl Session {
 
     /// The client has ended its side while a head was waited for.
     fn client_left(&mut self, cx: &mut Context) -> Step {
-        if let Some(input) = &self.input {
-            let message = format_args!("client prematurely closed connection");
-            self.client.log(Level::Info, None, "reading client request headers", None, message);
-            let mut request = Request::new(Head::unreadable(input), &self.client.server, cx.reactor.now());
-            request.status = 400;
-            self.client.requests += 1;
-            self.request = Some(Box::new(request));
-            self.write_access_log(cx);
-        }
+        let Some(input) = self.input.take() else {
+            if self.client.requests == 0 {
+                let message = format_args!("client closed connection");
+                self.client.log(Level::Info, None, "waiting for request", None, message);
+            }
+            return Step::Over;
+        };
+        let mut request = self.partial(cx, input);
+        let message = format_args!("client prematurely closed connection");
+        self.client.log(Level::Info, None, reading(&request), Some(&request), message);
+        request.status = 400;
+        self.request = Some(request);
+        self.write_access_log(cx);
         Step::Over
     }
 
@@ -257,7 +264,7 @@ impl Session {
         let mut request = Box::new(Request::new(head, &self.client.server, now));
         self.client.requests += 1;
         self.client.answered = false;
-        request.pipelined = !input.is_empty();
+        request.pipelined = std::mem::replace(&mut self.pipelined, !input.is_empty());
         let answer = request.interpret(&self.route.names).and_then(|()| {
             handshake::admit(&self.client, &mut request, &self.route.names)?;
             let mut start = std::mem::take(&mut request.body_start);
@@ -268,31 +275,46 @@ impl Session {
         });
         self.input = Some(input);
         self.settle_input(cx);
-        let answer = answer.unwrap_or_else(|refusal| self.refusal(cx, &refusal, &mut request));
+        let answer = answer.unwrap_or_else(|refusal| {
+            if request.path.is_empty() {
+                request.head.forget_fields();
+            }
+            self.refusal(cx, &refusal, &mut request)
+        });
         self.request = Some(request);
         self.answer(cx, answer)
     }
 
     /// The head cannot be taken apart: it is answered all the same, and the rest of the input means nothing.
     fn refuse(&mut self, cx: &mut Context, refusal: Refusal) -> Step {
-        let input = self.input.take();
-        let head = Head::unreadable(input.as_deref().unwrap_or_default());
-        cx.buffers.put(input);
-        let mut request = Box::new(Request::new(head, &self.client.server, cx.reactor.now()));
-        self.client.requests += 1;
-        self.client.answered = false;
+        let input = self.input.take().unwrap_or_default();
+        let mut request = self.partial(cx, input);
         let answer = self.refusal(cx, &refusal, &mut request);
         self.request = Some(request);
         self.answer(cx, answer)
     }
 
+    /// A request of whose head not all can be told.
+    fn partial(&mut self, cx: &mut Context, input: BytesMut) -> Box<Request> {
+        let head = Head::partial(&input, &self.scan, &self.client.server.limits);
+        cx.buffers.put(Some(input));
+        let mut request = Box::new(Request::new(head, &self.client.server, cx.reactor.now()));
+        request.pipelined = self.pipelined;
+        // What it says so far: its path, and the server it is for.
+        if !request.head.method().is_empty() {
+            let _ = request.interpret(&self.route.names);
+        }
+        self.client.requests += 1;
+        self.client.answered = false;
+        request
+    }
+
     fn refusal(&self, cx: &mut Context, refusal: &Refusal, request: &mut Request) -> Answer {
-        // A request line that is there and could be taken apart has not been at fault.
-        let past_line = self.scan.is_past_line() && (request.head.method().is_empty() || !request.path.is_empty());
-        let action = if past_line { "reading client request headers" } else { "reading client request line" };
-        self.client.log(Level::Info, None, action, Some(request), format_args!("{}", refusal.message));
-        let page = Answer::Respond(Response::page(refusal.status, request.location.server_tokens));
-        handlers::answer(cx, &self.client, request, page)
+        let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
+        let error = (refusal.status == 408).then_some(&timed_out);
+        self.client.log(Level::Info, error, reading(request), Some(request), format_args!("{}", refusal.message));
+        let page = Response::page(refusal.status, request.location.server_tokens);
+        handlers::answer(cx, &self.client, request, Answer::Respond(Response { close: true, ..page }))
     }
 
     /// Begins to send an answer, having decided whether the connection stays.
@@ -452,15 +474,11 @@ impl Session {
         let error = Some(&timed_out);
         match self.phase {
             Phase::Header | Phase::Handshake => self.greeting_timed_out(),
-            Phase::Head if self.input.is_some() => {
-                let message = format_args!("client timed out");
-                self.client.log(Level::Info, error, "reading client request headers", None, message);
-                match self.refuse(cx, Refusal::new(408, "client sent no complete request in time")) {
-                    Step::Next => self.ready(cx),
-                    Step::Wait => Verdict::GoesOn,
-                    Step::Over => Verdict::Over,
-                }
-            }
+            Phase::Head if self.input.is_some() => match self.refuse(cx, Refusal::new(408, "client timed out")) {
+                Step::Next => self.ready(cx),
+                Step::Wait => Verdict::GoesOn,
+                Step::Over => Verdict::Over,
+            },
             Phase::Head => {
                 if self.client.requests == 0 && !self.leaving {
                     self.client.log(Level::Info, error, "waiting for request", None, format_args!("client timed out"));
@@ -507,6 +525,15 @@ impl Session {
             line.push(b'\n');
             cx.logs.write(&mut cx.reactor, self.client.epoch, entry.log, &line);
         }
+    }
+}
+
+/// What was done for a request whose head is at fault: in its line, if no path has come of it.
+fn reading(request: &Request) -> &'static str {
+    match (request.path.is_empty(), request.pipelined) {
+        (false, _) => "reading client request headers",
+        (true, false) => "reading client request line",
+        (true, true) => "reading client pipelined request line",
     }
 }
 

@@ -64,7 +64,8 @@ impl Behind {
     /// What was sent for the case, once nothing more is under way.
     pub fn finish(&self) -> Vec<String> {
         let progress = self.progress.0.lock().unwrap();
-        let (progress, _) = self.progress.1.wait_timeout_while(progress, PATIENCE, |progress| progress.busy > 0).unwrap();
+        let (progress, _) =
+            self.progress.1.wait_timeout_while(progress, PATIENCE, |progress| progress.busy > 0).unwrap();
         progress.seen.clone()
     }
 }

@@ -11,14 +11,14 @@ pub struct Case {
     pub ends: bool,
     /// What the server behind does for the first request it gets, the second...; the last again for all others.
     pub script: Vec<&'static str>,
-    /// The key of the difference that shows here.
-    pub difference: Option<&'static str>,
+    /// The keys of the differences that show here.
+    pub differences: Vec<&'static str>,
 }
 
 /// Sends these bytes.
 pub fn raw(request: impl AsRef<[u8]>) -> Case {
     let pieces = vec![request.as_ref().to_vec()];
-    Case { pieces, answers: 1, ends: false, script: vec![ANSWER], difference: None }
+    Case { pieces, answers: 1, ends: false, script: vec![ANSWER], differences: Vec::new() }
 }
 
 /// GET of a target.
@@ -81,7 +81,7 @@ impl Case {
 
     /// Known to differ, by an entry of [`super::differences::TABLE`].
     pub fn differs(mut self, key: &'static str) -> Case {
-        self.difference = Some(key);
+        self.differences.push(key);
         self
     }
 

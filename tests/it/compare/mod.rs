@@ -11,7 +11,9 @@ mod differences;
 mod sides;
 mod text;
 
+mod framing;
 mod heads;
+mod proxying;
 
 use std::path::Path;
 use std::thread;
@@ -30,7 +32,7 @@ pub struct Theme {
 }
 
 /// Every theme, for what is asked of all of them.
-const THEMES: &[fn() -> Theme] = &[heads::theme];
+const THEMES: &[fn() -> Theme] = &[framing::theme, heads::theme, proxying::theme];
 
 /// Sends all requests of a theme to both programs, and tells of every difference that is not meant, and of those that are gone.
 #[track_caller]
@@ -47,14 +49,12 @@ fn compare(theme: &Theme) {
     let mut faults = Vec::new();
     for ((case, nginx), weir) in theme.cases.iter().zip(&nginx).zip(&weir) {
         let found = differing(nginx, weir);
-        let meant = case.difference.map(differences::find);
+        let meant: Vec<_> = case.differences.iter().map(|key| differences::find(key)).collect();
         let mut fault = String::new();
-        if let Some(meant) = meant
-            && found.is_empty()
-        {
-            fault.push_str(&format!("\n  no difference any more: {}", meant.key));
+        for gone in meant.iter().filter(|meant| !found.iter().any(|(part, ..)| meant.parts.contains(part))) {
+            fault.push_str(&format!("\n  no difference any more: {}", gone.key));
         }
-        let unmeant = |part: &Part| !meant.is_some_and(|meant| meant.parts.contains(part));
+        let unmeant = |part: &Part| !meant.iter().any(|meant| meant.parts.contains(part));
         for (part, nginx, weir) in found.iter().filter(|(part, ..)| unmeant(part)) {
             fault.push_str(&report(*part, nginx, weir));
         }
@@ -93,8 +93,16 @@ fn report(part: Part, nginx: &str, weir: &str) -> String {
             line("weir ", right);
         }
     } else {
-        left.iter().for_each(|text| line("nginx", text));
-        right.iter().for_each(|text| line("weir ", text));
+        // Of lines that only one side has, what they are about.
+        let told = |line: &&&str| {
+            part != Part::AccessLog
+                || line.starts_with("status=")
+                || line.starts_with("request=")
+                || line.contains("lines,")
+        };
+        let (left, right) = (left.iter().filter(told), right.iter().filter(told));
+        left.for_each(|text| line("nginx", text));
+        right.for_each(|text| line("weir ", text));
     }
     text
 }
@@ -102,4 +110,14 @@ fn report(part: Part, nginx: &str, weir: &str) -> String {
 #[test]
 fn of_heads() {
     compare(&heads::theme());
+}
+
+#[test]
+fn of_framing() {
+    compare(&framing::theme());
+}
+
+#[test]
+fn of_proxying() {
+    compare(&proxying::theme());
 }

@@ -117,7 +117,14 @@ impl Site {
             Program::Nginx => {
                 let mut command = Command::new(NGINX);
                 let output = File::create(self.prefix.join("stderr")).unwrap();
-                command.args(["-p", &self.prefix.text_path(""), "-c", &self.prefix.text_path("nginx.conf"), "-e", "error.log"]);
+                command.args([
+                    "-p",
+                    &self.prefix.text_path(""),
+                    "-c",
+                    &self.prefix.text_path("nginx.conf"),
+                    "-e",
+                    "error.log",
+                ]);
                 command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
                 command
             }

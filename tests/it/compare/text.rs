@@ -43,14 +43,18 @@ pub fn answer(answer: &Answer, program: Program) -> String {
     let named = body.contains("<center>{program}</center>");
     let head = String::from_utf8_lossy(&answer.head);
     // HEAD of a page tells the length of what has a program's name in it.
-    let page_of_head = answer.to_head && head.get(9..10).is_some_and(|digit| digit >= "3") && head.contains("Content-Type: text/html\r\n");
+    let page_of_head = answer.to_head
+        && head.get(9..10).is_some_and(|digit| digit >= "3")
+        && head.contains("Content-Type: text/html\r\n");
     let mut lines = Vec::new();
     let mut boundary = None;
     for line in head.trim_end_matches("\r\n").split("\r\n") {
         let (name, value) = line.split_once(": ").unwrap_or((line, ""));
         let line = match name {
             "Server" if NAMES.contains(&value) => "Server: {program}".into(),
-            "Date" | "Expires" if value.len() == 29 && value.ends_with("GMT") && !value.contains("1970") => format!("{name}: {{date}}"),
+            "Date" | "Expires" if value.len() == 29 && value.ends_with("GMT") && !value.contains("1970") => {
+                format!("{name}: {{date}}")
+            }
             "Content-Length" if named && value == answer.body.len().to_string() => "Content-Length: {length}".into(),
             "Content-Length" if page_of_head => {
                 let length = value.parse::<usize>().unwrap_or_default();
@@ -96,7 +100,12 @@ pub fn bytes_sent(lines: &[&String], heard: &Heard) -> String {
     let heads: i64 = logged.iter().map(|(all, body)| all - body).sum();
     let rest = heard.rest.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
     let came = heard.answers.iter().map(|answer| answer.head.len()).sum::<usize>() + rest;
-    format!("{} lines, bytes logged and not come: {}, of heads: {}", lines.len(), all - heard.total as i64, heads - came as i64)
+    format!(
+        "{} lines, bytes logged and not come: {}, of heads: {}",
+        lines.len(),
+        all - heard.total as i64,
+        heads - came as i64
+    )
 }
 
 /// Level and message of a line, without what no two runs have in common; `None` for what only tells that a client has left.
