@@ -10,7 +10,7 @@ pub struct Case {
     /// The client ends its side behind the request.
     pub ends: bool,
     /// What the server behind does for the first request it gets, the second...; the last again for all others.
-    pub script: Vec<&'static str>,
+    pub script: Vec<String>,
     /// The keys of the differences that show here.
     pub differences: Vec<&'static str>,
 }
@@ -18,7 +18,7 @@ pub struct Case {
 /// Sends these bytes.
 pub fn raw(request: impl AsRef<[u8]>) -> Case {
     let pieces = vec![request.as_ref().to_vec()];
-    Case { pieces, answers: 1, ends: false, script: vec![ANSWER], differences: Vec::new() }
+    Case { pieces, answers: 1, ends: false, script: vec![ANSWER.to_owned()], differences: Vec::new() }
 }
 
 /// GET of a target.
@@ -56,8 +56,8 @@ const ANSWER: &str = "keep:HTTP/1.1 200 OK\r\nContent-Type: text/x-up\r\nX-Up: 1
 
 impl Case {
     /// What the server behind does, one text for each request it gets; [`super::behind`] reads them.
-    pub fn up(mut self, script: &[&'static str]) -> Case {
-        self.script = script.to_vec();
+    pub fn up<T: ToString>(mut self, script: &[T]) -> Case {
+        self.script = script.iter().map(T::to_string).collect();
         self
     }
 

@@ -143,13 +143,12 @@ fn cases() -> Vec<Case> {
         "HTTP/1.1 200 OK\r\nContent-Length: 02\r\n\r\nab",
         "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 0\r\n\r\n",
     ] {
-        let answer: &'static [&'static str] = Vec::leak(vec![answer]);
-        cases.push(get("/answer").up(answer));
-        cases.push(head("/answer").up(answer));
-        cases.push(raw("GET /answer HTTP/1.0\r\n\r\n").up(answer));
-        cases.push(get("/unbuffered/").up(answer));
-        cases.push(get("/kept/answer").up(answer));
-        cases.push(get("/hidden/").up(answer));
+        cases.push(get("/answer").up(&[answer]));
+        cases.push(head("/answer").up(&[answer]));
+        cases.push(raw("GET /answer HTTP/1.0\r\n\r\n").up(&[answer]));
+        cases.push(get("/unbuffered/").up(&[answer]));
+        cases.push(get("/kept/answer").up(&[answer]));
+        cases.push(get("/hidden/").up(&[answer]));
     }
     for location in [
         "http://{up}/one/two?x",
@@ -166,10 +165,10 @@ fn cases() -> Vec<Case> {
     ] {
         for target in REDIRECTS {
             let answer = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
-            cases.push(get(&format!("{target}a")).up(Vec::leak(vec![String::leak(answer)])));
+            cases.push(get(&format!("{target}a")).up(&[answer]));
         }
         let refresh = format!("HTTP/1.1 200 OK\r\nRefresh: 5; url={location}\r\nContent-Length: 0\r\n\r\n");
-        cases.push(get("/redirect/a").up(Vec::leak(vec![String::leak(refresh)])));
+        cases.push(get("/redirect/a").up(&[refresh]));
     }
     cases
 }

@@ -145,7 +145,7 @@ impl Site {
         let mut running = site.start(theme);
         let mut all: Vec<(Heard, Vec<String>)> = Vec::new();
         for (number, case) in theme.cases.iter().enumerate() {
-            let fill = |text: &&str| String::from_utf8(site.fill(text.as_bytes())).unwrap();
+            let fill = |text: &String| String::from_utf8(site.fill(text.as_bytes())).unwrap();
             site.behind.begin(case.script.iter().map(fill).collect());
             let pieces: Vec<_> = case.pieces.iter().map(|piece| site.fill(piece)).collect();
             let heard = converse(site.ports[0].v4().parse().unwrap(), client(number), case, &pieces);
