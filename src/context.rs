@@ -1,12 +1,15 @@
 //! What a worker lends its engines while they serve an event.
 
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::event::{Reactor, TimerId};
+use crate::event::{Owner, Reactor, TimerId};
 use crate::log::access::{AccessLogs, LogId};
 use crate::net::access::Match;
+use crate::net::{Address, Connection, out_of_descriptors};
 use crate::relay::Buffers;
 use crate::resolver::Resolver;
 use crate::shm::Shared;
@@ -33,6 +36,8 @@ pub struct Context {
     pub board: Rc<Board>,
     /// This process, for access logs.
     pub pid: u32,
+    /// A descriptor in reserve while clients are accepted, so that the last one who gets in gets a server, too.
+    pub spare: Option<OwnedFd>,
 }
 
 impl Context {
@@ -40,6 +45,39 @@ impl Context {
     pub fn give_up_pipes(&mut self) -> bool {
         self.buffers.pipes.give_up(self.reactor.now())
     }
+
+    /// Makes sure of the descriptor in reserve.
+    ///
+    /// # Errors
+    /// There is none left.
+    pub fn keep_spare(&mut self) -> io::Result<()> {
+        if self.spare.is_none() {
+            self.spare = Some(spare()?);
+        }
+        Ok(())
+    }
+
+    /// [`Connection::connect`] to a server, for which pipes and then the descriptor in reserve are given up where it must be.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn connect(&mut self, address: &Address, owner: Owner) -> Result<Connection, (&'static str, io::Error)> {
+        loop {
+            match Connection::connect(address, &mut self.reactor, owner) {
+                Err((_, error))
+                    if out_of_descriptors(&error) && (self.give_up_pipes() || self.spare.take().is_some()) => {}
+                made => return made,
+            }
+        }
+    }
+}
+
+/// A descriptor to be kept in reserve.
+///
+/// # Errors
+/// There is none left.
+pub fn spare() -> io::Result<OwnedFd> {
+    io::stdin().as_fd().try_clone_to_owned()
 }
 
 /// The number of a configuration in this worker. Without a master a reload brings a second one while sessions of the first go on.

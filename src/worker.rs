@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::context::{Connections, Context, Logs};
+use crate::context::{self, Connections, Context, Logs};
 use crate::event::signals::{Received, Signals};
 use crate::event::{Event, Owner, Reactor, SourceId, TimerId};
 use crate::http;
@@ -133,6 +133,7 @@ impl Worker {
                 debugged: Vec::new(),
                 board: Rc::default(),
                 pid: std::process::id(),
+                spare: context::spare().ok(),
             },
             config: setup.config.clone(),
             listeners: Vec::new(),
@@ -353,6 +354,10 @@ impl Worker {
 
     fn accept_up_to(&mut self, id: usize, turn: usize) {
         for _ in 0..turn {
+            // Whoever came in without it would be turned away again.
+            if let Err(error) = self.cx.keep_spare() {
+                return self.accept_failed("accept4()", &error);
+            }
             let Some(accepting) = self.listeners.get(id) else { return };
             match accepting.listener.accept() {
                 Ok(None) => return,

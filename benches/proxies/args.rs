@@ -13,16 +13,17 @@ use crate::workload::{WORKLOADS, Workload};
 pub const HELP: &str = "\
 scripts/bench [OPTION | WORKLOAD]...
 
-Runs weir, nginx (stream) and HAProxy side by side, one worker each on a core of their own, and prints what each costs.
+Runs weir, nginx and HAProxy side by side, one worker each on a core of their own, and prints what each costs.
 
 Workloads, all when none is named; `bulk` stands for all that begin with it, and so on:
-  bulk-download bulk-upload ping-pong connect idle tls-bulk-download tls-bulk-upload tls-connect scale config
+  bulk-download bulk-upload ping-pong connect idle tls-bulk-download tls-bulk-upload tls-connect
+  http-small http-logged http-close http-tls http-buffered http-unbuffered http-file-small http-file-large scale config
 
   --rounds N              measurements of each contender, in turns (5)
   --contenders A,B,...    of: weir nginx haproxy haproxy-splice splice-loop (all)
   --weir [NAME=]PATH      another binary of weir; may be repeated. The one built from this checkout goes by the name weir
-  --size GB               bytes of a bulk transfer a round; TLS: a quarter of it (2)
-  --requests N            requests of ping-pong a round; scale: a fifth of it (60000)
+  --size GB               bytes of a bulk transfer a round; TLS: a quarter of it, HTTP: half of it (2)
+  --requests N            requests of ping-pong a round; HTTP: half of it, with close a quarter, scale: a fifth (60000)
   --connections N         connections of connect a round; TLS: a fifth of it (8000)
   --sessions N            sessions of scale, as far as descriptors allow (50000)
   --rsa                   an RSA key of 2048 bits for TLS instead of an ECDSA key on P-256

@@ -74,7 +74,7 @@ fn tls(bench: &Bench, direction: Direction) -> Result<Table> {
 }
 
 /// Measures a transfer of so many bytes, after a smaller one.
-fn measure(stage: &Stage, bytes: u64, mut transfer: impl FnMut(u64) -> Result<()>) -> Result<Sample> {
+pub fn measure(stage: &Stage, bytes: u64, mut transfer: impl FnMut(u64) -> Result<()>) -> Result<Sample> {
     transfer(bytes / WARM_UP)?;
     let (before, start) = (stage.proxy.cpu_time()?, Instant::now());
     transfer(bytes)?;
@@ -85,7 +85,7 @@ fn measure(stage: &Stage, bytes: u64, mut transfer: impl FnMut(u64) -> Result<()
 }
 
 /// Sends so many bytes from a thread and returns when as many have been received.
-fn transfer(
+pub fn transfer(
     bytes: u64,
     sender: &mut (impl Write + Send),
     mut receive: impl FnMut(&mut [u8]) -> Result<usize>,
@@ -114,6 +114,6 @@ fn transfer(
 }
 
 /// Receives without copying: with `MSG_TRUNC` TCP drops the bytes in the kernel (tcp(7)), so that the receiver is not what limits the proxy.
-fn discard(stream: &TcpStream, buffer: &mut [u8]) -> Result<usize> {
+pub fn discard(stream: &TcpStream, buffer: &mut [u8]) -> Result<usize> {
     Ok(recv(stream.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC)?)
 }

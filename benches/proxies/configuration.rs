@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::tls::Certificate;
 
@@ -14,6 +14,24 @@ pub struct Service<'a> {
     pub tls: Option<&'a Certificate>,
     /// How many sessions at once it must be ready for.
     pub sessions: usize,
+    /// Serve HTTP, and not whatever comes.
+    pub http: Option<&'a Http>,
+}
+
+/// How HTTP is to be served.
+#[derive(Clone)]
+pub struct Http {
+    /// Requests get a line in the log.
+    pub log: bool,
+    /// The server behind is read ahead of the client.
+    pub buffered: bool,
+    /// In the place of the server behind: files of this folder.
+    pub root: Option<PathBuf>,
+}
+
+impl Http {
+    /// Passing everything on at once, without a log.
+    pub const PASS: Http = Http { log: false, buffered: false, root: None };
 }
 
 /// Descriptors for so many sessions: two each, and some for itself.
@@ -26,6 +44,9 @@ fn servers(service: &Service) -> String {
 }
 
 pub fn nginx(service: &Service, listen: SocketAddr, folder: &Path) -> String {
+    if let Some(http) = service.http {
+        return both(service, http, listen, folder);
+    }
     format!(
         "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n{}stream {{\n    access_log off;\n    upstream backends {{\n{}    }}\n    server {{\n        \
          listen {listen}{};\n        proxy_pass backends;\n        proxy_timeout 1h;\n{}    }}\n}}\n",
@@ -37,9 +58,40 @@ pub fn nginx(service: &Service, listen: SocketAddr, folder: &Path) -> String {
 }
 
 pub fn weir(service: &Service, listen: SocketAddr, folder: &Path) -> String {
+    if let Some(http) = service.http {
+        return both(service, http, listen, folder);
+    }
     format!(
         "{}tcp {{\n    access_log off;\n    upstream backends {{\n{}    }}\n    server {{\n        \
          listen {listen}{};\n        proxy_pass backends;\n        timeout 1h;\n        proxy_read_timeout 1h;\n{}    }}\n}}\n",
+        common(service, folder),
+        servers(service),
+        if service.tls.is_some() { " ssl" } else { "" },
+        certificate(service),
+    )
+}
+
+/// The `http {}` block, which is the same for nginx and weir. Nothing goes to a temporary file.
+fn both(service: &Service, http: &Http, listen: SocketAddr, folder: &Path) -> String {
+    let log = if http.log {
+        format!("access_log {}/access.log combined buffer=64k", folder.display())
+    } else {
+        "access_log off".into()
+    };
+    let content = match &http.root {
+        Some(root) => format!("root {}", root.display()),
+        None => format!(
+            "proxy_pass http://backends;\n            proxy_http_version 1.1;\n            proxy_set_header Connection \"\";\n            \
+             proxy_buffering {};\n            proxy_max_temp_file_size 0",
+            if http.buffered { "on" } else { "off" }
+        ),
+    };
+    let temp = folder.display();
+    format!(
+        "{}http {{\n    {log};\n    sendfile on;\n    tcp_nopush on;\n    keepalive_timeout 1h;\n    keepalive_requests 1000000000;\n    \
+         client_body_temp_path {temp}/body;\n    proxy_temp_path {temp}/proxy;\n    \
+         upstream backends {{\n{}        keepalive 64;\n        keepalive_requests 1000000000;\n    }}\n    server {{\n        \
+         listen {listen}{};\n{}        location / {{\n            {content};\n        }}\n    }}\n}}\n",
         common(service, folder),
         servers(service),
         if service.tls.is_some() { " ssl" } else { "" },
@@ -67,9 +119,10 @@ fn certificate(service: &Service) -> String {
 }
 
 pub fn haproxy(service: &Service, listen: SocketAddr, splice: bool) -> String {
+    let mode = if service.http.is_some() { "http\n    http-reuse always" } else { "tcp" };
     let mut text = format!(
         "global\n    nbthread 1\n    maxconn {}\n{}\
-         defaults\n    mode tcp\n    timeout connect 10s\n    timeout client 1h\n    timeout server 1h\n{}\
+         defaults\n    mode {mode}\n    timeout connect 10s\n    timeout client 1h\n    timeout server 1h\n{}\
          listen bench\n    bind {listen}",
         service.sessions,
         if service.tls.is_some() { "    tune.ssl.cachesize 0\n" } else { "" },

@@ -1,4 +1,4 @@
-//! What a proxy costs: weir beside nginx's stream module and HAProxy on one core of this machine, in CPU time per unit of work.
+//! What a proxy costs: weir beside nginx and HAProxy on one core of this machine, in CPU time per unit of work.
 //!
 //! The clients and the servers behind run in this process, on another core. `scripts/bench` starts it; `docs/performance.md` says what
 //! it measures and how.
@@ -9,6 +9,8 @@ mod cleanup;
 mod configuration;
 mod contender;
 mod cpu;
+mod http;
+mod http_ends;
 mod idle;
 mod parsing;
 mod ping_pong;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::Result;
-use crate::configuration::Service;
+use crate::configuration::{Http, Service};
 use crate::contender::{Contender, Running};
 use crate::workload::Bench;
 
@@ -20,6 +20,9 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Sessions that are opened together; fewer than any queue of a listening socket holds.
 const BATCH: usize = 64;
+
+/// Sessions that a proxy of HTTP must be ready for.
+const HTTP_SESSIONS: usize = 1000;
 
 /// Clients from one address: the kernel has 28,000 ports for each.
 const CLIENTS_PER_ADDRESS: usize = 20_000;
@@ -39,6 +42,22 @@ pub struct Session {
 impl Stage {
     /// Starts a contender for so many sessions at once, before so many servers.
     pub fn set(bench: &Bench, contender: &Contender, backends: usize, sessions: usize, tls: bool) -> Result<Stage> {
+        Stage::serve(bench, contender, backends, sessions, tls, None)
+    }
+
+    /// The same with a service of HTTP, before one server.
+    pub fn set_http(bench: &Bench, contender: &Contender, http: &Http, tls: bool) -> Result<Stage> {
+        Stage::serve(bench, contender, 1, HTTP_SESSIONS, tls, Some(http))
+    }
+
+    fn serve(
+        bench: &Bench,
+        contender: &Contender,
+        backends: usize,
+        sessions: usize,
+        tls: bool,
+        http: Option<&Http>,
+    ) -> Result<Stage> {
         let backends: Vec<TcpListener> =
             (0..backends).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<std::io::Result<_>>()?;
         let addresses: Vec<SocketAddr> =
@@ -46,7 +65,7 @@ impl Stage {
         for backend in &backends {
             backend.set_nonblocking(true)?;
         }
-        let service = Service { backends: &addresses, tls: tls.then_some(&bench.certificate), sessions };
+        let service = Service { backends: &addresses, tls: tls.then_some(&bench.certificate), sessions, http };
         Ok(Stage { proxy: contender.start(bench, &service)?, backends })
     }
 

@@ -10,7 +10,7 @@ use crate::contender::{Contender, Kind};
 use crate::cpu::Cores;
 use crate::table::{Row, Sample, Table};
 use crate::tls::Certificate;
-use crate::{Result, bulk, idle, parsing, ping_pong, scale, short};
+use crate::{Result, bulk, http, idle, parsing, ping_pong, scale, short};
 
 /// One of the things a proxy is measured at.
 pub struct Workload {
@@ -33,6 +33,10 @@ pub enum Target {
 }
 
 const PEERS: &[Kind] = &[Kind::Nginx, Kind::Haproxy, Kind::HaproxySplice];
+const NGINX: &[Kind] = &[Kind::Nginx];
+const HAPROXY: &[Kind] = &[Kind::Haproxy, Kind::HaproxySplice];
+const REQUESTS: &[Target] = &[Target::OfBest(1.0, NGINX), Target::OfBest(1.0, HAPROXY)];
+const AS_NGINX: &[Target] = &[Target::OfBest(1.0, NGINX)];
 const BULK: &[Target] =
     &[Target::OfBest(0.40, &[Kind::Nginx, Kind::Haproxy]), Target::OfBest(1.11, &[Kind::SpliceLoop])];
 
@@ -101,6 +105,70 @@ pub const WORKLOADS: &[Workload] = &[
         rate: Some(("connections/s", 0)),
         targets: &[Target::OfBest(1.0, PEERS)],
         measure: short::tls,
+    },
+    Workload {
+        name: "http-small",
+        title: "HTTP requests on connections that stay, passed on to a server",
+        unit: ("CPU us/request", 2),
+        rate: Some(("requests/s", 0)),
+        targets: REQUESTS,
+        measure: http::small,
+    },
+    Workload {
+        name: "http-logged",
+        title: "the same with an access log",
+        unit: ("CPU us/request", 2),
+        rate: Some(("requests/s", 0)),
+        targets: AS_NGINX,
+        measure: http::logged,
+    },
+    Workload {
+        name: "http-close",
+        title: "HTTP requests with Connection: close, passed on to a server",
+        unit: ("CPU us/request", 2),
+        rate: Some(("requests/s", 0)),
+        targets: REQUESTS,
+        measure: http::close,
+    },
+    Workload {
+        name: "http-tls",
+        title: "HTTP requests on TLS connections that stay, passed on to a server",
+        unit: ("CPU us/request", 2),
+        rate: Some(("requests/s", 0)),
+        targets: REQUESTS,
+        measure: http::tls,
+    },
+    Workload {
+        name: "http-buffered",
+        title: "a long answer of a server, with proxy_buffering",
+        unit: ("CPU s/GB", 3),
+        rate: Some(("GB/s", 2)),
+        targets: AS_NGINX,
+        measure: http::buffered,
+    },
+    Workload {
+        name: "http-unbuffered",
+        title: "a long answer of a server, without buffering",
+        unit: ("CPU s/GB", 3),
+        rate: Some(("GB/s", 2)),
+        targets: REQUESTS,
+        measure: http::unbuffered,
+    },
+    Workload {
+        name: "http-file-small",
+        title: "small files",
+        unit: ("CPU us/request", 2),
+        rate: Some(("requests/s", 0)),
+        targets: AS_NGINX,
+        measure: http::small_file,
+    },
+    Workload {
+        name: "http-file-large",
+        title: "large files",
+        unit: ("CPU s/GB", 3),
+        rate: Some(("GB/s", 2)),
+        targets: AS_NGINX,
+        measure: http::large_file,
     },
     Workload {
         name: "scale",

@@ -48,6 +48,8 @@ impl Contexts {
     pub const HTTP_GEO: Contexts = Contexts(1 << 14);
     /// `upstream {}` of `http {}`
     pub const HTTP_UPSTREAM: Contexts = Contexts(1 << 15);
+    /// `limit_except {}`
+    pub const HTTP_LIMIT_EXCEPT: Contexts = Contexts(1 << 16);
 
     /// Both sets together; usable in constants.
     pub const fn or(self, other: Contexts) -> Contexts {

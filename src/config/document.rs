@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::conf::{Contexts, Row};
 
 /// Every block with its name in the documentation, outermost first.
-const BLOCKS: [(Contexts, &str); 16] = [
+const BLOCKS: [(Contexts, &str); 17] = [
     (Contexts::MAIN, "main"),
     (Contexts::EVENTS, "events"),
     (Contexts::TCP, "tcp"),
@@ -25,6 +25,7 @@ const BLOCKS: [(Contexts, &str); 16] = [
     (Contexts::HTTP_SPLIT_CLIENTS, "split_clients in http"),
     (Contexts::HTTP_GEO, "geo in http"),
     (Contexts::HTTP_UPSTREAM, "upstream in http"),
+    (Contexts::HTTP_LIMIT_EXCEPT, "limit_except in http"),
 ];
 
 /// The document: each directive under the outermost block it may stand in.

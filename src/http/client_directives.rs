@@ -1,19 +1,22 @@
 //! The directives of `http {}` that are about who clients are and which of them may come in.
 
 use super::access::Satisfy;
-use super::directives::{HS, HSL, repeated, row};
+use super::directives::{HS, HSL, repeated, row, value, with};
+use super::keepalive::Disabled;
 use super::level::Level;
 use super::real_ip::Source;
 use super::settings as set;
-use crate::conf::Directive;
+use crate::conf::{Arity, Call, Contexts, Directive, Result};
 use crate::net::access::Match;
+
+const HSLM: Contexts = HSL.or(Contexts::HTTP_LIMIT_EXCEPT);
 
 /// The rows that stand beside those of [`super::directives`] and those of TLS in every block.
 pub(super) static TABLE: &[Directive<Level>] = &[
     Directive {
         row: repeated(row(
             "allow",
-            HSL,
+            HSLM,
             "address | CIDR | unix: | all",
             "-",
             "Lets clients in. The first of the `allow` and `deny` rules that matches decides; without a match a client is let in. Rules of a level replace those above it. Who is kept out gets 403. `return` comes before all rules.",
@@ -21,7 +24,7 @@ pub(super) static TABLE: &[Directive<Level>] = &[
         set: set::rule,
     },
     Directive {
-        row: repeated(row("deny", HSL, "address | CIDR | unix: | all", "-", "Turns clients away, see `allow`.")),
+        row: repeated(row("deny", HSLM, "address | CIDR | unix: | all", "-", "Turns clients away, see `allow`.")),
         set: set::rule,
     },
     Directive {
@@ -79,7 +82,7 @@ pub(super) static TABLE: &[Directive<Level>] = &[
     Directive {
         row: row(
             "auth_basic",
-            HSL,
+            HSLM,
             "text | off",
             "off",
             "Asks clients for a name and a password, with 401; the text tells them what for. Variables may be used.",
@@ -89,12 +92,47 @@ pub(super) static TABLE: &[Directive<Level>] = &[
     Directive {
         row: row(
             "auth_basic_user_file",
-            HSL,
+            HSLM,
             "file",
             "-",
             "Users for `auth_basic`, one a line: `name:hash`, by `htpasswd`, `openssl passwd` or `mkpasswd`: what crypt(3) knows, `$apr1$`, `{SHA}`, `{SSHA}`, `{PLAIN}`. Read for each request; variables may be used in its name. Relative names are taken against the folder of the configuration file.",
         ),
         set: set::auth_basic_user_file,
+    },
+    value!(
+        row(
+            "auth_delay",
+            HSL,
+            "time",
+            "0s",
+            "How long clients wait for a 401, so that passwords cannot be guessed by the time that checking them takes."
+        ),
+        auth_delay,
+        time
+    ),
+    value!(
+        row(
+            "reset_timedout_connection",
+            HSL,
+            "on | off",
+            "off",
+            "Whether connections of clients that have taken too long are reset, which frees at once what waits for them in the kernel."
+        ),
+        reset_timed_out,
+        flag
+    ),
+    Directive {
+        row: repeated(with(
+            Arity::AtLeast(1),
+            row(
+                "keepalive_disable",
+                HSL,
+                "none | msie6 | safari ...",
+                "msie6",
+                "Browsers whose connections are not kept: Internet Explorer before 6.0 SV1 after a POST, Safari on macOS.",
+            ),
+        )),
+        set: keepalive_disable,
     },
     Directive {
         row: row(
@@ -117,3 +155,14 @@ pub(super) static TABLE: &[Directive<Level>] = &[
         set: |level, call| level.ssl.set_buffer_size(call),
     },
 ];
+
+fn keepalive_disable(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let disabled = level.keepalive_disable.get_or_insert_default();
+    let (none, msie6) = (Disabled::default(), Disabled { msie6: true, ..Disabled::default() });
+    let choices = [("none", none), ("msie6", msie6), ("safari", Disabled { safari: true, ..none })];
+    for i in 1..=call.count() {
+        let chosen = call.choice(i, &choices)?;
+        *disabled = Disabled { msie6: disabled.msie6 || chosen.msie6, safari: disabled.safari || chosen.safari };
+    }
+    Ok(())
+}

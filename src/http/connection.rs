@@ -1,9 +1,9 @@
 //! One connection of a client, and the request it is at.
 //!
 //! ```text
-//! accepted ─▶ (Header) ─▶ (Handshake) ─▶ Head ─▶ (Proxy) ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
-//!                                          │        └─────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
-//!                                          └─▶ closed                               idle for too long, or gone
+//! accepted ─▶ (Header) ─▶ (Handshake) ─▶ Head ─▶ (Delay) ─▶ (Proxy) ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
+//!                                          │                    └─────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
+//!                                          └─▶ closed                                           idle for too long, or gone
 //! ```
 //!
 //! While it waits for a request a connection owns no buffer. The ways out of the picture stand in [`super::ending`].
@@ -16,14 +16,15 @@ use bytes::{Buf, BytesMut};
 
 use super::body::Body;
 use super::client::{Client, origin};
-use super::handlers;
+use super::fields::in_one_chunk;
+use super::handlers::{self, Stage};
 use super::handshake;
 use super::head::{Head, Refusal, Scan};
 use super::listen::Route;
 use super::output::{Piece, Progress};
 use super::proxy::Exchange;
 use super::request::Request;
-use super::response::{Answer, Framing, Response, prepare};
+use super::response::{Answer, Framing, Length, Response, prepare};
 use super::variables::Values;
 use super::{LingeringClose, Location};
 use crate::context::Context;
@@ -64,6 +65,8 @@ pub(super) enum Phase {
     Handshake,
     /// A request is waited for, or its head is arriving.
     Head,
+    /// The request waits for its turn, or its answer for being sent; what follows then.
+    Delay(Box<Stage>),
     /// A server is at work for the request: see [`super::proxy`].
     Proxy,
     /// The answer is being sent.
@@ -154,6 +157,7 @@ impl Session {
                     turn -= 1;
                     self.read_head(cx)
                 }
+                Phase::Delay(_) => self.delayed(cx),
                 Phase::Proxy => self.exchange(cx),
                 Phase::Answer => self.send_answer(cx),
                 Phase::Body(until) => self.drop_body(cx, until),
@@ -252,26 +256,28 @@ impl Session {
     /// A head is complete.
     fn begin(&mut self, cx: &mut Context, length: usize) -> Step {
         let Some(mut input) = self.input.take() else { return Step::Over };
-        let raw = input.split_to(length);
         let now = cx.reactor.now();
-        let head = match Head::parse(&raw) {
+        let head = match Head::parse(&input[..length]) {
             Ok(head) => head,
             Err(refusal) => {
-                self.input = Some(raw);
+                self.input = Some(input);
                 return self.refuse(cx, refusal);
             }
         };
+        input.advance(length);
         let mut request = Box::new(Request::new(head, &self.client.server, now));
         self.client.requests += 1;
         self.client.answered = false;
-        request.pipelined = std::mem::replace(&mut self.pipelined, !input.is_empty());
+        request.pipelined = self.pipelined;
         let answer = request.interpret(&self.route.names).and_then(|()| {
             handshake::admit(&self.client, &mut request, &self.route.names)?;
             let mut start = std::mem::take(&mut request.body_start);
-            take_body(&mut request, &mut input, Some(&mut start))?;
+            let taken = take_body(&mut request, &mut input, Some(&mut start));
             request.body_start = start;
             fault::point(format_args!("request {}", request.path.escape_ascii()));
-            Ok(handlers::serve(cx, &self.client, &mut request))
+            let answer = handlers::serve(cx, &self.client, &mut request);
+            // Its location says how a body that is none is answered.
+            Ok(taken.map_or_else(|refusal| self.body_refusal(cx, &refusal, &mut request), |()| answer))
         });
         self.input = Some(input);
         self.settle_input(cx);
@@ -317,11 +323,17 @@ impl Session {
         handlers::answer(cx, &self.client, request, Answer::Respond(Response { close: true, ..page }))
     }
 
+    fn body_refusal(&self, cx: &mut Context, refusal: &Refusal, request: &mut Request) -> Answer {
+        self.client.log(Level::Error, None, "", Some(request), format_args!("{}", refusal.message));
+        let page = Response::page(refusal.status, request.location.server_tokens);
+        handlers::answer(cx, &self.client, request, Answer::Respond(page))
+    }
+
     /// Begins to send an answer, having decided whether the connection stays.
     pub(super) fn answer(&mut self, cx: &mut Context, answer: Answer) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
         let location = request.location.clone();
-        let response = match answer {
+        let mut response = match answer {
             Answer::Respond(response) => response,
             Answer::Close(status) => {
                 request.status = status;
@@ -329,6 +341,11 @@ impl Session {
                 return self.finish(cx);
             }
             Answer::Proxy(settings) => return self.begin_exchange(cx, &settings),
+            Answer::Later(delay, stage) => {
+                cx.reactor.set_timer(self.timer, cx.reactor.now() + delay);
+                self.phase = Phase::Delay(stage);
+                return Step::Next;
+            }
         };
         // Whether a client that waits for 100 will send its body after an error is not known.
         let unread = !request.body.is_complete();
@@ -338,7 +355,21 @@ impl Session {
             || in_doubt
             || self.leaving
             || location.keepalive.timeout.is_zero()
-            || self.client.requests >= location.keepalive.requests;
+            || self.client.requests >= location.keepalive.requests
+            || location.keepalive_disable.covers(request);
+        let follows = |exchange: &Exchange| exchange.upstream.is_some();
+        let followed = request.exchange.as_deref().is_some_and(follows);
+        request.status = response.status;
+        if let Some(fields) = &location.fields {
+            let values = Values { client: &self.client, request, now: cx.reactor.now() };
+            fields.add(&values, &mut response);
+            if fields.frame(&values, &mut response) && !followed {
+                response.body = in_one_chunk(response.body, &fields.trailers(&values));
+            }
+        }
+        if let Some(exchange) = &mut request.exchange {
+            exchange.chunked = response.length == Length::Chunked;
+        }
         let mut interim = 0;
         if unread && request.expects_continue && !in_doubt {
             request.output.push(Piece::Bytes(CONTINUE.to_vec()));
@@ -352,8 +383,6 @@ impl Session {
         prepare(request, response, &Framing { keepalive, origin: &origin });
         request.head_sent += interim;
         self.set_socket_options(&location);
-        let follows = |exchange: &Exchange| exchange.upstream.is_some();
-        let followed = self.request.as_ref().and_then(|request| request.exchange.as_deref()).is_some_and(follows);
         self.phase = if followed { Phase::Proxy } else { Phase::Answer };
         cx.reactor.set_timer(self.timer, cx.reactor.now() + location.send_timeout);
         Step::Next
@@ -441,6 +470,7 @@ impl Session {
         if !self.last && !self.leaving {
             self.scan = Scan::default();
             self.phase = Phase::Head;
+            self.pipelined = self.input.is_some();
             self.skip_blank_lines(cx);
             let patience = match self.input {
                 Some(_) => self.client.server.header_timeout,
@@ -468,34 +498,76 @@ impl Session {
         Step::Next
     }
 
+    /// While a request waits only the end of its client matters.
+    fn delayed(&mut self, cx: &mut Context) -> Step {
+        if !cx.reactor.closing(self.client.connection.source()) {
+            return Step::Wait;
+        }
+        let message = format_args!("client prematurely closed connection");
+        self.client.log(Level::Info, None, "", self.request.as_deref(), message);
+        if let Some(request) = &mut self.request {
+            request.status = 499;
+        }
+        self.write_access_log(cx);
+        Step::Over
+    }
+
+    /// A request has waited long enough.
+    fn delay_over(&mut self, cx: &mut Context) -> Step {
+        let Phase::Delay(stage) = std::mem::replace(&mut self.phase, Phase::Head) else { return Step::Wait };
+        let Some(request) = &mut self.request else { return Step::Over };
+        let answer = handlers::resume(cx, &self.client, request, *stage);
+        self.answer(cx, answer)
+    }
+
+    /// What a step that the timer has brought about comes to.
+    fn go_on(&mut self, cx: &mut Context, step: Step) -> Verdict {
+        match step {
+            Step::Next => self.ready(cx),
+            Step::Wait => Verdict::GoesOn,
+            Step::Over => Verdict::Over,
+        }
+    }
+
+    /// A client that has taken too long is about to be left.
+    pub(super) fn timed_out(&self) {
+        let location = self.request.as_ref().map_or(&self.client.server.own, |request| &request.location);
+        if location.reset_timed_out {
+            self.client.connection.reset_on_close();
+        }
+    }
+
     /// The timer has run out.
     pub(super) fn timer(&mut self, cx: &mut Context) -> Verdict {
         let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
         let error = Some(&timed_out);
         match self.phase {
             Phase::Header | Phase::Handshake => self.greeting_timed_out(),
-            Phase::Head if self.input.is_some() => match self.refuse(cx, Refusal::new(408, "client timed out")) {
-                Step::Next => self.ready(cx),
-                Step::Wait => Verdict::GoesOn,
-                Step::Over => Verdict::Over,
-            },
+            Phase::Head if self.input.is_some() => {
+                let step = self.refuse(cx, Refusal::new(408, "client timed out"));
+                self.go_on(cx, step)
+            }
             Phase::Head => {
                 if self.client.requests == 0 && !self.leaving {
                     self.client.log(Level::Info, error, "waiting for request", None, format_args!("client timed out"));
                 }
                 Verdict::Over
             }
-            Phase::Proxy => match self.exchange_timer(cx) {
-                Step::Next => self.ready(cx),
-                Step::Wait => Verdict::GoesOn,
-                Step::Over => Verdict::Over,
-            },
+            Phase::Delay(_) => {
+                let step = self.delay_over(cx);
+                self.go_on(cx, step)
+            }
+            Phase::Proxy => {
+                let step = self.exchange_timer(cx);
+                self.go_on(cx, step)
+            }
             Phase::Answer | Phase::Body(_) => {
                 let action = match self.phase {
                     Phase::Answer => "sending response to client",
                     _ => "reading client request body",
                 };
                 self.client.log(Level::Info, error, action, self.request.as_deref(), format_args!("client timed out"));
+                self.timed_out();
                 self.write_access_log(cx);
                 Verdict::Over
             }

@@ -2,7 +2,10 @@
 
 use super::level::Level;
 use super::types::Types;
-use super::{LingeringClose, ModifiedSince, client_directives, listen, proxy, script_directives, settings as set};
+use super::{
+    LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, listen, proxy, script_directives,
+    settings as set,
+};
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
 use crate::tls;
@@ -15,7 +18,7 @@ const L: Contexts = Contexts::HTTP_LOCATION;
 pub(super) const HS: Contexts = H.or(S);
 const SL: Contexts = S.or(L);
 pub(super) const HSL: Contexts = H.or(S).or(L);
-const LIF: Contexts = Contexts::HTTP_LOCATION_IF;
+pub(super) const LIF: Contexts = Contexts::HTTP_LOCATION_IF;
 
 /// A row with one argument. Its arguments are those of the documentation, in that order.
 pub(super) const fn row(
@@ -38,6 +41,12 @@ pub(super) const fn repeated(row: Row) -> Row {
     Row { repeat: true, ..row }
 }
 
+/// A directive about the size of one of nginx's tables.
+pub(super) const fn sized(name: &'static str, contexts: Contexts) -> Directive<Level> {
+    let help = "Accepted for compatibility, without effect: tables size themselves.";
+    Directive { row: row(name, contexts, "size", "-", help), set: |_, call| call.number().map(drop) }
+}
+
 /// A directive whose value is put where `$field` is.
 macro_rules! value {
     ($row:expr, $field:ident, $read:ident) => {
@@ -58,7 +67,11 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     TABLE,
     script_directives::TABLE,
     proxy::directives::TABLE,
+    proxy::tls_directives::TABLE,
+    proxy::answer_directives::TABLE,
     client_directives::TABLE,
+    field_directives::TABLE,
+    limit_except::TABLE,
     tls::directives::Table::ROWS,
 ];
 
@@ -214,7 +227,7 @@ static TABLE: &[Directive<Level>] = &[
             Arity::AtLeast(1),
             row(
                 "access_log",
-                HSL.or(LIF),
+                HSL.or(LIF).or(Contexts::HTTP_LIMIT_EXCEPT),
                 "path | syslog:server=address[,parameter=value] [format [buffer=size [flush=time]] [if=condition]] | off",
                 "logs/access.log combined",
                 "A line for each request when it is over, in the form `combined` when none is named. Several may be given. `buffer` and `flush`: how much and how long lines are held back. `if`: no line where this is empty or `0`. Syslog servers as for the `access_log` of `tcp {}`.",
@@ -415,46 +428,10 @@ static TABLE: &[Directive<Level>] = &[
         lingering_timeout,
         time
     ),
-    Directive {
-        row: row(
-            "types_hash_max_size",
-            HSL,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
-    Directive {
-        row: row(
-            "types_hash_bucket_size",
-            HSL,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
-    Directive {
-        row: row(
-            "server_names_hash_max_size",
-            H,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
-    Directive {
-        row: row(
-            "server_names_hash_bucket_size",
-            H,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
+    sized("types_hash_max_size", HSL),
+    sized("types_hash_bucket_size", HSL),
+    sized("server_names_hash_max_size", H),
+    sized("server_names_hash_bucket_size", H),
 ];
 
 /// The table of `types {}`, where any word is a type.
@@ -469,7 +446,16 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     // Those of TLS are the same in every block, and listed with `tcp {}`.
-    let tables = [TABLE, script_directives::TABLE, proxy::directives::TABLE, client_directives::TABLE];
+    let tables = [
+        TABLE,
+        script_directives::TABLE,
+        proxy::directives::TABLE,
+        proxy::tls_directives::TABLE,
+        proxy::answer_directives::TABLE,
+        client_directives::TABLE,
+        field_directives::TABLE,
+        limit_except::TABLE,
+    ];
     let own = tables.into_iter().flatten().map(|directive| &directive.row);
     own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())
 }

@@ -20,7 +20,7 @@ use super::roots::Alias;
 use super::script::{Flow, Program, Run};
 use super::try_files::Tried;
 use super::variables::Values;
-use super::{Content, Location, pages, status};
+use super::{Content, Location, pages, status, uri};
 use crate::context::Context;
 use crate::log::Level;
 
@@ -76,6 +76,28 @@ pub(super) fn answer(cx: &mut Context, client: &Client, request: &mut Request, a
     walk(cx, client, request, Stage::Answer(answer))
 }
 
+/// Leads a request where its server says (`X-Accel-Redirect`): to a path with its arguments, or to a named location.
+pub(super) fn lead_to(cx: &mut Context, client: &Client, request: &mut Request, target: &[u8]) -> Answer {
+    let stage = match (target.first(), uri::split_told(target)) {
+        (Some(b'@'), _) => to_named(client, request, target),
+        (_, Some((path, args))) => {
+            request.as_get = !request.is_head();
+            redirect(client, request, path, args)
+        }
+        (_, None) => {
+            let target = String::from_utf8_lossy(target);
+            client.log(Level::Error, None, "", Some(request), format_args!("unsafe URI \"{target}\" was detected"));
+            page(request, 404)
+        }
+    };
+    walk(cx, client, request, stage)
+}
+
+/// Goes on with a request that has waited.
+pub(super) fn resume(cx: &mut Context, client: &Client, request: &mut Request, stage: Stage) -> Answer {
+    walk(cx, client, request, stage)
+}
+
 fn walk(cx: &mut Context, client: &Client, request: &mut Request, from: Stage) -> Answer {
     let now = cx.reactor.now();
     let mut stage = from;
@@ -117,7 +139,10 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
         };
         let to = response.location.or_else(|| request.redirect_to.take());
         let reason = response.reason.filter(|_| status == response.status);
-        return Stage::Answer(Answer::Respond(Response { status, reason, location: to, ..response }));
+        let mut fields = response.fields;
+        let known = fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("WWW-Authenticate"));
+        fields.extend(request.challenge.take().filter(|_| !known));
+        return Stage::Answer(Answer::Respond(Response { status, reason, location: to, fields, ..response }));
     }
     let location = request.location.clone();
     let cause = response.status;
@@ -131,6 +156,11 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
         return Stage::Answer(Answer::Respond(response));
     };
     request.redirect_to = response.location;
+    // What a client must know to ask again.
+    request.challenge = match cause {
+        401 => response.fields.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("WWW-Authenticate")),
+        _ => None,
+    };
     // What cannot be read on after stays so.
     request.keepalive &= !response.close;
     request.error_status = page.status(cause);
@@ -176,7 +206,13 @@ fn find_location(client: &Client, request: &mut Request) -> Stage {
     if request.location.internal && !request.internal {
         return page(request, 404);
     }
-    if is_too_large(client, request) {
+    if let Some((methods, limited)) = &request.location.limit_except
+        && methods.limits(request.method())
+    {
+        request.location = limited.clone();
+    }
+    // Of chunks that nobody reads the sum is of no interest.
+    if request.chunk.is_none() && is_too_large(client, request) {
         return page(request, 413);
     }
     Stage::LocationRewrite
@@ -211,7 +247,14 @@ fn access(client: &Client, request: &mut Request, now: Instant) -> Stage {
     let location = request.location.clone();
     find_client(client, request, &location);
     let refused = location.access.as_ref().and_then(|access| access.refuse(&Values { client, request, now }));
-    refused.map_or(Stage::TryFiles, |response| Stage::Answer(Answer::Respond(response)))
+    let Some(response) = refused else { return Stage::TryFiles };
+    let unknown = response.status == 401;
+    let answer = Stage::Answer(Answer::Respond(response));
+    if !unknown || location.auth_delay.is_zero() {
+        return answer;
+    }
+    client.log(Level::Info, None, "", Some(request), format_args!("delaying unauthorized request"));
+    Stage::Answer(Answer::Later(location.auth_delay, Box::new(answer)))
 }
 
 fn try_files(client: &Client, request: &mut Request, now: Instant) -> Stage {

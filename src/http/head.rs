@@ -19,11 +19,10 @@ impl Refusal {
     }
 }
 
-/// More header fields than most requests have.
-const FIELDS: usize = 128;
-
-/// As many as a request may have, nginx's figure.
+/// As many header fields as a request may have, nginx's figure.
 const FIELDS_MAX: usize = 1000;
+/// As many as there are as a rule: room for the most would take longer to prepare than to fill.
+const FIELDS_USUAL: usize = 32;
 
 /// How much of a line the error log shows, nginx's figure.
 const SHOWN_MAX: usize = 1748;
@@ -69,7 +68,8 @@ impl Scan {
         self.seen = input.len();
         self.check(&input[self.line..], input.len(), limits)?;
         // What is no HTTP at all (a TLS hello, say) need not be waited for.
-        if self.line == 0 && !input.iter().take_while(|byte| **byte != b' ').all(|byte| is_method_byte(*byte)) {
+        let method = input.iter().take_while(|byte| **byte != b' ');
+        if self.line == 0 && (input.starts_with(b" ") || !method.copied().all(is_method_byte)) {
             return Err(Refusal::new(400, "client sent invalid method"));
         }
         Ok(None)
@@ -97,6 +97,17 @@ fn is_method_byte(byte: u8) -> bool {
     byte.is_ascii_uppercase() || byte == b'_' || byte == b'-' || byte == b'\r'
 }
 
+/// The bytes nginx takes in the name of a field.
+const NAME_BYTES: [bool; 256] = {
+    let mut taken = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        taken[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'-';
+        byte += 1;
+    }
+    taken
+};
+
 /// The versions whose rules differ; minor versions above 1 follow 1.1 (RFC 9110 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Version {
@@ -110,7 +121,7 @@ pub enum Version {
 struct RequestLine<'a> {
     method: &'a [u8],
     target: &'a [u8],
-    version: &'a [u8],
+    version: Version,
 }
 
 impl<'a> RequestLine<'a> {
@@ -133,13 +144,19 @@ impl<'a> RequestLine<'a> {
         if words.next().is_some() || target.iter().any(|byte| *byte < 0x20 || *byte == 0x7f) {
             return Err(invalid());
         }
-        let parsed = RequestLine { method, target, version };
-        parsed.version()?;
-        Ok(parsed)
+        Ok(RequestLine { method, target, version: Version::parse(version)? })
     }
+}
 
-    fn version(&self) -> Result<Version, Refusal> {
-        let number = self.version.strip_prefix(b"HTTP/").and_then(|number| std::str::from_utf8(number).ok());
+impl Version {
+    /// Reads `HTTP/x.y`.
+    fn parse(text: &[u8]) -> Result<Self, Refusal> {
+        match text {
+            b"HTTP/1.1" => return Ok(Version::Http11),
+            b"HTTP/1.0" => return Ok(Version::Http10),
+            _ => {}
+        }
+        let number = text.strip_prefix(b"HTTP/").and_then(|number| std::str::from_utf8(number).ok());
         let parts = number.map_or(("", ""), |number| number.split_once('.').unwrap_or((number, "")));
         let digits = |text: &str| {
             let padded = text.len() > 1 && text.starts_with('0');
@@ -230,13 +247,13 @@ impl Head {
             start..start + part.len() as u32
         };
         let request = RequestLine::parse(text)?;
+        let mut few = [httparse::EMPTY_HEADER; FIELDS_USUAL];
+        let mut many = Vec::new();
         let lines = raw.get(end + 1..).unwrap_or_default();
-        let mut slots = [httparse::EMPTY_HEADER; FIELDS];
-        let mut more = Vec::new();
-        let parsed = match httparse::parse_headers(lines, &mut slots) {
+        let parsed = match httparse::parse_headers(lines, &mut few) {
             Err(httparse::Error::TooManyHeaders) => {
-                more.resize(FIELDS_MAX, httparse::EMPTY_HEADER);
-                httparse::parse_headers(lines, &mut more)
+                many.resize(FIELDS_MAX, httparse::EMPTY_HEADER);
+                httparse::parse_headers(lines, &mut many)
             }
             parsed => parsed,
         };
@@ -248,14 +265,14 @@ impl Head {
                 return Err(Refusal::new(400, format!("client sent invalid header line: \"{fault}\"")));
             }
         };
-        let valid = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let valid = |name: &str| name.bytes().all(|byte| NAME_BYTES[usize::from(byte)]);
         let fields = fields
             .iter()
             .filter(|field| valid(field.name))
             .map(|field| (span(field.name.as_bytes()), span(field.value)))
             .collect();
         let (line, method, target) = (span(text), span(request.method), span(request.target));
-        Ok(Head { line, method, target, version: request.version()?, fields, length: raw.len(), raw })
+        Ok(Head { line, method, target, version: request.version, fields, length: raw.len(), raw })
     }
 
     /// What is known of a head that is at fault, or not complete, behind what `scan` has passed, for the logs: the request line, and the

@@ -9,7 +9,10 @@ use super::access::{Access, Satisfy};
 use super::basic_auth::{BasicAuth, Users};
 use super::definitions::{Definitions, Registry};
 use super::error_pages::ErrorPage;
+use super::fields;
 use super::head::Limits;
+use super::keepalive::Disabled;
+use super::limit_except::Methods;
 use super::location::{Locations, Pattern};
 use super::names::Name;
 use super::proxy;
@@ -70,6 +73,10 @@ pub struct Level {
     pub(super) satisfy: Option<Satisfy>,
     pub(super) realm: Option<Text>,
     pub(super) users: Option<Users>,
+    pub(super) auth_delay: Option<Duration>,
+    pub(super) fields: fields::Said,
+    pub(super) reset_timed_out: Option<bool>,
+    pub(super) keepalive_disable: Option<Disabled>,
     pub(super) real_ip_from: Option<Vec<Match>>,
     pub(super) real_ip_header: Option<Source>,
     pub(super) real_ip_recursive: Option<bool>,
@@ -83,6 +90,7 @@ pub struct Level {
     pub(super) names: Vec<Name>,
     /// Of a `location {}` only.
     pub(super) pattern: Option<Pattern>,
+    pub(super) limit_except: Option<(Methods, Box<Level>)>,
     /// Of a `server {}` or a `location {}`.
     pub(super) locations: Vec<(Pattern, Level)>,
     /// Of `http {}` only.
@@ -131,6 +139,7 @@ impl Builder {
     ) -> Result<Config> {
         let ToOpen { access_logs: logs, error_logs, tls } = to_open;
         let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
+        let mut tls_clients = Vec::new();
         for mut block in self.blocks {
             let first = groups.len();
             for group in std::mem::take(&mut block.groups) {
@@ -159,6 +168,7 @@ impl Builder {
                 named,
                 temp_folders: &mut temp_folders,
                 tls: &mut *tls,
+                tls_clients: &mut tls_clients,
             };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
@@ -191,6 +201,8 @@ struct Assembly<'a> {
     named: Range<usize>,
     temp_folders: &'a mut Vec<PathBuf>,
     tls: &'a mut tls::Shared,
+    /// What TLS with servers is made from, so far.
+    tls_clients: &'a mut Vec<(tls::ClientSettings, tls::Client)>,
 }
 
 impl Assembly<'_> {
@@ -244,11 +256,7 @@ impl Assembly<'_> {
     fn branch(&mut self, mut inner: Level, around: Option<&Level>) -> Result<Branch> {
         let steps = std::mem::take(&mut inner.steps);
         let Some(around) = around else { return Ok(Branch { program: self.program(steps, None)?, location: None }) };
-        inner.inherit(around);
-        if inner.content.is_none() && inner.proxy.pass.is_none() {
-            inner.content.clone_from(&around.content);
-            inner.proxy.pass.clone_from(&around.proxy.pass);
-        }
+        inner.inherit_all(around);
         let program = self.program(steps, Some(&inner))?;
         Ok(Branch { program, location: Some(Rc::new(self.location(&mut inner)?)) })
     }
@@ -285,6 +293,11 @@ impl Assembly<'_> {
             body_timeout: level.body_timeout.unwrap_or(MINUTE),
             send_timeout: level.send_timeout.unwrap_or(MINUTE),
             access: access(level),
+            limit_except: self.limit_except(level)?,
+            auth_delay: level.auth_delay.unwrap_or_default(),
+            fields: level.fields.settle(),
+            reset_timed_out: level.reset_timed_out.unwrap_or(false),
+            keepalive_disable: level.keepalive_disable.unwrap_or(Disabled { msie6: true, safari: false }),
             real_ip: level.real_ip_from.clone().map(|from| RealIp {
                 from,
                 header: level.real_ip_header.clone().unwrap_or_else(|| Source::parse("X-Real-IP")),
@@ -298,6 +311,13 @@ impl Assembly<'_> {
         })
     }
 
+    /// What serves the methods that `limit_except` does not name: one more location, which differs in what is said there.
+    fn limit_except(&mut self, level: &mut Level) -> Result<Option<(Methods, Rc<Location>)>> {
+        let Some((methods, mut inner)) = level.limit_except.take() else { return Ok(None) };
+        inner.inherit_all(level);
+        Ok(Some((methods, Rc::new(self.location(&mut inner)?))))
+    }
+
     /// The root where none is said.
     fn html(&self) -> Root {
         Root::new(self.prefix.to_owned(), Text::plain(b"html"), Alias::No)
@@ -306,9 +326,9 @@ impl Assembly<'_> {
     fn content(&mut self, level: &Level) -> Result<Content> {
         let Some(pass) = &level.proxy.pass else { return Ok(level.content.clone().unwrap_or(Content::Files)) };
         let named = self.named.clone();
-        let group = Group::meant(self.groups, named, &pass.server, proxy::pass::PORT, proxy::pass::PORT)
+        let group = Group::meant(self.groups, named, &pass.server, pass.port(), proxy::pass::PORT)
             .map_err(|message| Error::at(&pass.place, message))?;
-        let settings = level.proxy.settle(pass, group, self.prefix);
+        let settings = level.proxy.settle(pass, group, self.prefix, self.tls_clients)?;
         for folder in [&settings.body_temp, &settings.temp] {
             if !self.temp_folders.contains(folder) {
                 self.temp_folders.push(folder.clone());
@@ -343,6 +363,15 @@ fn access(level: &Level) -> Option<Access> {
 }
 
 impl Level {
+    /// [`Level::inherit`] for what stands within a location and serves in its place: what makes the answer too.
+    fn inherit_all(&mut self, around: &Level) {
+        self.inherit(around);
+        if self.content.is_none() && self.proxy.pass.is_none() {
+            self.content.clone_from(&around.content);
+            self.proxy.pass.clone_from(&around.proxy.pass);
+        }
+    }
+
     /// Takes from the level above what this one does not say.
     fn inherit(&mut self, above: &Level) {
         fn from<T: Clone>(own: &mut Option<T>, above: &Option<T>) {
@@ -384,6 +413,10 @@ impl Level {
         from(&mut self.satisfy, &above.satisfy);
         from(&mut self.realm, &above.realm);
         from(&mut self.users, &above.users);
+        from(&mut self.auth_delay, &above.auth_delay);
+        self.fields.inherit(&above.fields);
+        from(&mut self.reset_timed_out, &above.reset_timed_out);
+        from(&mut self.keepalive_disable, &above.keepalive_disable);
         from(&mut self.real_ip_from, &above.real_ip_from);
         from(&mut self.real_ip_header, &above.real_ip_header);
         from(&mut self.real_ip_recursive, &above.real_ip_recursive);
@@ -419,5 +452,6 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         named: 0..0,
         temp_folders: &mut Vec::new(),
         tls: &mut tls::Shared::default(),
+        tls_clients: &mut Vec::new(),
     })
 }

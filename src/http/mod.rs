@@ -18,12 +18,16 @@ pub mod directives;
 mod ending;
 mod engine;
 mod error_pages;
+mod field_directives;
+mod fields;
 mod files;
 mod geo;
 mod handlers;
 mod handshake;
 pub mod head;
+mod keepalive;
 mod level;
+mod limit_except;
 mod listen;
 mod location;
 mod map;
@@ -129,6 +133,14 @@ struct Location {
     lingering: Lingering,
     /// `None`: everybody may come in.
     access: Option<access::Access>,
+    /// What serves requests of other methods than those named.
+    limit_except: Option<(limit_except::Methods, Rc<Location>)>,
+    auth_delay: Duration,
+    /// `None`: nothing is added to answers.
+    fields: Option<Rc<fields::Fields>>,
+    /// Clients that have timed out are cut off without what they have not taken yet.
+    reset_timed_out: bool,
+    keepalive_disable: keepalive::Disabled,
     /// `None`: clients are who connects.
     real_ip: Option<real_ip::RealIp>,
 }

@@ -84,6 +84,12 @@ impl Output {
         self.sent += sent;
     }
 
+    /// Nothing of what is left will be sent.
+    pub(super) fn drop_rest(&mut self) {
+        self.pieces.clear();
+        self.gone = 0;
+    }
+
     /// Whether nothing is left to send.
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()

@@ -71,10 +71,15 @@ pub(super) struct Request {
     pub error_status: Option<u16>,
     /// Where the answer that it replaced redirected to; its own replaces that.
     pub redirect_to: Option<Vec<u8>>,
+    /// The `WWW-Authenticate` of the 401 that it replaced.
+    pub challenge: Option<Field>,
     /// `error_page` is not asked again.
     pub error_page_used: bool,
-    /// `error_page` has made a GET of it.
+    /// `error_page` has made a GET of it, or a server that led elsewhere.
     pub as_get: bool,
+    /// What a server that led elsewhere has said of the answer: its type, and fields that go with it.
+    pub kept_type: Option<Vec<u8>>,
+    pub kept: Vec<Field>,
     pub server: Rc<Server>,
     pub location: Rc<Location>,
     pub started: Instant,
@@ -117,8 +122,11 @@ impl Request {
             path_behind_alias: false,
             error_status: None,
             redirect_to: None,
+            challenge: None,
             error_page_used: false,
             as_get: false,
+            kept_type: None,
+            kept: Vec::new(),
             server: server.clone(),
             location: server.own.clone(),
             started,

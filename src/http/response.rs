@@ -2,15 +2,24 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::Duration;
 
+use super::handlers::Stage;
 use super::output::Piece;
 use super::proxy::Settings;
 use super::request::Request;
 use super::{Keepalive, Tokens, pages};
+use crate::log::clock;
 
 /// A header field of an answer.
 pub(super) type Field = (Cow<'static, str>, Vec<u8>);
+
+/// As many fields as the head may have beside those of the answer itself.
+const FIELDS_OWN: usize = 8;
+/// Room for the first line of a head, and the line behind the last.
+const FIRST_LINE: usize = 64;
+/// A body of at most so many bytes may be copied behind its head.
+const SHORT: u64 = 4096;
 
 /// How the client learns where the body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +62,8 @@ pub(super) enum Answer {
     Close(u16),
     /// A server is to answer.
     Proxy(Rc<Settings>),
+    /// The client is to wait before the request goes on.
+    Later(Duration, Box<Stage>),
 }
 
 impl Response {
@@ -119,13 +130,16 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         location: to,
         fields: rest,
         body,
+        replaceable,
         ..
     } = response;
+    let content_type = request.kept_type.take().filter(|_| !replaceable).or(content_type);
     let bodiless = matches!(status, 204 | 304);
-    let mut fields: Vec<Field> = vec![
+    let mut fields: Vec<Field> = Vec::with_capacity(FIELDS_OWN + rest.len());
+    fields.extend([
         ("Server".into(), server.unwrap_or_else(|| location.server_tokens.name().into())),
-        ("Date".into(), date.unwrap_or_else(|| httpdate::fmt_http_date(SystemTime::now()).into_bytes())),
-    ];
+        ("Date".into(), date.unwrap_or_else(|| clock::now_http().into_bytes())),
+    ]);
     let known = match length {
         Length::Here => (!bodiless).then(|| body.iter().map(Piece::length).sum()),
         Length::Known(length) => Some(length),
@@ -157,16 +171,27 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         None => fields.push(("Connection".into(), b"close".to_vec())),
     }
     fields.extend(to.map(|to| ("Location".into(), to)));
+    fields.append(&mut request.kept);
     fields.extend(rest);
 
-    let mut head = format!("HTTP/1.1 {status} ").into_bytes();
+    // Together with a short body it is one piece.
+    let lines: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    let mut head = Vec::with_capacity(lines + known.map_or(0, |length| length.min(SHORT)) as usize + FIRST_LINE);
+    head.extend_from_slice(b"HTTP/1.1 ");
+    head.extend_from_slice(status.to_string().as_bytes());
+    head.push(b' ');
     head.extend_from_slice(reason.as_deref().unwrap_or_else(|| pages::reason(status).as_bytes()));
     head.extend_from_slice(b"\r\n");
     for (name, value) in &fields {
         head.extend_from_slice(name.as_bytes());
         head.extend_from_slice(b": ");
         // A line end in a value would begin a field of someone else's choice.
-        head.extend(value.iter().map(|byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { *byte }));
+        match memchr::memchr3(b'\r', b'\n', 0, value) {
+            None => head.extend_from_slice(value),
+            Some(_) => {
+                head.extend(value.iter().map(|byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { *byte }))
+            }
+        }
         head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(b"\r\n");

@@ -55,6 +55,15 @@ impl<'a> Target<'a> {
 /// Brings a path to the form in which it is compared with locations and looked for in the file system: percent escapes
 /// decoded, `//` merged, `.` and `..` resolved. `None`: an escape that is none, a NUL byte, or a way out of the root.
 pub fn normalize(path: &[u8]) -> Option<Vec<u8>> {
+    let mut before = b' ';
+    let plain = |&byte: &u8| {
+        let special = matches!(byte, b'%' | 0) || before == b'/' && matches!(byte, b'/' | b'.');
+        before = byte;
+        !special
+    };
+    if path.starts_with(b"/") && path.iter().all(plain) {
+        return Some(path.to_vec());
+    }
     let decoded = decode(path)?;
     let mut out = Vec::with_capacity(decoded.len() + 1);
     let mut segments = decoded.split(|byte| *byte == b'/').peekable();
@@ -131,6 +140,15 @@ pub fn split_args(mut target: Vec<u8>) -> (Vec<u8>, Option<Vec<u8>>) {
     (target, args)
 }
 
+/// The path, decoded, and the arguments of a target that a server has told. `None`: it is no path, leads out of where it begins, or has an
+/// escape that is none.
+pub fn split_told(target: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+    let (path, args) = split_args(target.to_vec());
+    let path = decode(&path)?;
+    let leads_out = path.split(|byte| *byte == b'/').any(|segment| segment == b"..");
+    (path.starts_with(b"/") && !leads_out).then_some((path, args))
+}
+
 /// What nginx undoes of the escapes in the target of a redirect: those of printable bytes above `%`, up to `?`.
 pub fn unescape_redirect(target: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(target.len());
@@ -196,6 +214,16 @@ mod tests {
 
     fn path(text: &str) -> Option<String> {
         normalize(text.as_bytes()).map(|path| String::from_utf8(path).unwrap())
+    }
+
+    #[test]
+    fn targets_that_servers_tell() {
+        let split = |text: &str| split_told(text.as_bytes());
+        assert_eq!(split("/a%20b//c?d=%20"), Some((b"/a b//c".to_vec(), Some(b"d=%20".to_vec()))));
+        assert_eq!(split("/a..b"), Some((b"/a..b".to_vec(), None)));
+        for refused in ["", "a", "?a", "/..", "/a/../b", "/a/%2e%2e/b", "/%00", "/%2"] {
+            assert_eq!(split(refused), None, "{refused}");
+        }
     }
 
     #[test]

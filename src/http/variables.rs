@@ -314,6 +314,9 @@ impl Values<'_> {
             Named::Connection => write!(out, "{}", client.number),
             Named::ConnectionRequests => write!(out, "{}", client.requests),
             Named::ConnectionTime => seconds(now.saturating_duration_since(client.since), out),
+            Named::ContentLength if request.chunk.is_some() && request.body.is_complete() => {
+                write!(out, "{}", request.length)
+            }
             Named::ContentLength => optional(head.field("content-length"), out),
             Named::ContentType => optional(head.field("content-type"), out),
             Named::DocumentRoot => out.write_all(location.root.directory(self).as_os_str().as_bytes()),

@@ -41,6 +41,18 @@ pub fn now_syslog() -> String {
     cached(|texts| texts.syslog.clone())
 }
 
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the form of HTTP (RFC 9110 5.6.7).
+pub fn now_http() -> String {
+    static LAST: Mutex<(u64, String)> = Mutex::new((u64::MAX, String::new()));
+    let since_1970 = since_1970();
+    let (second, text) = &mut *LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if *second != since_1970.as_secs() {
+        *text = httpdate::fmt_http_date(UNIX_EPOCH + since_1970);
+        *second = since_1970.as_secs();
+    }
+    text.clone()
+}
+
 /// Seconds since 1970 with milliseconds, nginx's `$msec`: `1700000000.123`.
 pub fn now_msec() -> String {
     let now = since_1970();

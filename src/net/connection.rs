@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile64;
@@ -320,6 +321,13 @@ impl Connection {
         if let Some(tls) = &self.tls {
             tls.truncate();
         }
+    }
+
+    /// Closing will reset the connection: what the peer has not taken is thrown away, and nothing is kept of it (`SO_LINGER`).
+    pub fn reset_on_close(&self) {
+        // A peer that is gone makes some kernels refuse, and needs no reset.
+        let _ = self.socket.set_linger(Some(Duration::ZERO));
+        self.truncate();
     }
 
     /// Sets `TCP_NODELAY`; nothing for a Unix socket.

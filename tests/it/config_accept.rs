@@ -371,6 +371,20 @@ fn proxying() {
 }
 
 #[test]
+fn what_becomes_of_answers_and_bodies() {
+    accept_all(&[
+        (HttpProxy, "proxy_redirect ~*^http://(.*)$ /$1; proxy_redirect http://$host/ /;"),
+        (HttpProxy, "proxy_cookie_domain ~\\.org$ $host; proxy_cookie_domain .a.org b.org;"),
+        (HttpProxy, "proxy_cookie_path /a/ /b/; proxy_cookie_path ~*^/(.*)$ /$1;"),
+        (HttpProxy, "proxy_cookie_flags ~. secure samesite=lax $arg_a;"),
+        (HttpProxy, "proxy_cookie_flags off; proxy_cookie_path off; proxy_cookie_domain off;"),
+        (HttpProxy, "proxy_intercept_errors on;"),
+        (HttpProxy, "proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;"),
+        (HttpProxy, "proxy_ignore_headers Expires Cache-Control; proxy_ignore_headers Set-Cookie Vary;"),
+    ]);
+}
+
+#[test]
 fn what_does_nothing_here_is_warned_of() {
     let prefix = Prefix::new();
     for piece in ["load_module modules/ngx_tcp_module.so;", "ssl_engine rdrand;"] {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -122,4 +123,53 @@ fn one_of_both_is_enough() {
 fn the_status_page_for_some() {
     let (_weir, port) = server("location /status { tcp_check_status; allow 127.0.0.2; deny all; }");
     assert_eq!(get(&port, "/status").status, 403);
+}
+
+#[test]
+fn what_a_client_must_know_outlives_an_error_page() {
+    let prefix = Prefix::new();
+    prefix.write("users", "a:{PLAIN}b\n");
+    prefix.write("html/401.html", "who?");
+    let (_weir, port) = serve_in(prefix, |port| {
+        format!(
+            "server {{ listen {}; auth_basic x; auth_basic_user_file users; error_page 401 /401.html;
+             location = /401.html {{ auth_basic off; }} location /said/ {{ error_page 401 @said; }}
+             location /elsewhere/ {{ error_page 401 http://a/; }}
+             location @said {{ auth_basic off; return 200 said; }} }}",
+            port.v4()
+        )
+    });
+    for (path, status, text) in [("/f", 401, "who?"), ("/said/", 401, "said")] {
+        let reply = get(&port, path);
+        assert_eq!((reply.status, reply.text()), (status, text));
+        assert_eq!(reply.field("www-authenticate"), Some("Basic realm=\"x\""), "{path}");
+    }
+    assert_eq!(get(&port, "/elsewhere/").status, 302);
+}
+
+#[test]
+fn wrong_passwords_are_answered_late() {
+    let prefix = Prefix::new();
+    prefix.write("users", "a:{PLAIN}b\n");
+    prefix.write("html/f", "file");
+    let (weir, port) = serve_in(prefix, |port| {
+        format!(
+            "server {{ listen {}; auth_basic x; auth_basic_user_file users; auth_delay 300ms;
+             location /long {{ auth_delay 1h; }} }}",
+            port.v4()
+        )
+    });
+    let before = Instant::now();
+    assert_eq!(get_as(&port, "/f", "a", "c").status, 401);
+    assert!(before.elapsed() >= Duration::from_millis(290), "{:?}", before.elapsed());
+    assert!(weir.wait_error("delaying unauthorized request, client: 127.0.0.1").contains("[info]"));
+    assert_eq!(get_as(&port, "/f", "a", "b").text(), "file");
+    // Others are served while one waits, and one that leaves meanwhile is noticed.
+    let mut waiting = connect(port.v4());
+    waiting.write_all(b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    wait_for("two that are delayed", || weir.error_log().matches("delaying unauthorized request").count() == 2);
+    assert_eq!(get_as(&port, "/f", "a", "b").status, 200);
+    drop(waiting);
+    let lines = weir.wait_access(4);
+    assert!(lines[3].contains("\"GET /long HTTP/1.1\" 499 0"), "{}", lines[3]);
 }

@@ -4,7 +4,7 @@ use super::http::config;
 use crate::common::*;
 
 /// The first message of `-t` without its level and place.
-fn message(http: &str) -> (String, bool) {
+pub fn message(http: &str) -> (String, bool) {
     let prefix = Prefix::new();
     prefix.write("nginx.conf", config(http));
     let run = prefix.run(&["-t"]);

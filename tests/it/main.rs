@@ -1,6 +1,7 @@
 //! Tests over the real binary: each starts it with a configuration of its own, in a folder of its own, on ports of its own.
 
 mod access;
+mod applications;
 mod balance;
 mod check_types;
 mod checks;
@@ -17,6 +18,7 @@ mod faults;
 mod http;
 mod http_access;
 mod http_config;
+mod http_fields;
 mod http_files;
 mod http_real_ip;
 mod http_script;

@@ -1,10 +1,12 @@
 //! The client's answer, made of the server's.
 
-use super::Settings;
 use super::head::Head;
+use super::replace::{self, Replace};
+use super::{Settings, cookies};
 use crate::http::head::Version;
-use crate::http::request::Request;
-use crate::http::response::{Length, Response};
+use crate::http::regex::Failed;
+use crate::http::response::{Field, Length, Response};
+use crate::http::variables::Values;
 
 /// Fields that belong to the server's connection (RFC 9110 7.6.1).
 const HOP: [&str; 7] =
@@ -25,25 +27,70 @@ pub(super) const HIDDEN: [&str; 8] = [
 /// `proxy_ignore_headers`: fields that mean nothing to us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::http) struct Ignored {
+    pub redirect: bool,
     pub buffering: bool,
+    pub charset: bool,
 }
 
-/// One `proxy_redirect`: what a `Location` may begin with, and what stands in its place then.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::http) struct Redirect {
-    pub from: Vec<u8>,
-    pub to: Vec<u8>,
+impl Ignored {
+    /// The fields that may be named, nginx's list; from those of caches nothing follows.
+    pub(super) const WORDS: [(&'static str, Ignored); 9] = {
+        let none = Ignored { redirect: false, buffering: false, charset: false };
+        [
+            ("X-Accel-Redirect", Ignored { redirect: true, ..none }),
+            ("X-Accel-Expires", none),
+            ("X-Accel-Limit-Rate", none),
+            ("X-Accel-Buffering", Ignored { buffering: true, ..none }),
+            ("X-Accel-Charset", Ignored { charset: true, ..none }),
+            ("Expires", none),
+            ("Cache-Control", none),
+            ("Set-Cookie", none),
+            ("Vary", none),
+        ]
+    };
+
+    /// Ignores what another does too.
+    pub(super) fn add(&mut self, other: Ignored) {
+        self.redirect |= other.redirect;
+        self.buffering |= other.buffering;
+        self.charset |= other.charset;
+    }
 }
 
-impl Redirect {
-    fn apply(&self, location: &[u8]) -> Option<Vec<u8>> {
-        location.strip_prefix(&self.from[..]).map(|rest| [&self.to[..], rest].concat())
+/// What a location makes of servers' answers.
+#[derive(Debug)]
+pub(in crate::http) struct Rules {
+    /// `proxy_redirect`
+    pub redirects: Vec<Replace>,
+    pub cookies: cookies::Rules,
+    pub intercept_errors: bool,
+    pub ignored: Ignored,
+}
+
+impl Rules {
+    /// What becomes of a field's value; `None`: it stays.
+    fn change(&self, name: &str, value: &[u8], values: &Values<'_>) -> Result<Option<Vec<u8>>, Failed> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if is("set-cookie") {
+            return self.cookies.apply(value, values);
+        }
+        let start = match () {
+            () if is("location") => 0,
+            () if is("refresh") => match value.to_ascii_lowercase().windows(4).position(|word| word == b"url=") {
+                Some(at) => at + 4,
+                None => return Ok(None),
+            },
+            () => return Ok(None),
+        };
+        let (before, url) = value.split_at(start);
+        let changed = replace::first(&self.redirects, url, values)?;
+        Ok(changed.map(|changed| [before, &changed].concat()))
     }
 }
 
 /// What `X-Accel-Buffering` says, where it may.
 pub(super) fn buffering(head: &Head, settings: &Settings) -> bool {
-    let said = head.all("x-accel-buffering").next().filter(|_| !settings.ignored.buffering);
+    let said = head.all("x-accel-buffering").next().filter(|_| !settings.answers.ignored.buffering);
     match said {
         Some(value) if value.eq_ignore_ascii_case(b"yes") => true,
         Some(value) if value.eq_ignore_ascii_case(b"no") => false,
@@ -51,36 +98,69 @@ pub(super) fn buffering(head: &Head, settings: &Settings) -> bool {
     }
 }
 
-/// The answer without its body.
-pub(super) fn response(request: &Request, settings: &Settings, head: &Head) -> Response {
+/// The fields of the answer whose names are `wanted`, as the client gets them.
+///
+/// # Errors
+/// A regular expression came to no decision.
+pub(super) fn fields(values: &Values<'_>, wanted: impl Fn(&str) -> bool) -> Result<Vec<Field>, Failed> {
+    let Some((settings, head)) = parts(values) else { return Ok(Vec::new()) };
+    let wanted = head.fields().filter(|(name, _)| wanted(name));
+    wanted
+        .map(|(name, value)| {
+            let changed = settings.answers.change(name, value, values)?;
+            Ok((name.to_owned().into(), changed.unwrap_or_else(|| value.to_vec())))
+        })
+        .collect()
+}
+
+/// What is said about the server's answer, and its head.
+fn parts<'a>(values: &Values<'a>) -> Option<(&'a Settings, &'a Head)> {
+    let exchange = values.request.exchange.as_deref()?;
+    Some((&exchange.settings, exchange.head.as_ref()?))
+}
+
+/// The client's answer to a request whose server's head is there, without its body.
+///
+/// # Errors
+/// A regular expression came to no decision.
+pub(super) fn response(values: &Values<'_>) -> Result<Response, Failed> {
+    let request = values.request;
+    let Some((settings, head)) = parts(values) else { return Ok(Response::new(502, Vec::new())) };
     let hidden = |name: &str| settings.hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name.as_bytes()));
     let mut response = Response::new(head.status, Vec::new());
     response.reason = Some(head.reason().to_vec());
+    let connection: Vec<&[u8]> = head.connection().collect();
     for (name, value) in head.fields() {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         let upgrade = head.status == 101 && is("upgrade");
         let hop =
-            HOP.iter().any(|hop| is(hop)) || head.connection().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
+            HOP.iter().any(|hop| is(hop)) || connection.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
         if hop && !upgrade || hidden(name) || is("content-length") {
             continue;
         }
-        if is("location") || is("refresh") {
-            match redirected(settings, is("refresh"), value) {
-                Some(to) if is("location") => response.location = Some(to),
-                to => response.fields.push((name.to_owned().into(), to.unwrap_or_else(|| value.to_vec()))),
-            }
-            continue;
-        }
+        let changed = settings.answers.change(name, value, values)?;
         let place = match () {
             () if is("content-type") => &mut response.content_type,
             () if is("server") => &mut response.server,
             () if is("date") => &mut response.date,
+            // One of our own names this host where it is a path.
+            () if is("location") && changed.is_some() => {
+                response.location = changed;
+                continue;
+            }
             () => {
-                response.fields.push((name.to_owned().into(), value.to_vec()));
+                response.fields.push((name.to_owned().into(), changed.unwrap_or_else(|| value.to_vec())));
                 continue;
             }
         };
         place.get_or_insert_with(|| value.to_vec());
+    }
+    if let Some(charset) = head.all("x-accel-charset").next().filter(|_| !settings.answers.ignored.charset)
+        && let Some(content_type) = &mut response.content_type
+        && charset != b"off"
+    {
+        let end = memchr::memchr(b';', content_type).unwrap_or(content_type.len());
+        *content_type = [content_type[..end].trim_ascii_end(), b"; charset=", charset].concat();
     }
     // The framing has been looked at: a length that is there is one.
     let told = head.all("content-length").next().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
@@ -95,16 +175,5 @@ pub(super) fn response(request: &Request, settings: &Settings, head: &Head) -> R
             Length::Untold
         }
     };
-    response
-}
-
-/// A `Location`, or a `Refresh` with its `url=`, after the first rule that fits.
-fn redirected(settings: &Settings, refresh: bool, value: &[u8]) -> Option<Vec<u8>> {
-    let start = match refresh {
-        true => value.to_ascii_lowercase().windows(4).position(|word| word == b"url=")? + 4,
-        false => 0,
-    };
-    let (before, url) = value.split_at(start);
-    let changed = settings.redirects.iter().find_map(|rule| rule.apply(url))?;
-    Some([before, &changed].concat())
+    Ok(response)
 }

@@ -6,10 +6,12 @@
 use super::Exchange;
 use super::exchange::frame;
 use super::head::Framing;
+use super::secure::is_end;
 use crate::context::Context;
 use crate::http::body::{Body, Piece};
-use crate::http::connection::{Session, Step};
+use crate::http::connection::{READ, Session, Step};
 use crate::http::output::{Output, Progress};
+use crate::http::variables::Values;
 use crate::log::Level;
 
 /// Bytes taken for one event before others have their turn.
@@ -114,6 +116,10 @@ impl Session {
                 let message = format_args!("ftruncate() of a temporary file failed");
                 self.client.log(Level::Alert, Some(&error), "", self.request.as_deref(), message);
             }
+            let asked = match self.keep_asking(cx) {
+                Ok(asked) => asked,
+                Err(step) => return step,
+            };
             let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
                 return Step::Over;
             };
@@ -125,6 +131,7 @@ impl Session {
                     cx.reactor.again(self.client.connection.source());
                     return Step::Wait;
                 }
+                (Some(_), _) if asked && left > 0 => left = left.saturating_sub(READ),
                 (Some(upstream), _) => {
                     if left == 0 {
                         cx.reactor.again(upstream.kept.connection.source());
@@ -176,7 +183,8 @@ impl Session {
         }
         let size = if exchange.buffered { exchange.settings.buffers } else { exchange.settings.buffer_size };
         let scratch = cx.buffers.scratch(size);
-        match upstream.kept.connection.recv(&mut cx.reactor, scratch) {
+        let received = upstream.kept.connection.recv(&mut cx.reactor, scratch);
+        match received.or_else(|error| if is_end(&error) { Ok(Some(0)) } else { Err(error) }) {
             Ok(None) => Pulled::Nothing,
             Ok(Some(0)) if exchange.incoming.framing == Framing::UntilClose => {
                 exchange.incoming.framing = Framing::Known(Body::Complete);
@@ -240,10 +248,14 @@ impl Session {
     /// The server's body is complete.
     fn body_ended(&mut self, cx: &mut Context) {
         if let Some(request) = &mut self.request
-            && let Some(exchange) = &mut request.exchange
-            && exchange.chunked
+            && request.exchange.as_ref().is_some_and(|exchange| exchange.chunked)
         {
-            request.output.push_bytes(b"0\r\n\r\n");
+            request.output.push_bytes(b"0\r\n");
+            if let Some(fields) = request.location.fields.clone() {
+                let trailers = fields.trailers(&Values { client: &self.client, request, now: cx.reactor.now() });
+                request.output.push_bytes(&trailers);
+            }
+            request.output.push_bytes(b"\r\n");
         }
         self.leave_upstream(cx, true);
     }

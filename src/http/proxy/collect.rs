@@ -1,12 +1,13 @@
 //! The client's body on its way to the server: kept until it is complete, or passed on as it comes.
 
-use super::exchange::frame;
+use super::State;
+use super::exchange::{LAST_CHUNK, frame};
 use crate::context::Context;
 use crate::http::Tokens;
 use crate::http::body::Body;
 use crate::http::connection::{CONTINUE, Session, Step};
 use crate::http::handlers::is_too_large;
-use crate::http::output::Piece;
+use crate::http::output::{Piece, Progress};
 use crate::http::response::Response;
 use crate::log::Level;
 
@@ -26,11 +27,22 @@ impl Session {
             // A client that is gone is found out when its body is read.
             let _ = request.output.send(connection, &mut cx.reactor, &mut cx.buffers, false);
         }
-        if self.streams() {
+        if request.chunk.is_some() && is_too_large(&self.client, request) {
+            let tokens = request.location.server_tokens;
+            return self.answer_late(cx, Response::page(413, tokens));
+        }
+        // What is there as a whole is passed on as such, and needs no file.
+        let is_whole = request.body.is_complete();
+        if let Some(exchange) = &mut request.exchange {
+            exchange.body_is_whole = is_whole;
+        }
+        if is_whole || self.streams() {
             let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
                 return Step::Over;
             };
-            exchange.body.memory = start;
+            if !start.is_empty() {
+                exchange.body.memory = start;
+            }
             return self.begin_trying(cx);
         }
         match self.keep(&start) {
@@ -92,14 +104,22 @@ impl Session {
         if let Err(refusal) = taken {
             let message = format_args!("{}", refusal.message);
             self.client.log(Level::Info, None, "reading client request body", Some(request), message);
-            self.drop_exchange(cx);
-            return Err(self.answer_late(cx, Response::page(refusal.status, tokens)));
+            return Err(self.refuse_body(cx, Response::page(refusal.status, tokens)));
         }
         if request.chunk.is_some() && is_too_large(&self.client, request) {
-            self.drop_exchange(cx);
-            return Err(self.answer_late(cx, Response::page(413, tokens)));
+            return Err(self.refuse_body(cx, Response::page(413, tokens)));
         }
         Ok(())
+    }
+
+    /// The body does not do. An answer that has begun can only be cut.
+    fn refuse_body(&mut self, cx: &mut Context, response: Response) -> Step {
+        let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
+        if exchange.is_some_and(|exchange| exchange.state == State::Answering) {
+            return self.cut(cx);
+        }
+        self.drop_exchange(cx);
+        self.answer_late(cx, response)
     }
 
     /// Keeps a piece of the body, in memory or in a file.
@@ -108,7 +128,7 @@ impl Session {
         let Some(exchange) = &mut request.exchange else { return Ok(()) };
         let settings = &exchange.settings;
         // What is not passed on is read all the same.
-        if !settings.pass_body || settings.body.is_some() {
+        if content.is_empty() || !settings.pass_body || settings.body.is_some() {
             return Ok(());
         }
         let (most, folder) = (settings.body_buffer, settings.body_temp.clone());
@@ -128,7 +148,8 @@ impl Session {
 
     fn client_left_body(&mut self, cx: &mut Context, error: Option<&std::io::Error>) -> Step {
         let message = format_args!("client prematurely closed connection");
-        self.client.log(Level::Info, error, "reading client request body", self.request.as_deref(), message);
+        let action = if self.streams() { "sending request to upstream" } else { "" };
+        self.client.log(Level::Info, error, action, self.request.as_deref(), message);
         self.end_with(cx, 400)
     }
 
@@ -149,9 +170,11 @@ impl Session {
             if !cx.reactor.readable(self.client.connection.source()) {
                 let due = cx.reactor.now() + request.location.body_timeout;
                 if let Some(exchange) = &mut request.exchange {
-                    // The server waits for the client as we do.
-                    exchange.upstream_due = None;
-                    exchange.client_due = Some(due);
+                    // A server that has said nothing waits for the client as we do.
+                    if exchange.state == State::Asking {
+                        exchange.upstream_due = None;
+                    }
+                    exchange.client_due = Some(exchange.client_due.map_or(due, |sooner| sooner.min(due)));
                 }
                 return Ok(false);
             }
@@ -167,13 +190,44 @@ impl Session {
         let Some(request) = &mut self.request else { return Err(Some(Step::Over)) };
         let complete = request.body.is_complete();
         let Some(exchange) = &mut request.exchange else { return Err(Some(Step::Over)) };
-        exchange.client_due = None;
-        exchange.upstream_due = Some(cx.reactor.now() + exchange.settings.send_timeout);
+        if exchange.state == State::Asking {
+            exchange.client_due = None;
+            exchange.upstream_due = Some(cx.reactor.now() + exchange.settings.send_timeout);
+        }
         let Some(upstream) = &mut exchange.upstream else { return Err(Some(Step::Over)) };
         frame(&mut upstream.output, &content, chunked);
         if complete && chunked {
-            upstream.output.push_bytes(b"0\r\n\r\n");
+            upstream.output.push_bytes(LAST_CHUNK);
         }
         Ok(true)
+    }
+
+    /// While the answer comes, the rest of the request goes on: the server may want it before it says more. Returns whether more of the
+    /// body has been read.
+    ///
+    /// # Errors
+    /// What follows instead of going on.
+    pub(super) fn keep_asking(&mut self, cx: &mut Context) -> Result<bool, Step> {
+        let Some(upstream) = self.upstream_mut() else { return Ok(false) };
+        if !upstream.output.is_empty() {
+            let connection = &upstream.kept.connection;
+            match upstream.output.send(connection, &mut cx.reactor, &mut cx.buffers, true) {
+                Ok(Progress::Done) => {}
+                Ok(Progress::Blocked) => return Ok(false),
+                Ok(Progress::TurnOver) => {
+                    cx.reactor.again(connection.source());
+                    return Ok(false);
+                }
+                // It needs no more of it for the answer that it gives, and is not asked again.
+                Err(_) => {
+                    upstream.output.drop_rest();
+                    upstream.kept.requests = u64::MAX;
+                }
+            }
+        }
+        match self.stream_body(cx) {
+            Ok(more) => Ok(more),
+            Err(step) => Err(step.unwrap_or(Step::Over)),
+        }
     }
 }

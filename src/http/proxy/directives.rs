@@ -1,11 +1,9 @@
 //! The directives of proxying.
 
-use super::answer::{Ignored, Redirect};
-use super::level::{Rule, Said};
 use super::next::Fault;
 use super::pass::Pass;
 use crate::conf::{Arity, Call, Contexts, Directive, Result, Row, value};
-use crate::http::directives::{repeated, row, with};
+use crate::http::directives::{repeated, row, sized, with};
 use crate::http::head::Version;
 use crate::http::level::Level;
 use crate::upstream;
@@ -47,7 +45,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
     Directive {
         row: row(
             "proxy_pass",
-            L.or(Contexts::HTTP_LOCATION_IF),
+            L.or(Contexts::HTTP_LOCATION_IF).or(Contexts::HTTP_LIMIT_EXCEPT),
             "http://host[:port][URI] | http://upstream[URI] | http://unix:path[:URI]",
             "-",
             "Passes requests on to a server, or to one of a group. With a URI the path of the location is replaced by it; without one the request's target goes on as the client wrote it, or as a `rewrite` has made it. Within a location with a regular expression or a name, and within `if`, there can be no URI.",
@@ -350,38 +348,6 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         },
     },
     Directive {
-        row: with(
-            Arity::AtLeast(1),
-            row(
-                "proxy_ignore_headers",
-                HSL,
-                "X-Accel-Buffering ...",
-                "-",
-                "Fields of the server's answer that mean nothing to weir.",
-            ),
-        ),
-        set: |level, call| {
-            for i in 1..=call.count() {
-                call.choice(i, &[("X-Accel-Buffering", ())])?;
-            }
-            level.proxy.ignored = Some(Ignored { buffering: true });
-            Ok(())
-        },
-    },
-    Directive {
-        row: repeated(with(
-            Arity::Between(1, 2),
-            row(
-                "proxy_redirect",
-                HSL,
-                "default | off | from to",
-                "default",
-                "What a `Location` or `Refresh` of the server's answer begins with, and what stands in its place for the client. `default`: the URL of `proxy_pass`, and the path of the location.",
-            ),
-        )),
-        set: redirect,
-    },
-    Directive {
         row: row(
             "proxy_busy_buffers_size",
             HSL,
@@ -401,26 +367,8 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         ),
         set: |_, call| call.size().map(drop),
     },
-    Directive {
-        row: row(
-            "proxy_headers_hash_max_size",
-            HSL,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
-    Directive {
-        row: row(
-            "proxy_headers_hash_bucket_size",
-            HSL,
-            "size",
-            "-",
-            "Accepted for compatibility, without effect: tables size themselves.",
-        ),
-        set: |_, call| call.number().map(drop),
-    },
+    sized("proxy_headers_hash_max_size", HSL),
+    sized("proxy_headers_hash_bucket_size", HSL),
     Directive {
         row: row(
             "proxy_send_lowat",
@@ -432,28 +380,6 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         set: |_, call| call.size().map(drop),
     },
 ];
-
-fn redirect(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let Said { redirects, .. } = &mut level.proxy;
-    let rules = redirects.get_or_insert_default();
-    match (call.bytes(1), call.count()) {
-        (b"off", 1) => rules.clear(),
-        (b"default", 1) => rules.push(Rule::Default),
-        (_, 1) => {
-            return Err(call.error("invalid parameter \"".to_owned() + &String::from_utf8_lossy(call.bytes(1)) + "\""));
-        }
-        (from, _) => {
-            let to = call.bytes(2);
-            if from.contains(&b'$') || to.contains(&b'$') || from.starts_with(b"~") {
-                return Err(
-                    call.error("variables and regular expressions in \"proxy_redirect\" are not offered by weir yet")
-                );
-            }
-            rules.push(Rule::Pair(Redirect { from: from.to_vec(), to: to.to_vec() }));
-        }
-    }
-    Ok(())
-}
 
 fn temp_path(call: &Call<'_>) -> Result<std::path::PathBuf> {
     for i in 2..=call.count() {

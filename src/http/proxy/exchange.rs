@@ -8,6 +8,7 @@ use super::body::Incoming;
 use super::head::{Framing, Head};
 use super::next::Fault;
 use super::request::{self, Length};
+use super::secure::is_end;
 use super::spool::Spool;
 use super::{Exchange, Settings, State, Try, Upstream, answer};
 use crate::context::Context;
@@ -17,11 +18,11 @@ use crate::http::connection::{Phase, Session, Step};
 use crate::http::engine::UPSTREAM;
 use crate::http::head::Version;
 use crate::http::output::{Output, Piece, Progress};
-use crate::http::response::Length as AnswerLength;
 use crate::http::variables::Values;
 use crate::log::Level;
-use crate::net::{Address, Connection, out_of_descriptors};
-use crate::upstream::{Kept, Tried};
+use crate::net::{Address, Connection};
+use crate::tls::SECURING;
+use crate::upstream::{Kept, Tried, Way, connect_level};
 
 /// How much of a server's head is read at once.
 const READ: usize = 16 * 1024;
@@ -39,6 +40,7 @@ impl Session {
             state: State::Collecting,
             uri: settings.target.uri(request),
             body,
+            body_is_whole: false,
             upstream: None,
             tried: Tried::default(),
             tries_left: 0,
@@ -67,8 +69,11 @@ impl Session {
         };
         let step = match exchange.state {
             State::Collecting => return self.collect(cx),
-            State::Connecting | State::Asking if self.client_is_gone(cx) => return self.client_aborted(cx),
+            State::Connecting | State::Securing | State::Asking if self.client_is_gone(cx) => {
+                return self.client_aborted(cx);
+            }
             State::Connecting => self.connecting(cx),
+            State::Securing => self.securing(cx),
             State::Asking => self.asking(cx),
             State::Answering => self.answering(cx),
             State::Upgrading => self.upgrading(cx),
@@ -115,12 +120,13 @@ impl Session {
         let (address, connect_timeout) = (config.address.clone(), exchange.settings.connect_timeout);
         fault::point(format_args!("connect {}", config.name));
         let owner = Owner { part: UPSTREAM, ..self.owner };
-        let kept = cx.stations.take(epoch, group, &address, owner, &mut cx.reactor);
+        let way = self.way(now);
+        let kept = cx.stations.take(epoch, group, &address, &way, owner, &mut cx.reactor);
         let reused = kept.is_some();
         let kept = match kept {
             Some(kept) => kept,
             None => match self.open(cx, &address, owner) {
-                Ok(connection) => Kept { connection, requests: 0, since: now },
+                Ok(connection) => Kept { connection, way, requests: 0, since: now },
                 Err(Some(error)) => {
                     self.log_upstream(
                         connect_level(&error),
@@ -148,6 +154,16 @@ impl Session {
         Step::Wait
     }
 
+    /// How the present peer is to be reached.
+    fn way(&self, now: Instant) -> Way {
+        let Some(request) = &self.request else { return Way::default() };
+        let Some(exchange) = &request.exchange else { return Way::default() };
+        let Settings { target, secured, .. } = &*exchange.settings;
+        let values = Values { client: &self.client, request, now };
+        let secured = secured.as_ref().filter(|_| target.secure);
+        Way { local: None, tls: secured.map(|secured| Box::new(secured.asked(&values, target))) }
+    }
+
     /// Begins to connect; `None` where the fault is ours and has been told.
     fn open(&self, cx: &mut Context, address: &Address, owner: Owner) -> Result<Connection, Option<io::Error>> {
         if !cx.connections.take() {
@@ -155,11 +171,7 @@ impl Session {
             self.log_upstream(Level::Alert, None, format_args!("{limit} worker_connections are not enough"));
             return Err(None);
         }
-        let mut made = Connection::connect(address, &mut cx.reactor, owner);
-        if made.as_ref().is_err_and(|(_, error)| out_of_descriptors(error)) && cx.give_up_pipes() {
-            made = Connection::connect(address, &mut cx.reactor, owner);
-        }
-        made.map_err(|(call, error)| {
+        cx.connect(address, owner).map_err(|(call, error)| {
             cx.connections.give_back();
             if call == "connect()" {
                 return Some(error);
@@ -180,12 +192,13 @@ impl Session {
                 self.log_upstream(connect_level(&error), Some(&error), format_args!("connect() failed"));
                 self.give_up(cx, Fault::ERROR)
             }
+            _ if upstream.kept.way.tls.is_some() => self.begin_securing(cx),
             _ => self.ask(cx),
         }
     }
 
     /// The connection stands: the request is put together for it.
-    fn ask(&mut self, cx: &mut Context) -> Step {
+    pub(super) fn ask(&mut self, cx: &mut Context) -> Step {
         let Some(request) = &self.request else { return Step::Over };
         let Some(exchange) = &request.exchange else { return Step::Over };
         let now = cx.reactor.now();
@@ -201,6 +214,7 @@ impl Session {
             None => Length::Known(exchange.body.length()),
         };
         let head = request::head(&values, exchange, length);
+        let whole = request.body.is_complete();
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
         };
@@ -216,6 +230,9 @@ impl Session {
             None if streamed => {
                 let start = std::mem::take(&mut exchange.body.memory);
                 frame(&mut upstream.output, &start, length == Length::Chunked);
+                if length == Length::Chunked && whole {
+                    upstream.output.push_bytes(LAST_CHUNK);
+                }
                 true
             }
             None => {
@@ -224,7 +241,7 @@ impl Session {
             }
         };
         // A peer that is gone meanwhile is found out when it is used.
-        if bodied && !upstream.reused {
+        if bodied && !upstream.reused && upstream.kept.connection.is_plain() {
             let _ = upstream.kept.connection.set_nodelay(true);
         }
         if settings.socket_keepalive && !upstream.reused {
@@ -323,7 +340,8 @@ impl Session {
                 return Step::Wait;
             }
             let scratch = cx.buffers.scratch(READ);
-            match connection.recv(&mut cx.reactor, scratch) {
+            let received = connection.recv(&mut cx.reactor, scratch);
+            match received.or_else(|error| if is_end(&error) { Ok(Some(0)) } else { Err(error) }) {
                 Ok(None) => return Step::Wait,
                 Ok(Some(0)) => {
                     self.log_upstream(Level::Error, None, format_args!("upstream prematurely closed connection"));
@@ -376,18 +394,27 @@ impl Session {
         {
             return self.give_up(cx, fault);
         }
-        let Some(request) = &mut self.request else { return Step::Over };
-        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+            return Step::Over;
+        };
         exchange.incoming.framing = framing;
         exchange.buffered = answer::buffering(&head, &exchange.settings);
-        let settings = exchange.settings.clone();
-        let response = answer::response(request, &settings, &head);
-        let Some(exchange) = &mut request.exchange else { return Step::Over };
-        exchange.chunked = response.length == AnswerLength::Chunked;
+        exchange.upstream_due = Some(now + exchange.settings.read_timeout);
         let upgraded = head.status == 101;
-        exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         exchange.head = Some(head);
-        exchange.upstream_due = Some(now + settings.read_timeout);
+        if let Some(step) = self.lead_elsewhere(cx) {
+            return step;
+        }
+        let Some(request) = &mut self.request else { return Step::Over };
+        let response = match answer::response(&Values { client: &self.client, request, now }) {
+            Ok(response) => response,
+            Err(failed) => return self.undecided(cx, &failed),
+        };
+        if response.content_type.is_some() {
+            request.kept_type = None;
+        }
+        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         self.answer_late(cx, response)
     }
 
@@ -404,6 +431,7 @@ impl Session {
             let settings = &exchange.settings;
             let framed = request.chunk.is_none() || settings.version == Version::Http11;
             request.has_body
+                && !exchange.body_is_whole
                 && exchange.earlier == 0
                 && !settings.request_buffering
                 && settings.pass_body
@@ -432,6 +460,7 @@ impl Session {
         let action = match exchange.map(|exchange| exchange.state) {
             Some(State::Collecting) => "reading client request body",
             Some(State::Connecting) | None => "connecting to upstream",
+            Some(State::Securing) => SECURING,
             Some(State::Asking)
                 if exchange
                     .is_some_and(|exchange| exchange.upstream.as_ref().is_some_and(|up| !up.output.is_empty())) =>
@@ -471,6 +500,9 @@ impl Try {
     }
 }
 
+/// What ends a body in chunks.
+pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
 /// Adds a piece of a body, as a chunk where that is its framing.
 pub(super) fn frame(output: &mut Output, content: &[u8], chunked: bool) {
     if content.is_empty() {
@@ -482,22 +514,5 @@ pub(super) fn frame(output: &mut Output, content: &[u8], chunked: bool) {
     output.push_bytes(content);
     if chunked {
         output.push_bytes(b"\r\n");
-    }
-}
-
-/// nginx's level for a connect that failed: what a peer or the network can do is an error, anything else is for the operator.
-fn connect_level(error: &io::Error) -> Level {
-    match error.raw_os_error() {
-        Some(
-            libc::ECONNREFUSED
-            | libc::ECONNRESET
-            | libc::ENETDOWN
-            | libc::ENETUNREACH
-            | libc::EHOSTDOWN
-            | libc::EHOSTUNREACH
-            | libc::ETIMEDOUT
-            | libc::EAGAIN,
-        ) => Level::Error,
-        _ => Level::Crit,
     }
 }

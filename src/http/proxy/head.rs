@@ -1,5 +1,6 @@
 //! The head of a server's answer.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::http::body::{Body, Chunks};
@@ -11,11 +12,20 @@ const FIELDS_MAX: usize = 256;
 #[derive(Debug)]
 pub(in crate::http) struct Head {
     raw: Box<[u8]>,
+    /// The names of its fields, one behind the other.
+    names: String,
     pub status: u16,
-    reason: Range<usize>,
+    reason: Span,
     /// HTTP/1.1.
     modern: bool,
-    fields: Vec<(Range<usize>, Range<usize>)>,
+    /// Places in `names` and in `raw`.
+    fields: Vec<(Span, Span)>,
+}
+
+type Span = Range<u32>;
+
+fn place(span: &Span) -> Range<usize> {
+    span.start as usize..span.end as usize
 }
 
 /// How an answer's body is framed.
@@ -31,9 +41,10 @@ impl Head {
     /// # Errors
     /// nginx's message about what a server must not send.
     pub(super) fn parse(input: &[u8]) -> Result<Option<(Head, usize)>, String> {
-        let mut slots = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let mut response = httparse::Response::new(&mut slots);
-        let length = match response.parse(input) {
+        let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let mut response = httparse::Response::new(&mut []);
+        let parser = httparse::ParserConfig::default();
+        let length = match parser.parse_response_with_uninit_headers(&mut response, input, &mut slots) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(httparse::Error::Version | httparse::Error::Status | httparse::Error::Token)
@@ -46,26 +57,31 @@ impl Head {
         };
         let raw: Box<[u8]> = input[..length].into();
         let span = |part: &[u8]| {
-            let start = part.as_ptr() as usize - input.as_ptr() as usize;
-            start..start + part.len()
+            let start = (part.as_ptr() as usize - input.as_ptr() as usize) as u32;
+            start..start + part.len() as u32
         };
-        let fields = response.headers.iter().map(|field| (span(field.name.as_bytes()), span(field.value))).collect();
+        let mut names = String::with_capacity(response.headers.iter().map(|field| field.name.len()).sum());
+        let mut named = |name: &str| {
+            let start = names.len() as u32;
+            names.push_str(name);
+            start..names.len() as u32
+        };
+        let fields = response.headers.iter().map(|field| (named(field.name), span(field.value))).collect();
         // httparse gives an empty reason as a text of its own.
         let reason = response.reason.filter(|reason| !reason.is_empty()).map_or(0..0, |reason| span(reason.as_bytes()));
         let status = response.code.filter(|code| (100..600).contains(code));
         let status = status.ok_or("upstream sent no valid HTTP/1.0 header")?;
-        Ok(Some((Head { raw, status, reason, modern: response.version == Some(1), fields }, length)))
+        Ok(Some((Head { raw, names, status, reason, modern: response.version == Some(1), fields }, length)))
     }
 
     /// The text behind the status.
     pub(super) fn reason(&self) -> &[u8] {
-        &self.raw[self.reason.clone()]
+        &self.raw[place(&self.reason)]
     }
 
     /// All fields in their order.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let text = |name: &Range<usize>| std::str::from_utf8(&self.raw[name.clone()]).unwrap_or_default();
-        self.fields.iter().map(move |(name, value)| (text(name), &self.raw[value.clone()]))
+        self.fields.iter().map(|(name, value)| (&self.names[place(name)], &self.raw[place(value)]))
     }
 
     /// All values of a field.

@@ -7,8 +7,10 @@ use super::head::Head;
 use super::next::Fault;
 use super::{State, Upstream};
 use crate::context::Context;
+use crate::http::Tokens;
 use crate::http::connection::{Session, Step};
 use crate::http::handlers;
+use crate::http::regex::Failed;
 use crate::http::response::{Answer, Response};
 use crate::log::Level;
 use crate::upstream::Tried;
@@ -109,6 +111,11 @@ impl Session {
     /// The connection ends in whatever state it is.
     pub(in crate::http) fn drop_exchange(&mut self, cx: &mut Context) {
         self.close_relay(cx);
+        self.drop_upstream(cx);
+    }
+
+    /// The connection to the present peer ends, of whom that says nothing.
+    pub(super) fn drop_upstream(&mut self, cx: &mut Context) {
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else { return };
         let group = exchange.settings.target.group;
         if let Some(upstream) = exchange.upstream.take() {
@@ -129,6 +136,14 @@ impl Session {
         self.answer_late(cx, Response::page(status, tokens))
     }
 
+    /// A regular expression about the server's answer came to no decision.
+    pub(super) fn undecided(&mut self, cx: &mut Context, failed: &Failed) -> Step {
+        self.log_upstream(Level::Alert, None, format_args!("{failed}"));
+        self.leave_upstream(cx, false);
+        let tokens = self.request.as_ref().map_or(Tokens::On, |request| request.location.server_tokens);
+        self.answer_late(cx, Response::page(500, tokens))
+    }
+
     /// An answer that was long in coming, or the one that `error_page` has for it.
     pub(super) fn answer_late(&mut self, cx: &mut Context, response: Response) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
@@ -140,7 +155,9 @@ impl Session {
     pub(super) fn client_is_gone(&self, cx: &Context) -> bool {
         let ignores = self.request.as_ref().and_then(|request| request.exchange.as_ref());
         let ignores = ignores.is_some_and(|exchange| exchange.settings.ignore_client_abort);
-        !ignores && !self.streams() && cx.reactor.closing(self.client.connection.source())
+        // What is left of a body may still wait to be read.
+        let reads = self.request.as_ref().is_some_and(|request| !request.body.is_complete()) && self.streams();
+        !ignores && !reads && cx.reactor.closing(self.client.connection.source())
     }
 
     /// The client is gone before it got an answer, or in the middle of one.
@@ -177,6 +194,7 @@ impl Session {
             }
             State::Tunnel => return self.tunnel_timer(cx),
             State::Answering | State::Upgrading if is_due(exchange.client_due) => {
+                self.timed_out();
                 let action = "sending to client";
                 let message = format_args!("client timed out");
                 self.client.log(Level::Info, Some(&timed_out), action, self.request.as_deref(), message);
@@ -186,7 +204,7 @@ impl Session {
                 self.arm(cx);
                 return Step::Wait;
             }
-            State::Collecting | State::Connecting | State::Asking => {
+            State::Collecting | State::Connecting | State::Securing | State::Asking => {
                 self.log_upstream(Level::Error, Some(&timed_out), format_args!("upstream timed out"));
                 return self.give_up(cx, Fault::TIMEOUT);
             }

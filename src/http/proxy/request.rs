@@ -18,6 +18,9 @@ const OWN: [&str; 10] = [
     "proxy-connection",
 ];
 
+/// Bytes by which the head may be longer than the client's before its place has to grow.
+const ROOM: usize = 256;
+
 /// How the body is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
@@ -30,7 +33,7 @@ pub(super) enum Length {
 /// Writes the head, without the empty line's body.
 pub(super) fn head(values: &Values<'_>, exchange: &Exchange, length: Length) -> Vec<u8> {
     let (request, settings) = (values.request, &exchange.settings);
-    let mut out = Vec::with_capacity(512);
+    let mut out = Vec::with_capacity(request.head.length() + ROOM);
     match &settings.method {
         Some(method) => out.extend(values.fill(method)),
         None => out.extend_from_slice(request.method()),
@@ -55,9 +58,9 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, length: Length) -> 
         out[value..].iter_mut().filter(|byte| matches!(**byte, b'\r' | b'\n' | 0)).for_each(|byte| *byte = b' ');
         out.extend_from_slice(b"\r\n");
     }
-    let said = |name: &str| settings.fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+    let said = |name: &[u8]| settings.fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
     match length {
-        Length::Known(length) if !said("content-length") => {
+        Length::Known(length) if !said(b"content-length") => {
             out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
         }
         Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -67,11 +70,10 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, length: Length) -> 
         let named: Vec<&[u8]> =
             request.head.all("connection").flat_map(|value| value.split(|byte| *byte == b',')).collect();
         for (name, value) in request.head.fields() {
-            let text = std::str::from_utf8(name).unwrap_or_default();
-            let own = OWN.iter().any(|own| text.eq_ignore_ascii_case(own));
+            let own = OWN.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()));
             // What `Connection` names is for us only.
             let hop = named.iter().any(|word| word.trim_ascii().eq_ignore_ascii_case(name));
-            if own || hop || said(text) {
+            if own || hop || said(name) {
                 continue;
             }
             out.extend_from_slice(name);

@@ -7,6 +7,7 @@ pub mod dns;
 pub mod ports;
 pub mod proc;
 pub mod running;
+pub mod scripts;
 pub mod servers;
 pub mod wait;
 
@@ -16,5 +17,6 @@ pub use dice::Dice;
 pub use nix::sys::signal::Signal;
 pub use ports::Port;
 pub use running::{Prefix, Setup, Weir};
+pub use scripts::Script;
 pub use servers::Server;
 pub use wait::{wait_for, wait_some};

@@ -13,14 +13,14 @@
 //! | `silent:` | nothing |
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::Backend;
 use crate::common::clients::reset;
 use crate::common::wait::PATIENCE;
+use crate::common::{Backend, connect, read_all};
 
 /// What is known of one side's servers behind.
 #[derive(Default)]
@@ -29,7 +29,9 @@ struct Progress {
     script: Vec<String>,
     /// Requests of this case so far, as they came.
     seen: Vec<String>,
-    /// Requests that are being read or answered.
+    /// Connections that have been served so far, or begun to be.
+    begun: usize,
+    /// Those that wait for their first request, and requests that are being read or answered.
     busy: usize,
 }
 
@@ -63,27 +65,43 @@ impl Behind {
 
     /// What was sent for the case, once nothing more is under way.
     pub fn finish(&self) -> Vec<String> {
+        // Whoever has connected before is accepted before this connection is.
+        for server in &self.servers {
+            let stream = connect(server.address);
+            stream.shutdown(Shutdown::Write).unwrap();
+            read_all(stream);
+        }
+        let accepted = self.servers.iter().map(Backend::accepted).sum::<usize>();
         let progress = self.progress.0.lock().unwrap();
-        let (progress, _) =
-            self.progress.1.wait_timeout_while(progress, PATIENCE, |progress| progress.busy > 0).unwrap();
+        let under_way = |progress: &mut Progress| progress.busy > 0 || progress.begun < accepted;
+        let (progress, _) = self.progress.1.wait_timeout_while(progress, PATIENCE, under_way).unwrap();
         progress.seen.clone()
     }
 }
 
 fn serve(mut stream: TcpStream, progress: &(Mutex<Progress>, Condvar)) {
-    loop {
-        let mut first = [0];
-        if !matches!(stream.read(&mut first), Ok(1)) {
-            return;
+    {
+        let mut progress = progress.0.lock().unwrap();
+        progress.begun += 1;
+        progress.busy += 1;
+    }
+    let mut is_first = true;
+    let mut first = [0];
+    while matches!(stream.read(&mut first), Ok(1)) {
+        if !is_first {
+            progress.0.lock().unwrap().busy += 1;
         }
-        progress.0.lock().unwrap().busy += 1;
-        let goes_on = serve_one(&mut stream, first[0], progress);
-        if !goes_on {
+        is_first = false;
+        if !serve_one(&mut stream, first[0], progress) {
             // The end is to be sent before the case is over.
             drop(stream);
             done(progress);
             return;
         }
+        done(progress);
+    }
+    if is_first {
+        drop(stream);
         done(progress);
     }
 }

@@ -85,6 +85,11 @@ impl Case {
         self
     }
 
+    /// The same where a condition holds.
+    pub fn differs_where(self, condition: bool, key: &'static str) -> Case {
+        if condition { self.differs(key) } else { self }
+    }
+
     /// The request as one line for reports.
     pub fn label(&self) -> String {
         let text = self.pieces.iter().map(|piece| piece.escape_ascii().to_string()).collect::<Vec<_>>().join(" ... ");

@@ -13,7 +13,6 @@ pub fn theme() -> Theme {
                 location /path/ { proxy_pass http://{up}/other/path; }
                 location = /exact { proxy_pass http://{up}/replaced; }
                 location ~ ^/regex/(.*)$ { proxy_pass http://{up}; }
-                location ~ ^/captured/(?<rest>.*)$ { proxy_pass http://{up}/c/$rest$is_args$args; }
                 location /group/ { proxy_pass http://group; }
                 location /kept/ { proxy_pass http://kept/; proxy_http_version 1.1; proxy_set_header Connection \"\"; }
                 location /v11/ { proxy_pass http://{up}/; proxy_http_version 1.1; }

@@ -36,12 +36,14 @@ const NAMES: [&str; 4] = ["nginx/1.22.1", concat!("weir/", env!("CARGO_PKG_VERSI
 
 /// An answer with the program's name, its length and the date exchanged for words.
 pub fn answer(answer: &Answer, program: Program) -> String {
-    let mut body = String::from_utf8_lossy(&answer.body).into_owned();
+    let head = String::from_utf8_lossy(&answer.head);
+    let chunked = head.contains("\r\nTransfer-Encoding: chunked\r\n");
+    let body = if chunked { content_of_chunks(&answer.body) } else { answer.body.clone() };
+    let mut body = String::from_utf8_lossy(&body).into_owned();
     for name in NAMES {
         body = body.replace(&format!("<hr><center>{name}</center>"), "<hr><center>{program}</center>");
     }
     let named = body.contains("<center>{program}</center>");
-    let head = String::from_utf8_lossy(&answer.head);
     // HEAD of a page tells the length of what has a program's name in it.
     let page_of_head = answer.to_head
         && head.get(9..10).is_some_and(|digit| digit >= "3")
@@ -56,7 +58,8 @@ pub fn answer(answer: &Answer, program: Program) -> String {
                 format!("{name}: {{date}}")
             }
             "Content-Length" if named && value == answer.body.len().to_string() => "Content-Length: {length}".into(),
-            "Content-Length" if page_of_head => {
+            // No page is shorter than this.
+            "Content-Length" if page_of_head && value.parse().is_ok_and(|length: usize| length > 100) => {
                 let length = value.parse::<usize>().unwrap_or_default();
                 let name = if program == Program::Nginx { 5 } else { 4 };
                 format!("Content-Length: {} + {{program}}", length - name)
@@ -74,6 +77,22 @@ pub fn answer(answer: &Answer, program: Program) -> String {
     }
     let cut = if answer.cut { "\n(cut)" } else { "" };
     format!("{}\n\n{}{cut}", lines.join("\n"), body.escape_debug())
+}
+
+/// What chunks hold, and what follows them: their sizes depend on when pieces came.
+fn content_of_chunks(body: &[u8]) -> Vec<u8> {
+    let (mut content, mut rest) = (Vec::new(), body);
+    while let Some(end) = rest.windows(2).position(|window| window == b"\r\n") {
+        let size = std::str::from_utf8(&rest[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        match size {
+            Some(size @ 1..) if rest.len() >= end + size + 4 => {
+                content.extend_from_slice(&rest[end + 2..end + 2 + size]);
+                rest = &rest[end + size + 4..];
+            }
+            _ => break,
+        }
+    }
+    [&content, &b"|"[..], rest].concat()
 }
 
 /// The fields of a line, one below the other.
@@ -114,8 +133,9 @@ pub fn error_line(line: &str) -> Option<String> {
     let (level, line) = line.split_once("] ")?;
     let (_, message) = line.split_once(": *")?;
     let (_, message) = message.split_once(' ')?;
-    let message = match message.split_once(" temporary file ") {
-        Some((before, _)) => format!("{before} temporary file"),
+    // nginx names its temporary files.
+    let message = match message.split_once(" temporary file /") {
+        Some((before, after)) => format!("{before} temporary file{}", &after[after.find(',').unwrap_or(after.len())..]),
         None => message.to_owned(),
     };
     Some(format!("[{level}] {message}"))

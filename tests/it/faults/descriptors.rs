@@ -5,18 +5,27 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Plan, SAME_USER};
+use super::{Plan, SAME_USER, descriptors};
 use crate::common::clients::is_quiet;
 use crate::common::dns::Dns;
 use crate::common::*;
 
 const EMFILE: &str = "(24: Too many open files)";
 
+/// It must not matter whether the last descriptor is wanted by a client or by the connection to its server.
 #[test]
 fn for_clients() {
+    thread::scope(|scope| {
+        for limit in [40, 41] {
+            scope.spawn(move || with_descriptors(limit));
+        }
+    });
+}
+
+fn with_descriptors(limit: usize) {
     let echo = Backend::start(backends::echo);
     let bench = Plan::new(&format!("server {};", echo.address), "")
-        .main("worker_rlimit_nofile 40;")
+        .main(&format!("worker_rlimit_nofile {limit};"))
         .events("worker_connections 1000; accept_mutex_delay 100ms;")
         .start();
     let worker = bench.weir.worker();
@@ -44,6 +53,7 @@ fn for_clients() {
     // The others get theirs when there are some again.
     let (mut waiting, mut served): (Vec<_>, Vec<_>) = sessions.drain(..).partition(is_quiet);
     assert!(waiting.len() >= 30, "{} and {}", served.len(), waiting.len());
+    assert!(!bench.weir.error_log().contains("socket() failed"), "nobody was turned away");
     for stream in &mut served {
         assert_eq!(stream.read(&mut [0]).unwrap(), 1);
     }
@@ -64,28 +74,37 @@ fn for_a_connection_to_a_server() {
     if !proc::shows_descriptors() {
         return;
     }
-    let echo = Backend::start(backends::echo);
-    let group = format!("server {} max_busy=2; server {} backup;", echo.address, echo.address);
-    let bench = Plan::new(&group, "").main(SAME_USER).start();
+    let (echo, headed) = (Backend::start(backends::echo), Port::reserve());
+    let group = format!("server {} max_busy=3; server {} backup;", echo.address, echo.address);
+    let bench = Plan::new(&group, &format!("listen {} proxy_protocol;", headed.v4())).main(SAME_USER).start();
     let worker = bench.weir.worker();
     let mut good = bench.good_client();
-    // One descriptor is left: for a client, not for its server.
     let usual = proc::nofile(worker);
     for round in 1..=5 {
-        proc::limit_descriptors(worker, proc::free_descriptor(worker) + 1);
-        assert!(is_closed(bench.client()));
+        let mut clients = [connect(headed.v4()), connect(headed.v4())];
+        wait_for("both to be accepted", || descriptors(worker) == bench.at_rest + 4);
+        // What is left is the descriptor in reserve, for the first that needs a server.
+        proc::limit_descriptors(worker, proc::free_descriptor(worker));
+        let [first, second] = &mut clients;
+        first.write_all(b"PROXY UNKNOWN\r\n").unwrap();
+        assert_eq!(ask(first, b"!"), b"!");
+        second.write_all(b"PROXY UNKNOWN\r\n").unwrap();
+        assert!(is_closed(second));
         proc::limit_descriptors(worker, usual);
-        assert_eq!(bench.told(round).last().unwrap(), &format!("500 0 0 {}", echo.address));
+        assert_eq!(bench.told(2 * round - 1).last().unwrap(), &format!("500 0 0 {}", echo.address));
+        bench.wait_busy(&[2, 0]);
+        drop(clients);
         bench.wait_busy(&[1, 0]);
+        assert_eq!(bench.told(2 * round).last().unwrap(), &format!("200 1 1 {}", echo.address));
         assert_eq!(ask(&mut good, b"?"), b"?");
     }
     let line = bench.weir.wait_error(&format!("socket() failed {EMFILE} while connecting to upstream"));
     assert!(line.contains(" [alert] ") && line.contains(&format!("upstream: \"{}\"", echo.address)), "{line}");
     // The server is none the worse for it.
     assert!(!bench.weir.error_log().contains("temporarily disabled"));
-    let _second = bench.good_client();
-    bench.wait_busy(&[2, 0]);
-    drop((good, _second));
+    let others = [bench.good_client(), bench.good_client()];
+    bench.wait_busy(&[3, 0]);
+    drop((good, others));
     bench.settle();
 }
 

@@ -2,11 +2,14 @@
 
 mod answers;
 mod bodies;
+mod cookies;
+mod elsewhere;
 mod faults;
 mod kept;
 mod reload;
 mod requests;
 mod rewrites;
+mod tls;
 mod upgrades;
 
 use std::io::{Read, Write};
@@ -14,13 +17,13 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 use crate::common::*;
-use crate::http::{ask_http, get, read_reply, serve};
+use crate::http::{Reply, ask_http, get, read_reply, serve};
 
 /// What a server was sent, one text for each request.
 pub type Seen = Arc<Mutex<Vec<String>>>;
 
-/// Reads one request; `None` at the end of the connection.
-pub fn read_request(stream: &mut TcpStream) -> Option<String> {
+/// Reads the head of a request; `None` at the end of the connection.
+pub fn read_head(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     let mut byte = [0];
     while !bytes.ends_with(b"\r\n\r\n") {
@@ -29,7 +32,14 @@ pub fn read_request(stream: &mut TcpStream) -> Option<String> {
             _ => return None,
         }
     }
-    let head = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads one request; `None` at the end of the connection.
+pub fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let head = read_head(stream)?;
+    let (mut bytes, mut byte) = (head.clone().into_bytes(), [0]);
+    let head = head.to_ascii_lowercase();
     let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
     let start = bytes.len();
     bytes.resize(start + length.unwrap_or(0), 0);
@@ -73,6 +83,58 @@ pub fn answers_once(answer: impl Into<Vec<u8>>) -> (Backend, Seen) {
     (backend, seen)
 }
 
+/// A server that answers by the path, each connection ending behind its answer; other paths get 404.
+pub fn answers_by_path(answers: Vec<(String, String)>) -> Backend {
+    Backend::start(move |mut stream| {
+        if let Some(request) = read_request(&mut stream) {
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            let found = answers.iter().find(|(known, _)| known == path);
+            let none = "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone";
+            let _ = stream.write_all(found.map_or(none, |(_, answer)| answer).as_bytes());
+        }
+    })
+}
+
+/// What nginx and weir answer to the same requests, with the same inside of their only server: the status, the fields in their order but
+/// those that name the server, its port or the time, and the body. `SERVER` is where `backend` listens. Asserts that both are the same.
+#[track_caller]
+pub fn as_nginx_does(groups: &str, text: &str, backend: &Backend, requests: &[&str]) -> Vec<Reply> {
+    let text = text.replace("SERVER", &backend.address.to_string());
+    let nginx = servers::Server::nginx(1, &format!("{groups}\nserver {{ listen {{0}}; {text} }}"));
+    let (_weir, port) = proxied(groups, &text);
+    let ask = |to: String, request: &str| {
+        let mut stream = connect(to.as_str());
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut reply = read_reply(&mut stream, request.starts_with("HEAD"));
+        let own = format!(":{}", to.rsplit(':').next().unwrap());
+        reply.fields.retain(|(name, _)| name != "Server" && name != "Date");
+        reply.fields.iter_mut().for_each(|(_, value)| *value = value.replace(&own, ""));
+        reply.body = String::from_utf8_lossy(&reply.body)
+            .lines()
+            .filter(|line| !line.contains("<center>nginx") && !line.contains("<center>weir"))
+            .collect::<Vec<_>>()
+            .join("\n")
+            .into();
+        reply
+    };
+    let mut replies = Vec::new();
+    for request in requests {
+        let (theirs, ours) = (ask(nginx.address(0), request), ask(port.v4(), request));
+        let told = |reply: &Reply| {
+            let fields: Vec<String> = reply
+                .fields
+                .iter()
+                .filter(|(name, _)| name != "Content-Length" || reply.status < 300)
+                .map(|(name, value)| format!("{name}: {value}"))
+                .collect();
+            (reply.status, fields, String::from_utf8_lossy(&reply.body).into_owned())
+        };
+        assert_eq!(told(&ours), told(&theirs), "{request}");
+        replies.push(ours);
+    }
+    replies
+}
+
 /// The last request that a server has seen.
 pub fn last(seen: &Seen) -> String {
     seen.lock().unwrap().last().cloned().expect("a request")
@@ -87,6 +149,16 @@ pub fn proxied(groups: &str, text: &str) -> (Weir, Port) {
             port.v4()
         )
     })
+}
+
+/// Asserts that a location beside its `proxy_pass` cannot say this.
+#[track_caller]
+pub fn refuses(text: &str, message: &str) {
+    let prefix = Prefix::new();
+    let location = format!("location / {{ proxy_pass http://127.0.0.1:1; {text} }}");
+    prefix.write("nginx.conf", crate::http::config(&format!("server {{ listen 127.0.0.1:1; {location} }}")));
+    let run = prefix.run(&["-t"]);
+    assert!(!run.status.success() && run.stderr.contains(&format!("{message} in ")), "{text}: {}", run.stderr);
 }
 
 /// Reads an answer in chunks, and gives its content.

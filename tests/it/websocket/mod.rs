@@ -2,7 +2,7 @@
 
 mod configuration;
 mod heads;
-mod real;
+pub mod real;
 mod secure;
 
 use std::io::{Read, Write};

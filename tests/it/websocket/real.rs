@@ -1,52 +1,26 @@
 //! A client and a server that others wrote: Python's `websockets`.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use super::*;
+use crate::common::scripts::{PYTHON, path};
 
-/// Debian's, for which `python3-websockets` is installed.
-const PYTHON: &str = "/usr/bin/python3";
-
-fn script(name: &str) -> String {
-    format!("{}/tests/it/websocket/{name}", env!("CARGO_MANIFEST_DIR"))
+/// The echo server; with a certificate and its key it speaks TLS.
+pub fn echo_server(arguments: &[&str]) -> Script {
+    Script::start("websocket/server.py", arguments)
 }
 
-/// The echo server, until it is dropped.
-struct EchoServer {
-    child: Child,
-    address: String,
-}
-
-impl EchoServer {
-    fn start(arguments: &[&str]) -> EchoServer {
-        let mut command = Command::new(PYTHON);
-        command.arg(script("server.py")).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut port = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        assert!(!port.is_empty(), "the server has not started: is python3-websockets installed?");
-        EchoServer { child, address: format!("127.0.0.1:{}", port.trim()) }
-    }
-}
-
-impl Drop for EchoServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
+/// Lets the client try everything that the server can do.
 #[track_caller]
-fn client_is_content(url: &str) {
+pub fn client_is_content(url: &str) {
     let mut command = Command::new("timeout");
-    let output = command.args(["90", PYTHON, &script("client.py"), url]).output().unwrap();
+    let output = command.args(["90", PYTHON, &path("websocket/client.py"), url]).output().unwrap();
     assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
 fn frames_of_all_kinds() {
-    let echo = EchoServer::start(&[]);
+    let echo = echo_server(&[]);
     let port = Port::reserve();
     let weir = Setup::tcp(server(&port, &format!("websocket_pass /chat ws://{};", echo.address))).level("info").start();
     client_is_content(&format!("ws://{}/chat/room", port.v4()));
@@ -60,7 +34,7 @@ fn frames_of_all_kinds() {
 fn tls_on_both_sides() {
     let prefix = Prefix::new();
     Identity::alone().write(&prefix, "server");
-    let echo = EchoServer::start(&[&prefix.text_path("server.pem"), &prefix.text_path("server.key")]);
+    let echo = echo_server(&[&prefix.text_path("server.pem"), &prefix.text_path("server.key")]);
     let (plain, secure) = (Port::reserve(), Port::reserve());
     let pass = format!("websocket_pass wss://{};", echo.address);
     let tls = "ssl on; ssl_certificate server.pem; ssl_certificate_key server.key;";
@@ -76,7 +50,7 @@ fn tls_on_both_sides() {
 fn the_configuration_of_the_readme() {
     let readme = include_str!("../../../README.md");
     let block = readme.split("```nginx\n").find(|block| block.contains("tcp_websocket;")).expect("an example");
-    let (echo, admin) = (EchoServer::start(&[]), backend("b"));
+    let (echo, admin) = (echo_server(&[]), backend("b"));
     let port = Port::reserve();
     let tcp = block
         .split("```")

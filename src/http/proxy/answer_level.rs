@@ -1,0 +1,66 @@
+//! What one level says about what becomes of servers' answers, and how that becomes the rules of a location.
+
+use super::answer::{Ignored, Rules};
+use super::cookies::{self, Flags};
+use super::pass::Pass;
+use super::replace::{Pattern, Replace};
+use crate::http::variables::Text;
+
+/// One `proxy_redirect`.
+#[derive(Clone, Debug)]
+pub(in crate::http) enum Redirect {
+    /// As `proxy_pass` and the location say.
+    Default,
+    Rule(Replace),
+}
+
+/// What is said on one level; `None` where it says nothing and the level above counts. Lists that are empty say `off`.
+#[derive(Clone, Debug, Default)]
+pub(in crate::http) struct Said {
+    pub redirects: Option<Vec<Redirect>>,
+    pub cookie_domains: Option<Vec<Replace>>,
+    pub cookie_paths: Option<Vec<Replace>>,
+    pub cookie_flags: Option<Vec<Flags>>,
+    pub intercept_errors: Option<bool>,
+    pub ignored: Option<Ignored>,
+}
+
+impl Said {
+    /// Takes from the level above what this one does not say.
+    pub(super) fn inherit(&mut self, above: &Said) {
+        fn from<T: Clone>(own: &mut Option<T>, above: &Option<T>) {
+            if own.is_none() {
+                own.clone_from(above);
+            }
+        }
+        from(&mut self.redirects, &above.redirects);
+        from(&mut self.cookie_domains, &above.cookie_domains);
+        from(&mut self.cookie_paths, &above.cookie_paths);
+        from(&mut self.cookie_flags, &above.cookie_flags);
+        from(&mut self.intercept_errors, &above.intercept_errors);
+        from(&mut self.ignored, &above.ignored);
+    }
+
+    /// The rules of a location with this `proxy_pass`.
+    pub(super) fn settle(&self, pass: &Pass) -> Rules {
+        let default = || {
+            let (from, to) = pass.default_redirect();
+            Replace { pattern: Pattern::Start(Text::plain(&from)), with: Text::plain(&to) }
+        };
+        let redirects = self.redirects.clone().unwrap_or_else(|| vec![Redirect::Default]);
+        let rule = |redirect| match redirect {
+            Redirect::Default => default(),
+            Redirect::Rule(rule) => rule,
+        };
+        Rules {
+            redirects: redirects.into_iter().map(rule).collect(),
+            cookies: cookies::Rules {
+                domains: self.cookie_domains.clone().unwrap_or_default(),
+                paths: self.cookie_paths.clone().unwrap_or_default(),
+                flags: self.cookie_flags.clone().unwrap_or_default(),
+            },
+            intercept_errors: self.intercept_errors.unwrap_or(false),
+            ignored: self.ignored.unwrap_or_default(),
+        }
+    }
+}
