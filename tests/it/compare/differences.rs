@@ -105,13 +105,6 @@ pub const TABLE: &[Difference] = &[
         reason: "A head is in one piece here.",
     },
     Difference {
-        key: "ignored-fields-in-logs",
-        parts: &[ErrorLog],
-        nginx: "logs at level `info` that it ignores a field whose name it holds for invalid",
-        weir: "ignores it without a word",
-        reason: "Looking at each name once more would be work for every request.",
-    },
-    Difference {
         key: "length-of-no-body",
         parts: &[Upstream, AccessLog],
         nginx: "announces the length of the client's body with `proxy_pass_request_body off`, and sends none; configurations add `proxy_set_header Content-Length`",
@@ -152,6 +145,13 @@ pub const TABLE: &[Difference] = &[
         nginx: "takes a bare line feed for the end of a line between chunks",
         weir: "answers with 400",
         reason: "Programs do not agree on where such chunks end, which serves to smuggle requests past one of them (RFC 9112 7.1).",
+    },
+    Difference {
+        key: "limits-of-discarded-bodies",
+        parts: &[Answer, Connection, AccessLog, ErrorLog],
+        nginx: "does not hold a body in chunks that nobody wants against `client_max_body_size`",
+        weir: "answers with 413, or ends the connection when its answer has been sent",
+        reason: "A body without end would keep the connection for as long as it likes.",
     },
     Difference {
         key: "refused-heads-in-logs",
