@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::field_names::Lengths;
+
 /// Why a request is answered with an error before any handler sees it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -178,6 +180,8 @@ pub struct Head {
     target: Span,
     version: Version,
     fields: Vec<(Span, Span)>,
+    /// Those of the names of its fields.
+    lengths: Lengths,
 }
 
 impl Head {
@@ -212,13 +216,14 @@ impl Head {
             }
         };
         let valid = |name: &str| name.bytes().all(|byte| NAME_BYTES[usize::from(byte)]);
-        let fields = fields
-            .iter()
-            .filter(|field| valid(field.name))
-            .map(|field| (span(field.name.as_bytes()), span(field.value)))
-            .collect();
+        let mut lengths = Lengths::default();
+        let mut kept = Vec::with_capacity(fields.len());
+        for field in fields.iter().filter(|field| valid(field.name)) {
+            lengths.add(field.name.as_bytes());
+            kept.push((span(field.name.as_bytes()), span(field.value)));
+        }
         let (line, method, target) = (span(text), span(request.method), span(request.target));
-        Ok(Head { line, method, target, version: request.version, fields, raw })
+        Ok(Head { line, method, target, version: request.version, fields: kept, lengths, raw })
     }
 
     /// What is known of a request that cannot be taken apart: its first line, as far as it came, for the logs.
@@ -231,6 +236,7 @@ impl Head {
             target: 0..0,
             version: Version::Http10,
             fields: Vec::new(),
+            lengths: Lengths::default(),
             raw,
         }
     }
@@ -262,15 +268,15 @@ impl Head {
     /// All values of a field, in their order; names are compared without regard to case.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let same = move |field: &&(Span, Span)| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes());
-        self.fields.iter().filter(same).map(|(_, value)| self.part(value))
+        let fields = if self.lengths.have(name.as_bytes()) { &self.fields[..] } else { &[] };
+        fields.iter().filter(same).map(|(_, value)| self.part(value))
     }
 
     /// The first value of a field.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields
-            .iter()
-            .find(|field| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| self.part(value))
+        let same = |field: &&(Span, Span)| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes());
+        let fields = if self.lengths.have(name.as_bytes()) { &self.fields[..] } else { &[] };
+        fields.iter().find(same).map(|(_, value)| self.part(value))
     }
 
     /// All fields in their order.
