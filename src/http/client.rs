@@ -133,7 +133,8 @@ impl fmt::Display for While<'_> {
             && let Some(tried) = exchange.tries.last()
         {
             let uri = String::from_utf8_lossy(&exchange.uri);
-            write!(f, ", upstream: \"http://{}{uri}\"", tried.peer)?;
+            let scheme = if exchange.settings.target.secure { "https" } else { "http" };
+            write!(f, ", upstream: \"{scheme}://{}{uri}\"", tried.peer)?;
         }
         match request.head.field("host") {
             Some(host) => write!(f, ", host: \"{}\"", String::from_utf8_lossy(host)),

@@ -139,6 +139,7 @@ impl Builder {
     ) -> Result<Config> {
         let ToOpen { access_logs: logs, error_logs, tls } = to_open;
         let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
+        let mut tls_clients = Vec::new();
         for mut block in self.blocks {
             let first = groups.len();
             for group in std::mem::take(&mut block.groups) {
@@ -167,6 +168,7 @@ impl Builder {
                 named,
                 temp_folders: &mut temp_folders,
                 tls: &mut *tls,
+                tls_clients: &mut tls_clients,
             };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
@@ -199,6 +201,8 @@ struct Assembly<'a> {
     named: Range<usize>,
     temp_folders: &'a mut Vec<PathBuf>,
     tls: &'a mut tls::Shared,
+    /// What TLS with servers is made from, so far.
+    tls_clients: &'a mut Vec<(tls::ClientSettings, tls::Client)>,
 }
 
 impl Assembly<'_> {
@@ -322,9 +326,9 @@ impl Assembly<'_> {
     fn content(&mut self, level: &Level) -> Result<Content> {
         let Some(pass) = &level.proxy.pass else { return Ok(level.content.clone().unwrap_or(Content::Files)) };
         let named = self.named.clone();
-        let group = Group::meant(self.groups, named, &pass.server, proxy::pass::PORT, proxy::pass::PORT)
+        let group = Group::meant(self.groups, named, &pass.server, pass.port(), proxy::pass::PORT)
             .map_err(|message| Error::at(&pass.place, message))?;
-        let settings = level.proxy.settle(pass, group, self.prefix);
+        let settings = level.proxy.settle(pass, group, self.prefix, self.tls_clients)?;
         for folder in [&settings.body_temp, &settings.temp] {
             if !self.temp_folders.contains(folder) {
                 self.temp_folders.push(folder.clone());
@@ -448,5 +452,6 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         named: 0..0,
         temp_folders: &mut Vec::new(),
         tls: &mut tls::Shared::default(),
+        tls_clients: &mut Vec::new(),
     })
 }

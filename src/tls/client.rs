@@ -1,35 +1,167 @@
-//! The client's side, for connections to servers that speak TLS.
+//! The client's side, for connections to servers that speak TLS: contexts, whom sessions are resumed with, and what is asked of a server's
+//! certificate.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{Ssl, SslContext, SslMethod, SslOptions};
+use openssl::ex_data::Index;
+use openssl::ssl::{
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslRef, SslSession, SslSessionCacheMode,
+};
+use openssl::x509::X509VerifyResult;
 
-use super::server::builder;
+use super::client_settings::Client as Settings;
+use super::files::File;
+use super::server::{builder, load_crl};
+use super::sys;
+use crate::conf::{Error, Result};
+use crate::net::reasons;
 
-/// What TLS sessions with servers are made from. As nginx without `proxy_ssl_verify`, it does not ask who the server is.
+/// Sessions that one context keeps for coming connections; past that it begins anew.
+const MOST_SESSIONS: usize = 1024;
+
+/// What TLS sessions with servers are made from.
 #[derive(Clone)]
 pub struct Client {
     context: SslContext,
+    /// Where sessions wait to be resumed; `None`: each begins anew.
+    sessions: Option<Arc<Sessions>>,
+    /// A server must prove who it is.
+    verify: bool,
+}
+
+/// Two are the same when their sessions are made from the same context.
+impl PartialEq for Client {
+    fn eq(&self, other: &Self) -> bool {
+        sys::is_same(&self.context, &other.context)
+    }
+}
+
+impl Eq for Client {}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("verify", &self.verify).finish_non_exhaustive()
+    }
+}
+
+/// Whom a connection is made with, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The context.
+    pub client: Client,
+    /// The server's name, without port.
+    pub name: String,
+    /// The files of the certificate that is shown and of its key, where [`show_certificate`] shows one.
+    pub certificate: Option<(String, String)>,
+}
+
+/// The last session with each server, by what names it.
+#[derive(Default)]
+struct Sessions(Mutex<HashMap<Vec<u8>, SslSession>>);
+
+impl Sessions {
+    fn of(&self, server: &[u8]) -> Option<SslSession> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(server).cloned()
+    }
+
+    fn keep(&self, server: &[u8], session: SslSession) {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() >= MOST_SESSIONS && !sessions.contains_key(server) {
+            sessions.clear();
+        }
+        sessions.insert(server.to_vec(), session);
+    }
+}
+
+/// Whom a session is with.
+type Server = Vec<u8>;
+
+fn index() -> Option<Index<Ssl, Server>> {
+    static INDEX: OnceLock<Option<Index<Ssl, Server>>> = OnceLock::new();
+    *INDEX.get_or_init(|| Ssl::new_ex_index().ok())
+}
+
+/// Why a server is not believed; printed in nginx's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unproven {
+    /// Its certificate does not hold.
+    Certificate(X509VerifyResult),
+    /// It is another's.
+    Name(String),
+}
+
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unproven::Certificate(result) => {
+                let (code, text) = (result.as_raw(), result.error_string());
+                write!(f, "upstream SSL certificate verify error: ({code}:{text})")
+            }
+            Unproven::Name(name) => write!(f, "upstream SSL certificate does not match \"{name}\""),
+        }
+    }
 }
 
 impl Client {
-    /// A context for TLS 1.2 and later.
+    /// A context for TLS 1.2 and later. As nginx without `proxy_ssl_verify`, it does not ask who the server is, and it resumes no sessions.
     ///
     /// # Errors
     /// Out of memory, or a broken OpenSSL configuration of the system.
-    pub fn new() -> Result<Self, ErrorStack> {
+    pub fn new() -> std::result::Result<Self, ErrorStack> {
         let mut builder = builder(SslMethod::tls_client())?;
         builder.set_options(SslOptions::NO_SSLV3 | SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1);
-        Ok(Client { context: builder.build() })
+        Ok(Client { context: builder.build(), sessions: None, verify: false })
+    }
+
+    /// A context as `settings` say, whose files are read now.
+    ///
+    /// # Errors
+    /// What is missing, and what OpenSSL refuses, with its reasons.
+    pub fn build(settings: &Settings) -> Result<Self> {
+        let general =
+            |call: &'static str| move |stack| Error::general(format!("{call} failed (SSL: {})", reasons(&stack)));
+        let mut builder = builder(SslMethod::tls_client()).map_err(general("SSL_CTX_new()"))?;
+        builder.set_options(settings.protocols.unwrap_or_default().without);
+        if let Some(certificate) = settings.certificate.as_ref().filter(|file| !file.written.is_empty()) {
+            let Some(key) = &settings.key else {
+                let name = &certificate.written;
+                let message = format!("no \"proxy_ssl_certificate_key\" is defined for certificate \"{name}\"");
+                return Err(Error::at(&certificate.place, message));
+            };
+            certificate.use_certificates(&mut builder)?;
+            let private = key.read_key(settings.passwords.as_deref().unwrap_or_default())?;
+            builder.set_private_key(&private).map_err(key.failed("SSL_CTX_use_PrivateKey"))?;
+            builder.check_private_key().map_err(key.failed("SSL_CTX_use_PrivateKey"))?;
+        }
+        if let Some(said) = &settings.ciphers {
+            builder.set_cipher_list(&said.value).map_err(|stack| {
+                let message = format!("SSL_CTX_set_cipher_list(\"{}\") failed (SSL: {})", said.value, reasons(&stack));
+                Error::at(&said.place, message)
+            })?;
+        }
+        let verify = settings.judges(&mut builder)?;
+        let reuses = settings.session_reuse.unwrap_or(true);
+        let sessions = reuses.then(|| keep_sessions(&mut builder));
+        for (name, value, place) in settings.commands.iter().flatten() {
+            sys::configure(&mut builder, name, value).map_err(|stack| {
+                let message = format!("SSL_CONF_cmd(\"{name}\", \"{value}\") failed (SSL: {})", reasons(&stack));
+                Error::at(place, message)
+            })?;
+        }
+        Ok(Client { context: builder.build(), sessions, verify })
     }
 
     /// A session with the server `host`, for [`crate::net::Connection::start_tls`]. The name goes with the hello (SNI), unless it is an address
-    /// (RFC 6066 3).
+    /// (RFC 6066 3) or empty.
     ///
     /// # Errors
     /// A name that TLS cannot carry: longer than 255 bytes, or with a zero byte in it.
-    pub fn session(&self, host: &str) -> Result<Ssl, ErrorStack> {
+    pub fn session(&self, host: &str) -> std::result::Result<Ssl, ErrorStack> {
         let mut ssl = Ssl::new(&self.context)?;
         let address = host.trim_start_matches('[').trim_end_matches(']');
         if address.parse::<IpAddr>().is_err() && !host.is_empty() {
@@ -38,6 +170,88 @@ impl Client {
         ssl.set_connect_state();
         Ok(ssl)
     }
+
+    /// Takes up the last session with `server`, and keeps the one that comes of this for the next connection, where the settings allow that.
+    pub fn resume(&self, ssl: &mut Ssl, server: Vec<u8>) {
+        let Some((sessions, index)) = self.sessions.as_ref().zip(index()) else { return };
+        if let Some(session) = sessions.of(&server) {
+            sys::resume(ssl, &session);
+        }
+        ssl.set_ex_data(index, server);
+    }
+
+    /// Judges the server, which was asked for as `name`, after the handshake.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn judge(&self, ssl: &SslRef, name: &str) -> std::result::Result<(), Unproven> {
+        if !self.verify {
+            return Ok(());
+        }
+        let result = ssl.verify_result();
+        if result != X509VerifyResult::OK {
+            return Err(Unproven::Certificate(result));
+        }
+        let names = ssl.peer_certificate().is_some_and(|certificate| sys::names_host(&certificate, name));
+        if names { Ok(()) } else { Err(Unproven::Name(name.to_owned())) }
+    }
+}
+
+impl Settings {
+    fn judges(&self, builder: &mut SslContextBuilder) -> Result<bool> {
+        let Some((true, place)) = &self.verify else { return Ok(false) };
+        let Some(trusted) = &self.trusted_certificate else {
+            return Err(Error::at(place, "no proxy_ssl_trusted_certificate for proxy_ssl_verify"));
+        };
+        // `Client::judge` asks for the result, which the handshake does not wait for.
+        builder.set_verify_depth(self.verify_depth.unwrap_or(1));
+        trusted.can_end("SSL_CTX_load_verify_locations")?;
+        builder.set_ca_file(&trusted.path).map_err(trusted.failed("SSL_CTX_load_verify_locations"))?;
+        if let Some(crl) = &self.crl {
+            load_crl(builder, crl)?;
+        }
+        Ok(true)
+    }
+}
+
+/// The sessions of a context that is being made are kept from now on.
+fn keep_sessions(builder: &mut SslContextBuilder) -> Arc<Sessions> {
+    let sessions = Arc::new(Sessions::default());
+    let kept = sessions.clone();
+    builder.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+    builder.set_new_session_callback(move |ssl, session| {
+        if let Some(server) = index().and_then(|index| ssl.ex_data(index)) {
+            kept.keep(server, session);
+        }
+    });
+    sessions
+}
+
+/// Shows the server a certificate that is named only now; relative names are taken against `folder`.
+///
+/// # Errors
+/// nginx's message.
+pub fn show_certificate(
+    ssl: &mut Ssl,
+    certificate: &str,
+    key: &str,
+    passwords: &[Vec<u8>],
+    folder: &Path,
+) -> std::result::Result<(), String> {
+    let place = crate::conf::Place { file: "".into(), line: 0 };
+    let file = |name: &str| File { written: name.to_owned(), path: folder.join(name), place: place.clone() };
+    let (certificate, key) = (file(certificate), file(key));
+    let chain = certificate.read_certificates().map_err(|error| error.message)?;
+    let key = key.read_key(passwords).map_err(|error| error.message)?;
+    let set = || -> std::result::Result<(), ErrorStack> {
+        let mut chain = chain.into_iter();
+        if let Some(own) = chain.next() {
+            ssl.set_certificate(&own)?;
+        }
+        chain.try_for_each(|link| ssl.add_chain_cert(link))?;
+        ssl.set_private_key(&key)
+    };
+    set().map_err(|stack| format!("SSL_use_certificate() failed (SSL: {})", reasons(&stack)))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::net::reasons;
 const LONGEST_PASSWORDS: u64 = 64 << 10;
 
 /// A file as a directive names it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct File {
     /// The name as written.
     pub written: String,
@@ -28,7 +28,7 @@ pub(super) struct File {
 }
 
 /// What a directive's value says and where, for values that only OpenSSL can judge.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Said {
     pub value: String,
     pub place: Place,
@@ -52,8 +52,11 @@ impl File {
         move |stack| self.fault(&format!("{call}(\"{}\") failed", self.path.display()), &stack)
     }
 
-    /// Its contents. `what` begins the message, up to the name of the call that nginx would have made.
+    /// Its contents, or those that `data:` gives in its place. `what` begins the message, up to the name of the call that nginx would have made.
     pub(super) fn read(&self, what: impl FnOnce(&Path) -> String) -> Result<Vec<u8>> {
+        if let Some(text) = self.written.strip_prefix("data:") {
+            return Ok(text.into());
+        }
         file::read(&self.path).map_err(|error| {
             let message = format!("{} failed (SSL: {})", what(&self.path), unreadable(&self.path, &error));
             Error::at(&self.place, message)
@@ -81,6 +84,18 @@ impl File {
         })?;
         builder.set_certificate_chain_file(&self.path).map_err(self.failed("SSL_CTX_use_certificate"))?;
         Ok(own)
+    }
+
+    /// The certificates in it, for one session: the own first.
+    pub(super) fn read_certificates(&self) -> Result<Vec<X509>> {
+        let cannot = |path: &Path| format!("cannot load certificate \"{}\": ", path.display());
+        let text = self.read(|path| cannot(path) + "BIO_new_file()")?;
+        let chain = X509::stack_from_pem(&text).unwrap_or_default();
+        if chain.is_empty() {
+            let message = cannot(&self.path) + "PEM_read_bio_X509_AUX() failed";
+            return Err(self.fault(&message, &ErrorStack::get()));
+        }
+        Ok(chain)
     }
 
     /// The private key in it; one that is encrypted is tried with each of the passwords.

@@ -2,6 +2,7 @@
 
 mod cache;
 mod client;
+mod client_settings;
 pub mod directives;
 mod facts;
 mod failure;
@@ -16,9 +17,10 @@ use std::io;
 use std::sync::Arc;
 
 pub use cache::Zone;
-pub use client::Client;
+pub use client::{Asked, Client, Unproven, show_certificate};
+pub use client_settings::Client as ClientSettings;
 pub use facts::Fact;
-pub use failure::{HANDSHAKING, handshake_failure};
+pub use failure::{HANDSHAKING, SECURING, handshake_failure, securing_failure};
 pub use server::{Clients, Refused, Server};
 pub use settings::Settings;
 pub use tickets::Tickets;

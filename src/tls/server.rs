@@ -310,14 +310,20 @@ fn set_verify(builder: &mut SslContextBuilder, settings: &Settings) -> Result<Ve
         builder.set_client_ca_list(names);
     }
     if let Some(crl) = &settings.crl {
-        crl.can_end("X509_LOOKUP_load_file")?;
-        let failed = crl.failed("X509_LOOKUP_load_file");
-        let store = builder.cert_store_mut();
-        let lookup = store.add_lookup(X509Lookup::file()).map_err(&failed)?;
-        lookup.load_crl_file(&crl.path, openssl::ssl::SslFiletype::PEM).map_err(&failed)?;
-        store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL).map_err(&failed)?;
+        load_crl(builder, crl)?;
     }
     Ok(*verify)
+}
+
+/// Certificates are held against the lists of revoked ones in a file.
+pub(super) fn load_crl(builder: &mut SslContextBuilder, crl: &File) -> Result<()> {
+    crl.can_end("X509_LOOKUP_load_file")?;
+    let failed = crl.failed("X509_LOOKUP_load_file");
+    let store = builder.cert_store_mut();
+    let lookup = store.add_lookup(X509Lookup::file()).map_err(&failed)?;
+    lookup.load_crl_file(&crl.path, openssl::ssl::SslFiletype::PEM).map_err(&failed)?;
+    store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL).map_err(&failed)?;
+    Ok(())
 }
 
 fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &mut Shared) -> Result<()> {

@@ -49,7 +49,7 @@ pub(super) enum Verify {
 }
 
 /// `ssl_protocols`: the options that switch the others off.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Protocols {
     pub without: SslOptions,
 }
@@ -67,6 +67,25 @@ const PROTOCOLS: [(&str, SslOptions); 6] = [
 impl Default for Protocols {
     fn default() -> Self {
         Protocols { without: SslOptions::NO_SSLV3 | SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1 }
+    }
+}
+
+impl Protocols {
+    /// Those that the arguments name.
+    pub(super) fn read(call: &mut Call<'_>) -> Result<Self> {
+        let mut without = PROTOCOLS.iter().fold(SslOptions::empty(), |all, (_, option)| all | *option);
+        let mut seen = Vec::new();
+        for i in 1..=call.count() {
+            let (name, option) = call.choice(i, &PROTOCOLS.map(|protocol| (protocol.0, protocol)))?;
+            if seen.contains(&name) {
+                call.warn(format!("duplicate value \"{name}\""));
+            } else if name.starts_with("SSL") {
+                call.warn(format!("\"{name}\" has no effect: OpenSSL does not offer this protocol"));
+            }
+            seen.push(name);
+            without &= !option;
+        }
+        Ok(Protocols { without })
     }
 }
 
@@ -198,19 +217,7 @@ impl Settings {
 
     /// `ssl_protocols`
     pub fn set_protocols(&mut self, call: &mut Call<'_>) -> Result<()> {
-        let mut without = PROTOCOLS.iter().fold(SslOptions::empty(), |all, (_, option)| all | *option);
-        let mut seen = Vec::new();
-        for i in 1..=call.count() {
-            let (name, option) = call.choice(i, &PROTOCOLS.map(|protocol| (protocol.0, protocol)))?;
-            if seen.contains(&name) {
-                call.warn(format!("duplicate value \"{name}\""));
-            } else if name.starts_with("SSL") {
-                call.warn(format!("\"{name}\" has no effect: OpenSSL does not offer this protocol"));
-            }
-            seen.push(name);
-            without &= !option;
-        }
-        self.protocols = Some(Protocols { without });
+        self.protocols = Some(Protocols::read(call)?);
         Ok(())
     }
 
@@ -290,7 +297,8 @@ impl Settings {
     }
 }
 
-fn said(call: &Call<'_>) -> Result<Said> {
+/// A value that only OpenSSL can judge.
+pub(super) fn said(call: &Call<'_>) -> Result<Said> {
     Ok(Said { value: call.text(1)?.to_owned(), place: call.node.place.clone() })
 }
 

@@ -1,7 +1,7 @@
 //! What of OpenSSL the openssl crate does not wrap, or not as safe: the keys of tickets, the lifetime of sessions, looking up sessions.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char, c_int, c_long, c_uchar, c_ulong, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uchar, c_uint, c_ulong, c_void};
 use std::ptr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use foreign_types::{ForeignType as _, ForeignTypeRef as _};
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::rand::rand_bytes;
-use openssl::ssl::{SslContext, SslContextBuilder, SslRef, SslSession};
-use openssl::x509::X509NameRef;
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslRef, SslSession};
+use openssl::x509::{X509NameRef, X509Ref};
 use openssl_sys as ffi;
 
 use super::cache::Zone;
@@ -28,6 +28,12 @@ unsafe extern "C" {
     fn SSL_set_verify_depth(ssl: *mut ffi::SSL, depth: c_int);
     fn SSL_CIPHER_find(ssl: *mut ffi::SSL, number: *const c_uchar) -> *const ffi::SSL_CIPHER;
     fn X509_NAME_print_ex(bio: *mut ffi::BIO, name: *const ffi::X509_NAME, indent: c_int, flags: c_ulong) -> c_int;
+    fn SSL_CONF_CTX_new() -> *mut c_void;
+    fn SSL_CONF_CTX_free(context: *mut c_void);
+    fn SSL_CONF_CTX_set_flags(context: *mut c_void, flags: c_uint) -> c_uint;
+    fn SSL_CONF_CTX_set_ssl_ctx(context: *mut c_void, ssl: *mut ffi::SSL_CTX);
+    fn SSL_CONF_cmd(context: *mut c_void, name: *const c_char, value: *const c_char) -> c_int;
+    fn SSL_CONF_CTX_finish(context: *mut c_void) -> c_int;
     fn X509_NAME_oneline(name: *const ffi::X509_NAME, buffer: *mut c_char, size: c_int) -> *mut c_char;
 }
 
@@ -62,6 +68,45 @@ pub(super) fn take_options(ssl: &mut SslRef, context: &SslContext) {
 pub(super) fn set_verify_depth(ssl: &mut SslRef, depth: u32) {
     // SAFETY: the session is alive, and only a number is set.
     unsafe { SSL_set_verify_depth(ssl.as_ptr(), c_int::try_from(depth).unwrap_or(c_int::MAX)) };
+}
+
+/// Whether two handles are of one context.
+pub(super) fn is_same(one: &SslContext, other: &SslContext) -> bool {
+    ptr::eq(one.as_ptr(), other.as_ptr())
+}
+
+/// A session that is to be resumed (`SSL_set_session(3)`).
+pub(super) fn resume(ssl: &mut Ssl, session: &SslSession) {
+    // SAFETY: both are alive; the session was made by the context of `ssl`, which is the only one whose callback keeps it.
+    // One that cannot be used any more is of no harm: the handshake is a full one then.
+    let _ = unsafe { ssl.set_session(session) };
+}
+
+/// Whether a certificate is of a host, by its names or, where it has none, its common name (`X509_check_host(3)`).
+pub(super) fn names_host(certificate: &X509Ref, host: &str) -> bool {
+    let (start, length) = (host.as_ptr().cast(), host.len());
+    // SAFETY: the certificate is alive, and the name's bytes are, for their length; the name that was found is not asked for.
+    // An empty length would make OpenSSL look for the end of a C string.
+    length > 0 && unsafe { ffi::X509_check_host(certificate.as_ptr(), start, length, 0, ptr::null_mut()) == 1 }
+}
+
+/// One line of OpenSSL's own configuration files, for a context that is being made (`SSL_CONF_cmd(3)`).
+pub(super) fn configure(builder: &mut SslContextBuilder, name: &str, value: &str) -> Result<(), ErrorStack> {
+    /// `SSL_CONF_FLAG_FILE`, `_CLIENT`, `_SERVER`, `_SHOW_ERRORS` and `_CERTIFICATE` of `openssl/ssl.h`.
+    const FLAGS: c_uint = 0x2 | 0x4 | 0x8 | 0x10 | 0x20;
+    let (Ok(name), Ok(value)) = (CString::new(name), CString::new(value)) else { return Err(ErrorStack::get()) };
+    // SAFETY: the context of the commands is made, used and freed here; that of the builder outlives it; the strings end with a zero.
+    unsafe {
+        let context = SSL_CONF_CTX_new();
+        if context.is_null() {
+            return Err(ErrorStack::get());
+        }
+        SSL_CONF_CTX_set_flags(context, FLAGS);
+        SSL_CONF_CTX_set_ssl_ctx(context, builder.as_ptr());
+        let done = SSL_CONF_cmd(context, name.as_ptr(), value.as_ptr()) > 0 && SSL_CONF_CTX_finish(context) == 1;
+        SSL_CONF_CTX_free(context);
+        if done { Ok(()) } else { Err(ErrorStack::get()) }
+    }
 }
 
 /// How much of what is sent one record carries at most (`SSL_set_max_send_fragment(3)`); OpenSSL takes nothing below 512 and above 16384 bytes.
@@ -228,7 +273,9 @@ unsafe extern "C" fn ticket_key(
     // SAFETY: as above.
     match unsafe { prepare(&keys[place], iv, cipher, mac, 0) } {
         false => FAILED,
-        true if place == 0 => TICKET,
+        // A client uses a ticket of TLS 1.3 once (RFC 8446 C.4), and needs another one to come again.
+        // SAFETY: the session is OpenSSL's own, for this call.
+        true if place == 0 && unsafe { ffi::SSL_version(ssl) } != ffi::TLS1_3_VERSION => TICKET,
         true => TICKET_TO_RENEW,
     }
 }

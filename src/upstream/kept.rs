@@ -12,11 +12,23 @@ use super::shared::Roster;
 use super::{Balancer, Group, Keepalive};
 use crate::event::{Owner, Reactor, TimerId};
 use crate::net::{Address, Connection};
+use crate::tls;
+
+/// What two connections to one address must have in common to serve for each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// Where it begins, where that has been said (`proxy_bind`).
+    pub local: Option<Address>,
+    /// With TLS: as whom, and how.
+    pub tls: Option<Box<tls::Asked>>,
+}
 
 /// A connection to a server, and what is known of it.
 pub struct Kept {
     /// The connection.
     pub connection: Connection,
+    /// How it was made.
+    pub way: Way,
     /// Requests it has served.
     pub requests: u64,
     /// When it was made.
@@ -92,17 +104,19 @@ impl Stations {
         self.idle.len()
     }
 
-    /// The connection to `address` that became idle last; its events come with `owner` from now on.
+    /// The connection to `address` by this way that became idle last; its events come with `owner` from now on.
     pub fn take(
         &mut self,
         epoch: usize,
         group: usize,
         address: &Address,
+        way: &Way,
         owner: Owner,
         reactor: &mut Reactor,
     ) -> Option<Kept> {
         let station = self.epochs.get_mut(epoch)?.as_mut()?.get_mut(group)?;
-        let fresh = |idle: &Idle| &idle.address == address && !reactor.readable(idle.kept.connection.source());
+        let fits = |idle: &Idle| &idle.address == address && &idle.kept.way == way;
+        let fresh = |idle: &Idle| fits(idle) && !reactor.readable(idle.kept.connection.source());
         let place = station.idle.iter().rposition(|&id| fresh(&self.idle[id]))?;
         let id = station.idle.remove(place);
         let idle = self.idle.remove(id);

@@ -11,19 +11,38 @@ pub mod follow;
 pub mod kept;
 pub mod shared;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::conf::Place;
+use crate::log::Level;
 use crate::net::{Address, address};
 use crate::resolver::{Name, Settings};
 
 pub use balancer::{Balancer, Tried};
 use checks::Check;
 pub use follow::Follower;
-pub use kept::{Kept, Station, Stations};
+pub use kept::{Kept, Station, Stations, Way};
+
+/// nginx's level for a connect that failed: what a peer or the network can do is an error, anything else is for the operator.
+pub fn connect_level(error: &io::Error) -> Level {
+    match error.raw_os_error() {
+        Some(
+            libc::ECONNREFUSED
+            | libc::ECONNRESET
+            | libc::ENETDOWN
+            | libc::ENETUNREACH
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::ETIMEDOUT
+            | libc::EAGAIN,
+        ) => Level::Error,
+        _ => Level::Crit,
+    }
+}
 
 /// One address of one `server` line.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@
 use super::Exchange;
 use super::exchange::frame;
 use super::head::Framing;
+use super::secure::is_end;
 use crate::context::Context;
 use crate::http::body::{Body, Piece};
 use crate::http::connection::{READ, Session, Step};
@@ -182,7 +183,8 @@ impl Session {
         }
         let size = if exchange.buffered { exchange.settings.buffers } else { exchange.settings.buffer_size };
         let scratch = cx.buffers.scratch(size);
-        match upstream.kept.connection.recv(&mut cx.reactor, scratch) {
+        let received = upstream.kept.connection.recv(&mut cx.reactor, scratch);
+        match received.or_else(|error| if is_end(&error) { Ok(Some(0)) } else { Err(error) }) {
             Ok(None) => Pulled::Nothing,
             Ok(Some(0)) if exchange.incoming.framing == Framing::UntilClose => {
                 exchange.incoming.framing = Framing::Known(Body::Complete);

@@ -8,6 +8,7 @@ use super::body::Incoming;
 use super::head::{Framing, Head};
 use super::next::Fault;
 use super::request::{self, Length};
+use super::secure::is_end;
 use super::spool::Spool;
 use super::{Exchange, Settings, State, Try, Upstream, answer};
 use crate::context::Context;
@@ -20,7 +21,8 @@ use crate::http::output::{Output, Piece, Progress};
 use crate::http::variables::Values;
 use crate::log::Level;
 use crate::net::{Address, Connection};
-use crate::upstream::{Kept, Tried};
+use crate::tls::SECURING;
+use crate::upstream::{Kept, Tried, Way, connect_level};
 
 /// How much of a server's head is read at once.
 const READ: usize = 16 * 1024;
@@ -66,8 +68,11 @@ impl Session {
         };
         let step = match exchange.state {
             State::Collecting => return self.collect(cx),
-            State::Connecting | State::Asking if self.client_is_gone(cx) => return self.client_aborted(cx),
+            State::Connecting | State::Securing | State::Asking if self.client_is_gone(cx) => {
+                return self.client_aborted(cx);
+            }
             State::Connecting => self.connecting(cx),
+            State::Securing => self.securing(cx),
             State::Asking => self.asking(cx),
             State::Answering => self.answering(cx),
             State::Upgrading => self.upgrading(cx),
@@ -114,12 +119,13 @@ impl Session {
         let (address, connect_timeout) = (config.address.clone(), exchange.settings.connect_timeout);
         fault::point(format_args!("connect {}", config.name));
         let owner = Owner { part: UPSTREAM, ..self.owner };
-        let kept = cx.stations.take(epoch, group, &address, owner, &mut cx.reactor);
+        let way = self.way(now);
+        let kept = cx.stations.take(epoch, group, &address, &way, owner, &mut cx.reactor);
         let reused = kept.is_some();
         let kept = match kept {
             Some(kept) => kept,
             None => match self.open(cx, &address, owner) {
-                Ok(connection) => Kept { connection, requests: 0, since: now },
+                Ok(connection) => Kept { connection, way, requests: 0, since: now },
                 Err(Some(error)) => {
                     self.log_upstream(
                         connect_level(&error),
@@ -145,6 +151,16 @@ impl Session {
         exchange.upstream_due = Some(now + connect_timeout);
         self.arm(cx);
         Step::Wait
+    }
+
+    /// How the present peer is to be reached.
+    fn way(&self, now: Instant) -> Way {
+        let Some(request) = &self.request else { return Way::default() };
+        let Some(exchange) = &request.exchange else { return Way::default() };
+        let Settings { target, secured, .. } = &*exchange.settings;
+        let values = Values { client: &self.client, request, now };
+        let secured = secured.as_ref().filter(|_| target.secure);
+        Way { local: None, tls: secured.map(|secured| Box::new(secured.asked(&values, target))) }
     }
 
     /// Begins to connect; `None` where the fault is ours and has been told.
@@ -175,12 +191,13 @@ impl Session {
                 self.log_upstream(connect_level(&error), Some(&error), format_args!("connect() failed"));
                 self.give_up(cx, Fault::ERROR)
             }
+            _ if upstream.kept.way.tls.is_some() => self.begin_securing(cx),
             _ => self.ask(cx),
         }
     }
 
     /// The connection stands: the request is put together for it.
-    fn ask(&mut self, cx: &mut Context) -> Step {
+    pub(super) fn ask(&mut self, cx: &mut Context) -> Step {
         let Some(request) = &self.request else { return Step::Over };
         let Some(exchange) = &request.exchange else { return Step::Over };
         let now = cx.reactor.now();
@@ -223,7 +240,7 @@ impl Session {
             }
         };
         // A peer that is gone meanwhile is found out when it is used.
-        if bodied && !upstream.reused {
+        if bodied && !upstream.reused && upstream.kept.connection.is_plain() {
             let _ = upstream.kept.connection.set_nodelay(true);
         }
         if settings.socket_keepalive && !upstream.reused {
@@ -322,7 +339,8 @@ impl Session {
                 return Step::Wait;
             }
             let scratch = cx.buffers.scratch(READ);
-            match connection.recv(&mut cx.reactor, scratch) {
+            let received = connection.recv(&mut cx.reactor, scratch);
+            match received.or_else(|error| if is_end(&error) { Ok(Some(0)) } else { Err(error) }) {
                 Ok(None) => return Step::Wait,
                 Ok(Some(0)) => {
                     self.log_upstream(Level::Error, None, format_args!("upstream prematurely closed connection"));
@@ -440,6 +458,7 @@ impl Session {
         let action = match exchange.map(|exchange| exchange.state) {
             Some(State::Collecting) => "reading client request body",
             Some(State::Connecting) | None => "connecting to upstream",
+            Some(State::Securing) => SECURING,
             Some(State::Asking)
                 if exchange
                     .is_some_and(|exchange| exchange.upstream.as_ref().is_some_and(|up| !up.output.is_empty())) =>
@@ -493,22 +512,5 @@ pub(super) fn frame(output: &mut Output, content: &[u8], chunked: bool) {
     output.push_bytes(content);
     if chunked {
         output.push_bytes(b"\r\n");
-    }
-}
-
-/// nginx's level for a connect that failed: what a peer or the network can do is an error, anything else is for the operator.
-fn connect_level(error: &io::Error) -> Level {
-    match error.raw_os_error() {
-        Some(
-            libc::ECONNREFUSED
-            | libc::ECONNRESET
-            | libc::ENETDOWN
-            | libc::ENETUNREACH
-            | libc::EHOSTDOWN
-            | libc::EHOSTUNREACH
-            | libc::ETIMEDOUT
-            | libc::EAGAIN,
-        ) => Level::Error,
-        _ => Level::Crit,
     }
 }

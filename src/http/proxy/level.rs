@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Settings;
 use super::answer::HIDDEN;
 use super::answer_level;
 use super::next::{Fault, Next};
 use super::pass::Pass;
+use super::{Settings, secure};
+use crate::conf::Result;
 use crate::http::head::Version;
 use crate::http::variables::{self, Text};
 use crate::log::format::{Escape, Format};
 use crate::relay::page_size;
+use crate::tls::{Client, ClientSettings};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// nginx's `proxy_max_temp_file_size`.
@@ -46,6 +48,7 @@ pub(in crate::http) struct Said {
     pub socket_keepalive: Option<bool>,
     pub hide: Option<Vec<Vec<u8>>>,
     pub pass_hidden: Option<Vec<Vec<u8>>>,
+    pub tls: secure::Said,
     pub answers: answer_level::Said,
 }
 
@@ -81,18 +84,30 @@ impl Said {
         from(&mut self.socket_keepalive, &above.socket_keepalive);
         from(&mut self.hide, &above.hide);
         from(&mut self.pass_hidden, &above.pass_hidden);
+        self.tls.inherit(&above.tls);
         self.answers.inherit(&above.answers);
     }
 
-    /// The settings of a location that passes its requests on to `group`.
-    pub(in crate::http) fn settle(&self, pass: &Pass, group: usize, prefix: &Path) -> Settings {
+    /// The settings of a location that passes its requests on to `group`. `clients` are those of other locations.
+    ///
+    /// # Errors
+    /// What is wrong with TLS.
+    pub(in crate::http) fn settle(
+        &self,
+        pass: &Pass,
+        group: usize,
+        prefix: &Path,
+        clients: &mut Vec<(ClientSettings, Client)>,
+    ) -> Result<Settings> {
         let pass_hidden = self.pass_hidden.as_deref().unwrap_or_default();
         let defaults = HIDDEN.iter().map(|name| name.as_bytes().to_vec());
         let hidden = defaults.chain(self.hide.iter().flatten().cloned());
         let next = self.next.unwrap_or(Fault::ERROR.or(Fault::TIMEOUT));
         let page = page_size();
-        Settings {
+        let secured = if pass.may_be_secure() { Some(self.tls.settle(clients)?) } else { None };
+        Ok(Settings {
             target: pass.settle(group),
+            secured,
             fields: self.all_fields(),
             version: self.version.unwrap_or(Version::Http10),
             method: self.method.clone(),
@@ -119,7 +134,7 @@ impl Said {
             socket_keepalive: self.socket_keepalive.unwrap_or(false),
             hidden: hidden.filter(|name| !pass_hidden.contains(name)).collect(),
             answers: self.answers.settle(pass),
-        }
+        })
     }
 
     /// The fields that are said, and those that every request has, where they are not said.

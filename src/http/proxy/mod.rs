@@ -1,14 +1,14 @@
 //! `proxy_pass`: a request is passed on to a server, and its answer to the client.
 //!
 //! ```text
-//! Collecting ─▶ Connecting ─▶ Asking ─▶ Answering ─▶ the next request of the client
-//!     │            │  ▲           └────▶ Upgrading ─▶ Tunnel ─▶ closed
-//!     │            │  ▲ the next peer │
-//!     │            └──┴───────────────┘
-//!     └────────────┴───────────────────▶ an answer of our own
+//! Collecting ─▶ Connecting ─▶ (Securing) ─▶ Asking ─▶ Answering ─▶ the next request of the client
+//!     │            │  ▲            │           │ └────▶ Upgrading ─▶ Tunnel ─▶ closed
+//!     │            │  │            │           │
+//!     │            │  └────────────┴───────────┤ the next peer
+//!     └────────────┴───────────────────────────┴─▶ an answer of our own
 //! ```
 //!
-//! [`exchange`] is this machine; [`pass`] says where a request goes, [`request`] how it is written for the server, [`collect`] keeps
+//! [`exchange`] is this machine; [`pass`] says where a request goes, [`secure`] agrees on TLS with the server, [`request`] how it is written for the server, [`collect`] keeps
 //! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest; [`next`] decides about
 //! another try, [`outcome`] brings it about, or the end; [`accel`] leads elsewhere by what a server says; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is
 //! what an answer with 101 begins.
@@ -29,7 +29,9 @@ pub(super) mod outcome;
 pub(super) mod pass;
 pub(super) mod replace;
 pub(super) mod request;
+pub(super) mod secure;
 pub(super) mod spool;
+pub(super) mod tls_directives;
 pub(super) mod tunnel;
 pub(super) mod variables;
 
@@ -49,12 +51,15 @@ use body::Incoming;
 use head::Head;
 use next::Next;
 use pass::Target;
+use secure::Secured;
 use spool::Spool;
 
 /// What the `proxy_*` directives of a location come to.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub target: Target,
+    /// How TLS is spoken with servers; `None`: it never is.
+    pub secured: Option<Secured>,
     /// Fields of the server's request, in their order; those with an empty value are left out.
     pub fields: Vec<(Vec<u8>, Text)>,
     pub version: Version,
@@ -89,6 +94,8 @@ pub(super) enum State {
     Collecting,
     /// A connection to a peer is being made.
     Connecting,
+    /// TLS is being agreed on with it.
+    Securing,
     /// The request is being sent, or the head of the answer is awaited.
     Asking,
     /// The answer is on its way to the client.

@@ -111,6 +111,11 @@ impl Session {
     /// The connection ends in whatever state it is.
     pub(in crate::http) fn drop_exchange(&mut self, cx: &mut Context) {
         self.close_relay(cx);
+        self.drop_upstream(cx);
+    }
+
+    /// The connection to the present peer ends, of whom that says nothing.
+    pub(super) fn drop_upstream(&mut self, cx: &mut Context) {
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else { return };
         let group = exchange.settings.target.group;
         if let Some(upstream) = exchange.upstream.take() {
@@ -199,7 +204,7 @@ impl Session {
                 self.arm(cx);
                 return Step::Wait;
             }
-            State::Collecting | State::Connecting | State::Asking => {
+            State::Collecting | State::Connecting | State::Securing | State::Asking => {
                 self.log_upstream(Level::Error, Some(&timed_out), format_args!("upstream timed out"));
                 return self.give_up(cx, Fault::TIMEOUT);
             }

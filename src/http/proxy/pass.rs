@@ -1,4 +1,4 @@
-//! `proxy_pass http://...`: which group is meant, and what becomes of the path.
+//! `proxy_pass`: which group is meant, and what becomes of the path.
 
 use crate::conf::{Call, Contexts, Place, Result};
 use crate::http::location::Pattern;
@@ -7,6 +7,9 @@ use crate::http::uri;
 
 /// The port of an `http://` URL that names none.
 pub(in crate::http) const PORT: u16 = 80;
+
+/// And of an `https://` one.
+const TLS_PORT: u16 = 443;
 
 /// nginx's message: where no path of a location is known there is none to replace.
 const NO_URI: &str = "\"proxy_pass\" cannot have URI part in location given by regular expression, or inside named location, \
@@ -17,6 +20,8 @@ const NO_URI: &str = "\"proxy_pass\" cannot have URI part in location given by r
 pub(in crate::http) struct Pass {
     /// `host:port`, a group's name, or `unix:/path`.
     pub server: String,
+    /// `https://`
+    secure: bool,
     /// What stands behind it.
     uri: Option<Vec<u8>>,
     /// All of it.
@@ -34,13 +39,11 @@ impl Pass {
             return Err(call.error("variables in \"proxy_pass\" are not offered by weir yet"));
         }
         let starts = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-        if starts("https://") {
-            return Err(call.error("\"https://\" in \"proxy_pass\" is not offered by weir yet"));
-        }
-        if !starts("http://") {
-            return Err(call.error("invalid URL prefix"));
-        }
-        let rest = &text["http://".len()..];
+        let (secure, rest) = match text {
+            _ if starts("http://") => (false, &text["http://".len()..]),
+            _ if starts("https://") => (true, &text["https://".len()..]),
+            _ => return Err(call.error("invalid URL prefix")),
+        };
         // A Unix socket's path ends with a colon where a URI follows.
         let split = match rest.strip_prefix("unix:") {
             Some(path) => path.split_once(':').map(|(path, uri)| (&rest[.."unix:".len() + path.len()], uri)),
@@ -55,7 +58,17 @@ impl Pass {
         }
         let place = call.node.place.clone();
         let location = location.map_or_else(Vec::new, |location| location.text().to_vec());
-        Ok(Pass { server: server.to_owned(), uri, url: text.into(), place, location })
+        Ok(Pass { server: server.to_owned(), secure, uri, url: text.into(), place, location })
+    }
+
+    /// The port of a host that names none.
+    pub(in crate::http) fn port(&self) -> u16 {
+        if self.secure { TLS_PORT } else { PORT }
+    }
+
+    /// Whether TLS is spoken with its servers.
+    pub(super) fn may_be_secure(&self) -> bool {
+        self.secure
     }
 
     /// What it comes to with the group it means.
@@ -64,13 +77,14 @@ impl Pass {
         let port = if unix { None } else { crate::net::address::explicit_port(&self.server) };
         let host = match port {
             _ if unix => "localhost",
-            Some(PORT) => self.server.strip_suffix(":80").unwrap_or(&self.server),
+            Some(port) if port == self.port() => self.server.rsplit_once(':').map_or("", |(host, _)| host),
             _ => &self.server,
         };
         Target {
             group,
+            secure: self.secure,
             host: host.to_owned(),
-            port: if unix { String::new() } else { port.unwrap_or(PORT).to_string() },
+            port: if unix { String::new() } else { port.unwrap_or(self.port()).to_string() },
             uri: self.uri.clone(),
             location: self.location.len(),
         }
@@ -90,6 +104,8 @@ impl Pass {
 pub(in crate::http) struct Target {
     /// The number of the group.
     pub group: usize,
+    /// TLS is spoken.
+    pub secure: bool,
     /// `$proxy_host`
     pub host: String,
     /// `$proxy_port`

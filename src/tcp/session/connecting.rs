@@ -9,13 +9,13 @@ use crate::context::Context;
 use crate::fault;
 use crate::log::Level;
 use crate::net::proxy_protocol::{self, Version};
-use crate::net::{Address, TlsError, reasons};
+use crate::net::{Address, reasons};
 use crate::relay::Side;
-use crate::upstream::Balancer;
+use crate::tls::{SECURING, securing_failure};
+use crate::upstream::{Balancer, connect_level};
 
 /// What is being done, in nginx's words.
 const CONNECTING: &str = "connecting to upstream";
-const SECURING: &str = "SSL handshaking to upstream";
 
 impl Session {
     /// Begins to connect to the next peer; over when none is left.
@@ -98,22 +98,12 @@ impl Session {
     }
 
     fn log_failed(&self, error: &io::Error, peer: &str) {
-        let securing = matches!(self.phase, Phase::Securing);
         let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
         let (level, error, message) = match (error.kind(), error.raw_os_error()) {
             (io::ErrorKind::TimedOut, None) => (Level::Error, Some(&timed_out), "upstream timed out"),
-            (io::ErrorKind::UnexpectedEof, _) if securing => {
-                (Level::Error, None, "peer closed connection in SSL handshake")
-            }
-            (_, Some(libc::ECONNRESET | libc::EPIPE)) if securing => {
-                (Level::Error, Some(error), "peer closed connection in SSL handshake")
-            }
+            _ if matches!(self.phase, Phase::Securing) => securing_failure(error),
             (io::ErrorKind::UnexpectedEof, _) => {
                 (Level::Error, None, "upstream closed the connection before it was used")
-            }
-            _ if securing => {
-                let ours = TlsError::of(error).is_some_and(|fault| !fault.is_peers());
-                (if ours { Level::Crit } else { Level::Error }, Some(error), "SSL_do_handshake() failed")
             }
             _ => (connect_level(error), Some(error), "connect() failed"),
         };
@@ -230,23 +220,5 @@ impl Session {
             (_, Some(announced)) => Address::Inet(announced.destination),
             _ => Address::Unix(Default::default()),
         }
-    }
-}
-
-/// nginx's level for a connect that failed: what a peer or the network can do is an error, anything else is for the operator.
-fn connect_level(error: &io::Error) -> Level {
-    match error.raw_os_error() {
-        Some(
-            libc::ECONNREFUSED
-            | libc::ECONNRESET
-            | libc::ENETDOWN
-            | libc::ENETUNREACH
-            | libc::EHOSTDOWN
-            | libc::EHOSTUNREACH
-            | libc::ETIMEDOUT
-            | libc::EAGAIN
-            | libc::ENOENT,
-        ) => Level::Error,
-        _ => Level::Crit,
     }
 }

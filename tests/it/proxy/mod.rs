@@ -9,6 +9,7 @@ mod kept;
 mod reload;
 mod requests;
 mod rewrites;
+mod tls;
 mod upgrades;
 
 use std::io::{Read, Write};
