@@ -88,7 +88,7 @@ impl Engine {
             Some(listen.options.address.clone()).filter(|address| !address.is_wildcard())
         };
         let route = listen.route(local.as_ref().unwrap_or(&listen.options.address)).clone();
-        let (number, nodelay) = (cx.connections.number(), listen.options.nodelay);
+        let (number, nodelay) = (cx.teller.number(), listen.options.nodelay);
         let id = self.sessions.vacant_key() as u32;
         let owner = Owner { engine: self.number, part: 0, id };
         match Connection::accepted(socket, &mut cx.reactor, owner) {
@@ -107,9 +107,12 @@ impl Engine {
                     announced: None,
                     to_tls: route.tls,
                     connection,
+                    teller: cx.teller.clone(),
                     local: local.map_or_else(OnceCell::new, OnceCell::from),
                 };
-                self.sessions.insert(Session::new(client, route, nodelay, self.leaving, timer, owner, cx));
+                let session = Session::new(client, route, nodelay, self.leaving, timer, owner, cx);
+                cx.teller.shift(None, Some(session.counted));
+                self.sessions.insert(session);
             }
             Err(error) => {
                 let log = route.names.default.own.error_log.as_ref();
@@ -142,7 +145,9 @@ impl Engine {
 
     fn serve(&mut self, cx: &mut Context, id: u32, step: impl FnOnce(&mut Session, &mut Context) -> Verdict) {
         let Some(session) = self.sessions.get_mut(id as usize) else { return };
-        if step(session, cx) == Verdict::Over {
+        let verdict = step(session, cx);
+        session.count(cx, session.doing());
+        if verdict == Verdict::Over {
             self.end(cx, id, false);
         }
     }
@@ -150,6 +155,7 @@ impl Engine {
     fn end(&mut self, cx: &mut Context, id: u32, cut: bool) {
         let Some(session) = self.sessions.try_remove(id as usize) else { return };
         let epoch = session.client.epoch;
+        cx.teller.shift(Some(session.counted), None);
         session.end(cx, cut);
         if let Some(serving) = &mut self.serving[epoch] {
             serving.sessions -= 1;
@@ -186,8 +192,10 @@ impl Engine {
             serving.sessions = 0;
         }
         cx.stations.balancers().for_each(Balancer::forget_sessions);
+        cx.teller.forget_connections();
         let mut connections = self.sessions.len();
         for (_, session) in &self.sessions {
+            cx.teller.shift(None, Some(session.counted));
             if let Some((group, peer)) = session.upstream() {
                 connections += 1;
                 if let Some(balancer) = cx.stations.balancer(session.client.epoch, group) {

@@ -20,7 +20,7 @@ use super::roots::Alias;
 use super::script::{Flow, Program, Run};
 use super::try_files::Tried;
 use super::variables::Values;
-use super::{Content, Location, pages, status, uri};
+use super::{Content, Location, pages, status, stub_status, uri};
 use crate::context::Context;
 use crate::log::Level;
 
@@ -280,6 +280,7 @@ fn content(cx: &mut Context, client: &Client, request: &mut Request, now: Instan
     let found = match &request.location.content {
         Content::Proxy(settings) => return Stage::Answer(Answer::Proxy(settings.clone())),
         Content::Status => Found::Answer(status::answer(request, &cx.board)),
+        Content::Figures => Found::Answer(stub_status::answer(request, &cx.teller.figures())),
         Content::Files => files::serve(&Values { client, request, now }),
     };
     match found {

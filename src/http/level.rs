@@ -15,6 +15,7 @@ use super::keepalive::Disabled;
 use super::limit_except::Methods;
 use super::location::{Locations, Pattern};
 use super::names::Name;
+use super::pace;
 use super::proxy;
 use super::real_ip::{RealIp, Source};
 use super::roots::{Alias, Root};
@@ -49,6 +50,12 @@ pub struct Level {
     pub(super) if_modified_since: Option<ModifiedSince>,
     pub(super) max_ranges: Option<usize>,
     pub(super) absolute_redirect: Option<bool>,
+    pub(super) port_in_redirect: Option<bool>,
+    pub(super) server_name_in_redirect: Option<bool>,
+    /// Of `http {}` and `server {}` only, these three.
+    pub(super) merge_slashes: Option<bool>,
+    pub(super) ignore_invalid_headers: Option<bool>,
+    pub(super) underscores_in_headers: Option<bool>,
     pub(super) sendfile: Option<bool>,
     pub(super) nodelay: Option<bool>,
     pub(super) nopush: Option<bool>,
@@ -57,6 +64,8 @@ pub struct Level {
     pub(super) max_body: Option<u64>,
     pub(super) body_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
+    pub(super) limit: pace::Limit,
+    pub(super) chunked: Option<bool>,
     pub(super) lingering_close: Option<LingeringClose>,
     pub(super) lingering_time: Option<Duration>,
     pub(super) lingering_timeout: Option<Duration>,
@@ -216,6 +225,9 @@ impl Assembly<'_> {
             name: names[0].text.clone(),
             header_timeout: own.header_timeout.unwrap_or(MINUTE),
             limits: Limits { first: own.header_buffer.unwrap_or(1024), number, size },
+            merge_slashes: own.merge_slashes.unwrap_or(true),
+            ignore_invalid_headers: own.ignore_invalid_headers.unwrap_or(true),
+            underscores_in_headers: own.underscores_in_headers.unwrap_or(false),
             own: Rc::new(self.location(&mut own)?),
             locations,
             program,
@@ -244,6 +256,7 @@ impl Assembly<'_> {
                 Step::If(condition, inner) => Step::If(condition, self.branch(inner, around)?),
                 Step::Set(place, value) => Step::Set(place, value),
                 Step::SetArgs(value) => Step::SetArgs(value),
+                Step::SetLimitRate(value) => Step::SetLimitRate(value),
                 Step::Rewrite(rewrite) => Step::Rewrite(rewrite),
                 Step::Return(returns) => Step::Return(returns),
                 Step::Break => Step::Break,
@@ -285,6 +298,8 @@ impl Assembly<'_> {
             if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
             max_ranges: level.max_ranges.unwrap_or(usize::MAX),
             absolute_redirect: level.absolute_redirect.unwrap_or(true),
+            port_in_redirect: level.port_in_redirect.unwrap_or(true),
+            server_name_in_redirect: level.server_name_in_redirect.unwrap_or(false),
             sendfile: level.sendfile.unwrap_or(false),
             nodelay: level.nodelay.unwrap_or(true),
             nopush: level.nopush.unwrap_or(false),
@@ -292,6 +307,8 @@ impl Assembly<'_> {
             max_body: level.max_body.unwrap_or(1 << 20),
             body_timeout: level.body_timeout.unwrap_or(MINUTE),
             send_timeout: level.send_timeout.unwrap_or(MINUTE),
+            limit: level.limit.clone(),
+            chunked: level.chunked.unwrap_or(true),
             access: access(level),
             limit_except: self.limit_except(level)?,
             auth_delay: level.auth_delay.unwrap_or_default(),
@@ -394,6 +411,11 @@ impl Level {
         from(&mut self.if_modified_since, &above.if_modified_since);
         from(&mut self.max_ranges, &above.max_ranges);
         from(&mut self.absolute_redirect, &above.absolute_redirect);
+        from(&mut self.port_in_redirect, &above.port_in_redirect);
+        from(&mut self.server_name_in_redirect, &above.server_name_in_redirect);
+        from(&mut self.merge_slashes, &above.merge_slashes);
+        from(&mut self.ignore_invalid_headers, &above.ignore_invalid_headers);
+        from(&mut self.underscores_in_headers, &above.underscores_in_headers);
         from(&mut self.sendfile, &above.sendfile);
         from(&mut self.nodelay, &above.nodelay);
         from(&mut self.nopush, &above.nopush);
@@ -402,6 +424,9 @@ impl Level {
         from(&mut self.max_body, &above.max_body);
         from(&mut self.body_timeout, &above.body_timeout);
         from(&mut self.send_timeout, &above.send_timeout);
+        from(&mut self.limit.rate, &above.limit.rate);
+        from(&mut self.limit.after, &above.limit.after);
+        from(&mut self.chunked, &above.chunked);
         from(&mut self.lingering_close, &above.lingering_close);
         from(&mut self.lingering_time, &above.lingering_time);
         from(&mut self.lingering_timeout, &above.lingering_timeout);

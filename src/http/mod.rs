@@ -35,6 +35,7 @@ mod map;
 mod memory;
 mod names;
 mod output;
+mod pace;
 mod pages;
 mod proxy;
 pub mod ranges;
@@ -51,6 +52,7 @@ mod script_settings;
 mod settings;
 mod split_clients;
 mod status;
+mod stub_status;
 mod try_files;
 mod types;
 pub mod uri;
@@ -87,6 +89,9 @@ struct Server {
     name: String,
     header_timeout: Duration,
     limits: head::Limits,
+    merge_slashes: bool,
+    ignore_invalid_headers: bool,
+    underscores_in_headers: bool,
     /// What serves requests that no location takes, and says how errors are answered before one is chosen.
     own: Rc<Location>,
     locations: location::Locations,
@@ -124,6 +129,8 @@ struct Location {
     if_modified_since: ModifiedSince,
     max_ranges: usize,
     absolute_redirect: bool,
+    port_in_redirect: bool,
+    server_name_in_redirect: bool,
     sendfile: bool,
     nodelay: bool,
     nopush: bool,
@@ -131,6 +138,9 @@ struct Location {
     max_body: u64,
     body_timeout: Duration,
     send_timeout: Duration,
+    limit: pace::Limit,
+    /// Answers whose length is not known come in chunks, where clients know them.
+    chunked: bool,
     lingering: Lingering,
     /// `None`: everybody may come in.
     access: Option<access::Access>,
@@ -153,6 +163,8 @@ enum Content {
     Files,
     /// `tcp_check_status`
     Status,
+    /// `stub_status`
+    Figures,
     /// `proxy_pass`
     Proxy(Rc<proxy::Settings>),
 }

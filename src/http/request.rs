@@ -75,6 +75,8 @@ pub(super) struct Request {
     pub challenge: Option<Field>,
     /// `error_page` is not asked again.
     pub error_page_used: bool,
+    /// How many bytes of the answer go in a second, where it has been set for the request; 0: as many as can.
+    pub limit_rate: Option<u64>,
     /// `error_page` has made a GET of it, or a server that led elsewhere.
     pub as_get: bool,
     /// What a server that led elsewhere has said of the answer: its type, and fields that go with it.
@@ -124,6 +126,7 @@ impl Request {
             redirect_to: None,
             challenge: None,
             error_page_used: false,
+            limit_rate: None,
             as_get: false,
             kept_type: None,
             kept: Vec::new(),
@@ -148,7 +151,8 @@ impl Request {
         let before_path = head.target().len() - target.rest;
         self.uri = head.target()[before_path..].to_vec();
         let path = if target.path.is_empty() { &b"/"[..] } else { target.path };
-        self.path = uri::normalize(path).ok_or_else(|| Refusal::new(400, "client sent invalid request"))?;
+        self.path = uri::normalize(path, self.server.merge_slashes)
+            .ok_or_else(|| Refusal::new(400, "client sent invalid request"))?;
         self.args = target.args.map(<[u8]>::to_vec);
         let named = head.unique("host")?;
         let named_host = named.map(uri::host).transpose()?;

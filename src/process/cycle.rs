@@ -5,7 +5,6 @@ use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::AtomicU64;
 
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -15,7 +14,7 @@ use crate::log::access::AccessLogs;
 use crate::log::error::{self, Opened};
 use crate::log::{Level, message};
 use crate::net::Listener;
-use crate::shm::Shared;
+use crate::tally::Tally;
 use crate::tls;
 use crate::upstream::shared::Roster;
 use crate::worker::Setup;
@@ -99,10 +98,10 @@ impl Cycle {
     }
 
     /// What worker number `slot` is made from, whose row in the roster's records is `row`.
-    pub fn into_setup(self, slot: usize, row: usize, connections: Rc<Shared<AtomicU64>>) -> Setup {
+    pub fn into_setup(self, slot: usize, row: usize, tally: Rc<Tally>) -> Setup {
         let Cycle { config, listeners, access_logs, roster } = self;
         let listeners = listeners::of_worker(listeners, &config.listens, config.main.workers(), slot);
-        Setup { config, listeners, access_logs, roster, slot, row, connections }
+        Setup { config, listeners, access_logs, roster, slot, row, tally }
     }
 }
 

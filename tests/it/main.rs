@@ -21,6 +21,7 @@ mod http_fields;
 mod http_files;
 mod http_real_ip;
 mod http_script;
+mod http_settings;
 mod http_status;
 mod http_tls;
 mod limits;

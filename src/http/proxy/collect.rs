@@ -201,7 +201,7 @@ impl Session {
             let connection = &upstream.kept.connection;
             match upstream.output.send(connection, &mut cx.reactor, &mut cx.buffers, true) {
                 Ok(Progress::Done) => {}
-                Ok(Progress::Blocked) => return Ok(false),
+                Ok(Progress::Blocked | Progress::Held(_)) => return Ok(false),
                 Ok(Progress::TurnOver) => {
                     cx.reactor.again(connection.source());
                     return Ok(false);

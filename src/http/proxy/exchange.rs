@@ -18,6 +18,7 @@ use crate::http::connection::{Phase, Session, Step};
 use crate::http::engine::UPSTREAM;
 use crate::http::head::Version;
 use crate::http::output::{Output, Piece, Progress};
+use crate::http::pace::Pace;
 use crate::http::variables::Values;
 use crate::log::Level;
 use crate::net::{Address, Connection};
@@ -54,6 +55,8 @@ impl Session {
             relay: None,
             cut: false,
             upstream_due: None,
+            pace: None,
+            resumes: None,
             client_due: None,
         };
         request.exchange = Some(Box::new(exchange));
@@ -400,7 +403,12 @@ impl Session {
         exchange.buffered = answer::buffering(&head, &exchange.settings);
         exchange.upstream_due = Some(now + exchange.settings.read_timeout);
         let upgraded = head.status == 101;
+        exchange.pace = Pace::new(exchange.settings.answers.limit_rate, 0, now).filter(|_| exchange.buffered);
+        let limit_rate = answer::limit_rate(&head, &exchange.settings);
         exchange.head = Some(head);
+        if let Some(request) = &mut self.request {
+            request.limit_rate = limit_rate.or(request.limit_rate);
+        }
         if let Some(step) = self.lead_elsewhere(cx) {
             return step;
         }
@@ -475,7 +483,8 @@ impl Session {
     /// Sets the timer to what is due first.
     pub(super) fn arm(&mut self, cx: &mut Context) {
         let Some(exchange) = self.request.as_ref().and_then(|request| request.exchange.as_ref()) else { return };
-        if let Some(due) = exchange.upstream_due.into_iter().chain(exchange.client_due).min() {
+        let dues = [exchange.upstream_due, exchange.client_due, exchange.resumes];
+        if let Some(due) = dues.into_iter().flatten().min() {
             cx.reactor.set_timer(self.timer, due);
         }
     }
