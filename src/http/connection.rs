@@ -370,6 +370,7 @@ impl Session {
         let followed = request.exchange.as_deref().is_some_and(follows);
         request.status = response.status;
         if let Some(fields) = &location.fields {
+            response.fields.splice(0..0, request.kept.drain(..));
             let values = Values { client: &self.client, request, now: cx.reactor.now() };
             fields.add(&values, &mut response);
             if fields.frame(&values, &mut response) && !followed {

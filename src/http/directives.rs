@@ -3,7 +3,7 @@
 use super::level::Level;
 use super::types::Types;
 use super::{
-    Content, LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, listen, proxy,
+    Content, LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, limits, listen, proxy,
     script_directives, settings as set,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
@@ -72,6 +72,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     client_directives::TABLE,
     field_directives::TABLE,
     limit_except::TABLE,
+    limits::directives::TABLE,
     tls::directives::Table::ROWS,
 ];
 
@@ -525,6 +526,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         client_directives::TABLE,
         field_directives::TABLE,
         limit_except::TABLE,
+        limits::directives::TABLE,
     ];
     let own = tables.into_iter().flatten().map(|directive| &directive.row);
     own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())

@@ -13,6 +13,7 @@ use super::fields;
 use super::head::Limits;
 use super::keepalive::Disabled;
 use super::limit_except::Methods;
+use super::limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
 use super::pace;
@@ -83,6 +84,7 @@ pub struct Level {
     pub(super) realm: Option<Text>,
     pub(super) users: Option<Users>,
     pub(super) auth_delay: Option<Duration>,
+    pub(super) limits: limits::Said,
     pub(super) fields: fields::Said,
     pub(super) reset_timed_out: Option<bool>,
     pub(super) keepalive_disable: Option<Disabled>,
@@ -103,6 +105,7 @@ pub struct Level {
     /// Of a `server {}` or a `location {}`.
     pub(super) locations: Vec<(Pattern, Level)>,
     /// Of `http {}` only.
+    pub(super) zones: Vec<Rc<limits::zone::Zone>>,
     pub(super) groups: Vec<Group>,
     pub(super) servers: Vec<Level>,
     pub(super) formats: Formats<Variable>,
@@ -148,7 +151,7 @@ impl Builder {
     ) -> Result<Config> {
         let ToOpen { access_logs: logs, error_logs, tls } = to_open;
         let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
-        let mut tls_clients = Vec::new();
+        let (mut tls_clients, mut zones) = (Vec::new(), Vec::new());
         for mut block in self.blocks {
             let first = groups.len();
             for group in std::mem::take(&mut block.groups) {
@@ -174,6 +177,7 @@ impl Builder {
                 formats: &formats,
                 definitions: &definitions,
                 groups: &mut groups,
+                zones: &block.zones,
                 named,
                 temp_folders: &mut temp_folders,
                 tls: &mut *tls,
@@ -191,9 +195,10 @@ impl Builder {
                 let built = assembly.server(&block, server, &names)?;
                 servers.push(listen::Served { server: Rc::new(built), names, listens });
             }
+            zones.append(&mut block.zones);
         }
         groups.iter_mut().for_each(|group| Rc::make_mut(group).recovers = false);
-        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, temp_folders })
+        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, zones, temp_folders })
     }
 }
 
@@ -206,6 +211,7 @@ struct Assembly<'a> {
     formats: &'a Formats<Variable>,
     definitions: &'a Rc<Definitions>,
     groups: &'a mut Vec<Rc<Group>>,
+    zones: &'a [Rc<limits::zone::Zone>],
     /// The `upstream {}` blocks that a `proxy_pass` can mean.
     named: Range<usize>,
     temp_folders: &'a mut Vec<PathBuf>,
@@ -312,6 +318,7 @@ impl Assembly<'_> {
             access: access(level),
             limit_except: self.limit_except(level)?,
             auth_delay: level.auth_delay.unwrap_or_default(),
+            limits: level.limits.settle(self.zones)?,
             fields: level.fields.settle(),
             reset_timed_out: level.reset_timed_out.unwrap_or(false),
             keepalive_disable: level.keepalive_disable.unwrap_or(Disabled { msie6: true, safari: false }),
@@ -439,6 +446,7 @@ impl Level {
         from(&mut self.realm, &above.realm);
         from(&mut self.users, &above.users);
         from(&mut self.auth_delay, &above.auth_delay);
+        self.limits.inherit(&above.limits);
         self.fields.inherit(&above.fields);
         from(&mut self.reset_timed_out, &above.reset_timed_out);
         from(&mut self.keepalive_disable, &above.keepalive_disable);
@@ -474,6 +482,7 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         formats: &Formats::default(),
         definitions: &Rc::default(),
         groups: &mut Vec::new(),
+        zones: &[],
         named: 0..0,
         temp_folders: &mut Vec::new(),
         tls: &mut tls::Shared::default(),

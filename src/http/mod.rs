@@ -29,6 +29,7 @@ pub mod head;
 mod keepalive;
 mod level;
 mod limit_except;
+mod limits;
 mod listen;
 mod location;
 mod map;
@@ -78,6 +79,8 @@ pub struct Config {
     pub listens: Vec<Listen>,
     /// The groups of servers: `upstream {}` blocks, and the hosts that a `proxy_pass` names.
     pub groups: Vec<Rc<Group>>,
+    /// Memory in which workers count requests together.
+    pub zones: Vec<Rc<limits::zone::Zone>>,
     /// Folders that temporary files are made in.
     pub temp_folders: Vec<PathBuf>,
 }
@@ -147,6 +150,8 @@ struct Location {
     /// What serves requests of other methods than those named.
     limit_except: Option<(limit_except::Methods, Rc<Location>)>,
     auth_delay: Duration,
+    /// `None`: however many requests clients bring.
+    limits: Option<Rc<limits::Limits>>,
     /// `None`: nothing is added to answers.
     fields: Option<Rc<fields::Fields>>,
     /// Clients that have timed out are cut off without what they have not taken yet.

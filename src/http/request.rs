@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::body::Body;
 use super::head::{Head, Refusal, Version};
+use super::limits::Standing;
 use super::memory::Memory;
 use super::names::Names;
 use super::output::Output;
@@ -71,8 +72,8 @@ pub(super) struct Request {
     pub error_status: Option<u16>,
     /// Where the answer that it replaced redirected to; its own replaces that.
     pub redirect_to: Option<Vec<u8>>,
-    /// The `WWW-Authenticate` of the 401 that it replaced.
-    pub challenge: Option<Field>,
+    /// How it stands with `limit_req` and `limit_conn`.
+    pub limits: Standing,
     /// `error_page` is not asked again.
     pub error_page_used: bool,
     /// How many bytes of the answer go in a second, where it has been set for the request; 0: as many as can.
@@ -124,7 +125,7 @@ impl Request {
             path_behind_alias: false,
             error_status: None,
             redirect_to: None,
-            challenge: None,
+            limits: Standing::default(),
             error_page_used: false,
             limit_rate: None,
             as_get: false,

@@ -59,7 +59,9 @@ pub(super) enum Named {
     Hostname,
     Https,
     IsArgs,
+    LimitConnStatus,
     LimitRate,
+    LimitReqStatus,
     Msec,
     NginxVersion,
     Pid,
@@ -117,7 +119,9 @@ const NAMES: &[(&str, Named)] = &[
     ("hostname", Named::Hostname),
     ("https", Named::Https),
     ("is_args", Named::IsArgs),
+    ("limit_conn_status", Named::LimitConnStatus),
     ("limit_rate", Named::LimitRate),
+    ("limit_req_status", Named::LimitReqStatus),
     ("msec", Named::Msec),
     ("nginx_version", Named::NginxVersion),
     ("pid", Named::Pid),
@@ -346,7 +350,9 @@ impl Values<'_> {
             Named::IsArgs => {
                 out.write_all(if request.args.as_ref().is_some_and(|args| !args.is_empty()) { b"?" } else { b"" })
             }
+            Named::LimitConnStatus => optional(request.limits.connections.name().map(str::as_bytes), out),
             Named::LimitRate => write!(out, "{}", request.limit_rate.unwrap_or_default()),
+            Named::LimitReqStatus => optional(request.limits.requests.name().map(str::as_bytes), out),
             Named::Msec => write!(out, "{}", clock::now_msec()),
             Named::NginxVersion => write!(out, "{}", env!("CARGO_PKG_VERSION")),
             Named::Pid => write!(out, "{}", std::process::id()),

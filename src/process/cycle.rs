@@ -15,7 +15,6 @@ use crate::log::error::{self, Opened};
 use crate::log::{Level, message};
 use crate::net::Listener;
 use crate::tally::Tally;
-use crate::tls;
 use crate::upstream::shared::Roster;
 use crate::worker::Setup;
 
@@ -37,20 +36,24 @@ pub struct Cycle {
 
 impl Cycle {
     /// Opens what `config` needs beside its logs, keeping what it can of the sockets `kept`, of what `rosters` know of its peers, and of
-    /// the TLS sessions that `resumable` holds. On failure everything is as before, and logged.
+    /// what the configuration `before` it has in shared memory. On failure everything is as before, and logged.
     pub fn open(
         config: Config,
         access_logs: AccessLogs,
         kept: &[Listener],
         rosters: &[&Roster],
-        resumable: Option<&tls::Shared>,
+        before: Option<&Config>,
     ) -> Result<Self, Logged> {
         let groups = config.tcp.groups.iter().chain(&config.http.groups);
         let roster = Roster::new(groups.map(Rc::as_ref), rosters)
             .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of shared counters failed")))?;
         folders::make(config.http.temp_folders.iter().map(PathBuf::as_path), config.main.user.as_ref())?;
-        let zones = config.tls.open(resumable);
+        let zones = config.tls.open(before.map(|before| &before.tls));
         zones.map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of session caches failed")))?;
+        for zone in &config.http.zones {
+            zone.open(before.map_or(&[], |before| &before.http.zones))
+                .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of a zone failed")))?;
+        }
         let listeners = listeners::open(&config.listens, config.main.workers(), kept)?;
         Ok(Cycle { config: Rc::new(config), listeners, access_logs, roster: Rc::new(roster) })
     }
@@ -85,7 +88,7 @@ impl Cycle {
             pid_file.check_other(&new)?;
         }
         let rosters = [&[self.roster.as_ref()], older].concat();
-        let cycle = Cycle::open(config, access_logs, &self.listeners, &rosters, Some(&self.config.tls))?;
+        let cycle = Cycle::open(config, access_logs, &self.listeners, &rosters, Some(&self.config))?;
         // Last of all: whoever's id stood in the new file keeps it when the reload fails. One that cannot be written now, which
         // it could a moment ago, is logged and costs only `-s`.
         if *old != new {
