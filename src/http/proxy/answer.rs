@@ -25,6 +25,11 @@ const HOP: FieldNames<&[&str]> = FieldNames::fixed(&[
 const SPECIAL: FieldNames<&[&str]> =
     FieldNames::fixed(&["content-length", "content-type", "server", "date", "location", "refresh", "set-cookie"]);
 
+/// Whether a field of this name belongs to the server's connection.
+pub(super) fn is_hop(name: &str) -> bool {
+    HOP.contain(name.as_bytes())
+}
+
 /// Fields that clients do not get unless `proxy_pass_header` says so, nginx's list.
 pub(super) const HIDDEN: [&str; 8] = [
     "date",
@@ -79,6 +84,8 @@ pub(in crate::http) struct Rules {
     pub redirects: Vec<Replace>,
     pub cookies: cookies::Rules,
     pub intercept_errors: bool,
+    pub force_ranges: bool,
+    pub pass_trailers: bool,
     /// `proxy_limit_rate`
     pub limit_rate: u64,
     pub ignored: Ignored,
@@ -157,10 +164,10 @@ pub(super) fn response(values: &Values<'_>) -> Result<Response, Failed> {
     let connection: Vec<&[u8]> = head.connection().collect();
     for (name, value) in head.fields() {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
-        let upgrade = head.status == 101 && is("upgrade");
         let bytes = name.as_bytes();
-        let hop = HOP.contain(bytes) || connection.iter().any(|word| word.eq_ignore_ascii_case(bytes));
-        if hop && !upgrade || settings.hidden.contain(bytes) || is("content-length") {
+        let passes = head.status == 101 && is("upgrade") || settings.answers.pass_trailers && is("trailer");
+        let hop = is_hop(name) || connection.iter().any(|word| word.eq_ignore_ascii_case(bytes));
+        if hop && !passes || settings.hidden.contain(bytes) || is("content-length") {
             continue;
         }
         if !SPECIAL.contain(bytes) {
