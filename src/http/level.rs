@@ -52,6 +52,7 @@ pub struct Level {
     pub(super) max_ranges: Option<usize>,
     pub(super) absolute_redirect: Option<bool>,
     pub(super) port_in_redirect: Option<bool>,
+    pub(super) log_not_found: Option<bool>,
     pub(super) server_name_in_redirect: Option<bool>,
     /// Of `http {}` and `server {}` only, these three.
     pub(super) merge_slashes: Option<bool>,
@@ -305,6 +306,7 @@ impl Assembly<'_> {
             if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
             max_ranges: level.max_ranges.unwrap_or(usize::MAX),
             absolute_redirect: level.absolute_redirect.unwrap_or(true),
+            log_not_found: level.log_not_found.unwrap_or(true),
             port_in_redirect: level.port_in_redirect.unwrap_or(true),
             server_name_in_redirect: level.server_name_in_redirect.unwrap_or(false),
             sendfile: level.sendfile.unwrap_or(false),
@@ -430,6 +432,7 @@ impl Level {
         from(&mut self.if_modified_since, &above.if_modified_since);
         from(&mut self.max_ranges, &above.max_ranges);
         from(&mut self.absolute_redirect, &above.absolute_redirect);
+        from(&mut self.log_not_found, &above.log_not_found);
         from(&mut self.port_in_redirect, &above.port_in_redirect);
         from(&mut self.server_name_in_redirect, &above.server_name_in_redirect);
         from(&mut self.merge_slashes, &above.merge_slashes);

@@ -19,6 +19,7 @@ mod ending;
 mod engine;
 mod error_pages;
 mod field_directives;
+mod field_names;
 mod fields;
 mod files;
 mod geo;
@@ -54,6 +55,7 @@ mod split_clients;
 mod status;
 mod stub_status;
 mod try_files;
+mod tuning_directives;
 mod types;
 pub mod uri;
 mod variables;
@@ -134,6 +136,7 @@ struct Location {
     max_ranges: usize,
     absolute_redirect: bool,
     port_in_redirect: bool,
+    log_not_found: bool,
     server_name_in_redirect: bool,
     sendfile: bool,
     nodelay: bool,

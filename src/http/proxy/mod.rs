@@ -45,6 +45,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::field_names::FieldNames;
 use super::head::Version;
 use super::output::Output;
 use super::pace::Pace;
@@ -86,7 +87,7 @@ pub(super) struct Settings {
     pub ignore_client_abort: bool,
     pub socket_keepalive: bool,
     /// Fields of the answer that the client does not get, in lower case.
-    pub hidden: Vec<Vec<u8>>,
+    pub hidden: FieldNames<Vec<Vec<u8>>>,
     pub answers: answer::Rules,
 }
 
