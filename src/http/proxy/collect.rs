@@ -28,18 +28,19 @@ impl Session {
             // A client that is gone is found out when its body is read.
             let _ = request.output.send(connection, &mut cx.reactor, &mut cx.buffers, false);
         }
-        // What is there as a whole is passed on as such, and needs no file.
         let is_whole = request.body.is_complete();
-        if let Some(exchange) = &mut request.exchange {
-            exchange.body_is_whole = is_whole;
+        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        exchange.body_is_whole = is_whole;
+        // What is there as a whole needs no file.
+        if is_whole && !start.is_empty() && exchange.settings.store.in_file == InFile::Off {
+            exchange.body.memory = start;
+            return self.begin_trying(cx);
         }
-        if is_whole || self.streams() {
+        if self.streams() {
             let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
                 return Step::Over;
             };
-            if !start.is_empty() {
-                exchange.body.memory = start;
-            }
+            exchange.body.memory = start;
             return self.begin_trying(cx);
         }
         if self.request.as_ref().and_then(|request| request.exchange.as_ref()).is_some_and(|exchange| exchange.lost) {
