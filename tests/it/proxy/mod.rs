@@ -11,6 +11,7 @@ mod rates;
 mod reload;
 mod requests;
 mod rewrites;
+mod settings;
 mod tls;
 mod upgrades;
 
