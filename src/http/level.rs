@@ -362,7 +362,7 @@ impl Assembly<'_> {
         let group = Group::meant(self.groups, named, &pass.server, pass.port(), proxy::pass::PORT)
             .map_err(|message| Error::at(&pass.place, message))?;
         let settings = level.proxy.settle(pass, group, self.prefix, self.tls_clients)?;
-        for folder in [&settings.body_temp, &settings.temp] {
+        for folder in [&settings.store.folder.path, &settings.temp] {
             if !self.temp_folders.contains(folder) {
                 self.temp_folders.push(folder.clone());
             }
