@@ -9,6 +9,7 @@ mod kept;
 mod reload;
 mod requests;
 mod rewrites;
+mod targets;
 mod tls;
 mod upgrades;
 
