@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::event::{Owner, Reactor, TimerId};
@@ -12,7 +11,7 @@ use crate::net::access::Match;
 use crate::net::{Address, Connection, out_of_descriptors};
 use crate::relay::Buffers;
 use crate::resolver::Resolver;
-use crate::shm::Shared;
+use crate::tally::Teller;
 use crate::upstream::Stations;
 use crate::upstream::checks::Board;
 
@@ -26,8 +25,10 @@ pub struct Context {
     pub buffers: Buffers,
     /// The access logs of each configuration in use.
     pub logs: Logs,
-    /// Connection numbers and their limit.
+    /// Connections and their limit.
     pub connections: Connections,
+    /// What workers count together: the numbers of connections, the figures of `stub_status`.
+    pub teller: Teller,
     /// The groups of `http {}`, by epoch, and connections kept to their servers.
     pub stations: Stations,
     /// `debug_connection`: clients whose sessions are logged at `debug`.
@@ -155,20 +156,18 @@ impl Logs {
     }
 }
 
-/// Counts connections: those open now against `worker_connections`, and all there ever were for their numbers in logs.
+/// Counts connections that are open now against `worker_connections`.
 pub struct Connections {
     /// Open now in this worker: listening sockets, clients, upstreams.
     pub open: usize,
     /// `worker_connections`.
     pub limit: usize,
-    /// Shared with the other workers, so that a number names one connection of the whole server.
-    numbers: Rc<Shared<AtomicU64>>,
 }
 
 impl Connections {
     /// No connections yet.
-    pub fn new(limit: usize, numbers: Rc<Shared<AtomicU64>>) -> Self {
-        Connections { open: 0, limit, numbers }
+    pub fn new(limit: usize) -> Self {
+        Connections { open: 0, limit }
     }
 
     /// Takes a place for a connection, if there is one.
@@ -186,10 +185,5 @@ impl Connections {
     /// Gives several places back.
     pub fn give_back_some(&mut self, count: usize) {
         self.open -= count;
-    }
-
-    /// The number of a new connection: 1 and up, as in nginx's `*N`.
-    pub fn number(&self) -> u64 {
-        self.numbers[0].fetch_add(1, Ordering::Relaxed) + 1
     }
 }

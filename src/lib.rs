@@ -12,6 +12,7 @@ pub mod http;
 pub mod tcp;
 
 pub mod context;
+pub mod tally;
 
 pub mod relay;
 

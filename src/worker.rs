@@ -3,7 +3,6 @@
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
@@ -16,7 +15,7 @@ use crate::log::{self, Level, Record, emit, message};
 use crate::net::{Listener, out_of_descriptors};
 use crate::relay::Buffers;
 use crate::resolver::Resolver;
-use crate::shm::Shared;
+use crate::tally::{Tally, Teller};
 use crate::tcp;
 use crate::upstream::checks::Board;
 use crate::upstream::shared::Roster;
@@ -36,8 +35,8 @@ pub struct Setup {
     pub slot: usize,
     /// The row of the roster's records that is this worker's.
     pub row: usize,
-    /// The number of the next connection, across workers: `*N` in logs.
-    pub connections: Rc<Shared<AtomicU64>>,
+    /// What workers count together.
+    pub tally: Rc<Tally>,
 }
 
 /// Why [`Worker::run`] came back.
@@ -129,7 +128,8 @@ impl Worker {
                 resolver: Resolver::new(engine::RESOLVER),
                 buffers: Buffers::default(),
                 stations: Stations::new(Owner { part: http::IDLE, ..own(engine::HTTP) }),
-                connections: Connections::new(setup.config.events.worker_connections, setup.connections.clone()),
+                connections: Connections::new(setup.config.events.worker_connections),
+                teller: Teller::new(setup.tally.clone(), setup.row),
                 debugged: Vec::new(),
                 board: Rc::default(),
                 pid: std::process::id(),
@@ -229,6 +229,7 @@ impl Worker {
                 self.flush_logs();
                 return Ok(Wake::Done);
             }
+            self.cx.teller.set_others(self.tcp.sessions());
             self.cx.reactor.wait(None)?;
             while let Some(event) = self.cx.reactor.next() {
                 self.guarded(event, |worker| worker.route(event));
@@ -370,6 +371,7 @@ impl Worker {
                             Some(id) => self.http.accept(&mut self.cx, id, socket, client),
                         }
                     } else {
+                        self.cx.teller.refuse();
                         let limit = self.cx.connections.limit;
                         let server = accepting.listener.address();
                         message(
@@ -418,7 +420,9 @@ impl Worker {
             self.guarded(client, |worker| worker.accept_up_to(id, ACCEPT_TURN.max(backlog + 1)));
         }
         self.close_listeners();
-        self.http.drain(&mut self.cx);
+        for owner in self.http.drain(&mut self.cx) {
+            self.guarded(Event::Ready(owner), |worker| worker.http.leave(&mut worker.cx, owner));
+        }
         self.cx.logs.iter_mut().for_each(AccessLogs::unbuffer);
         if let Some(limit) = self.config.main.shutdown_timeout {
             self.cx.reactor.set_timer(self.shutdown_timer, Instant::now() + limit);

@@ -13,6 +13,7 @@ use crate::log::error::ErrorLog;
 use crate::log::{Level, Record, emit, enabled};
 use crate::net::proxy_protocol::Endpoints;
 use crate::net::{Address, Connection};
+use crate::tally::Teller;
 
 /// Who is at the other end.
 pub(super) struct Client {
@@ -30,6 +31,8 @@ pub(super) struct Client {
     /// The configuration it came under.
     pub epoch: Epoch,
     pub connection: Connection,
+    /// For the variables that tell of all connections.
+    pub teller: Teller,
     /// For what is not about a request: the default server of its address, or the one of the host that its TLS hello names.
     pub server: Rc<Server>,
     /// Between whom a proxy has said that the connection is, by the PROXY protocol.
@@ -45,12 +48,15 @@ pub(super) fn origin(client: &Client, request: &Request) -> Vec<u8> {
     let local = client.local();
     let mut origin = client.scheme().as_bytes().to_vec();
     origin.extend_from_slice(b"://");
-    match (request.host.is_empty(), local) {
-        (false, _) => origin.extend_from_slice(&request.host),
+    let location = &request.location;
+    let host = if location.server_name_in_redirect { request.server.name.as_bytes() } else { &request.host };
+    match (host.is_empty(), local) {
+        (false, _) => origin.extend_from_slice(host),
         (true, Address::Inet(inet)) if inet.is_ipv6() => origin.extend(format!("[{}]", inet.ip()).bytes()),
         (true, local) => origin.extend(local.host().to_string().bytes()),
     }
-    if let Some(port) = local.port().filter(|port| *port != if client.is_secure() { 443 } else { 80 }) {
+    let told = |port: &u16| location.port_in_redirect && *port != if client.is_secure() { 443 } else { 80 };
+    if let Some(port) = local.port().filter(told) {
         origin.extend(format!(":{port}").bytes());
     }
     origin

@@ -68,6 +68,32 @@ pub(super) static TABLE: &[Directive<Level>] = &[
     },
     Directive {
         row: row(
+            "limit_rate",
+            HSL.or(Contexts::HTTP_LOCATION_IF),
+            "rate",
+            "0",
+            "How many bytes of an answer go to the client in a second; 0: as many as it takes. Variables may be used. `$limit_rate` and a server's `X-Accel-Limit-Rate` (`off`, or bytes) decide for a request.",
+        ),
+        set: |level, call| {
+            level.limit.rate = Some(set::rate(level, call)?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "limit_rate_after",
+            HSL.or(Contexts::HTTP_LOCATION_IF),
+            "size",
+            "0",
+            "How much of an answer goes before `limit_rate` counts. Variables may be used.",
+        ),
+        set: |level, call| {
+            level.limit.after = Some(set::rate(level, call)?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
             "satisfy",
             HSL,
             "all | any",

@@ -31,6 +31,7 @@ use crate::context::Context;
 use crate::event::{Owner, TimerId};
 use crate::fault;
 use crate::log::Level;
+use crate::tally::Doing;
 
 /// How much is read at once while a head arrives.
 pub(super) const READ: usize = 16 * 1024;
@@ -94,6 +95,8 @@ pub(super) struct Session {
     pub(super) request: Option<Box<Request>>,
     /// `TCP_NODELAY` as it stands.
     nodelay: bool,
+    /// What it is counted for.
+    pub(super) counted: Doing,
     /// Whether packets are held back until they are full.
     corked: bool,
     /// The present request is the last one.
@@ -123,7 +126,7 @@ impl Session {
         let patience = if leaving { GRACE } else { route.names.default.header_timeout };
         cx.reactor.set_timer(timer, cx.reactor.now() + patience);
         let phase = if route.proxy_protocol { Phase::Header } else { Phase::first(&route) };
-        Session {
+        let mut session = Session {
             client,
             route,
             timer,
@@ -133,10 +136,36 @@ impl Session {
             scan: Scan::default(),
             request: None,
             nodelay,
+            counted: Doing::Beginning,
             corked: false,
             last: false,
             leaving,
+        };
+        session.counted = session.doing();
+        session
+    }
+
+    /// What it is at, for `stub_status`.
+    pub(super) fn doing(&self) -> Doing {
+        match self.phase {
+            Phase::Header | Phase::Handshake => Doing::Beginning,
+            Phase::Head if self.input.is_none() => Doing::Waiting,
+            Phase::Head => Doing::Reading,
+            Phase::Delay(_) | Phase::Proxy | Phase::Answer | Phase::Body(_) | Phase::Linger { .. } => Doing::Writing,
         }
+    }
+
+    /// From now on it counts for one that does this.
+    pub(super) fn count(&mut self, cx: &Context, doing: Doing) {
+        cx.teller.shift(Some(self.counted), Some(doing));
+        self.counted = doing;
+    }
+
+    /// One more request has come.
+    fn count_request(&mut self, cx: &Context) {
+        self.client.requests += 1;
+        cx.teller.add_requests(1);
+        self.count(cx, Doing::Writing);
     }
 
     /// The connection has something to read or takes something.
@@ -239,7 +268,7 @@ impl Session {
             self.client.log(Level::Info, None, "reading client request headers", None, message);
             let mut request = Request::new(Head::unreadable(input), &self.client.server, cx.reactor.now());
             request.status = 400;
-            self.client.requests += 1;
+            self.count_request(cx);
             self.request = Some(Box::new(request));
             self.write_access_log(cx);
         }
@@ -258,22 +287,22 @@ impl Session {
             }
         };
         input.advance(length);
-        let mut request = Box::new(Request::new(head, &self.client.server, now));
-        self.client.requests += 1;
+        self.count_request(cx);
+        let request = self.request.insert(Box::new(Request::new(head, &self.client.server, now)));
         self.client.answered = false;
         request.pipelined = !input.is_empty();
         let answer = request.interpret(&self.route.names).and_then(|()| {
-            handshake::admit(&self.client, &mut request, &self.route.names)?;
+            handshake::admit(&self.client, request, &self.route.names)?;
+            drop_odd_fields(&self.client, request);
             let mut start = std::mem::take(&mut request.body_start);
-            take_body(&mut request, &mut input, Some(&mut start))?;
+            take_body(request, &mut input, Some(&mut start))?;
             request.body_start = start;
             fault::point(format_args!("request {}", request.path.escape_ascii()));
-            Ok(handlers::serve(cx, &self.client, &mut request))
+            Ok(handlers::serve(cx, &self.client, request))
         });
         self.input = Some(input);
         self.settle_input(cx);
-        let answer = answer.unwrap_or_else(|refusal| self.refusal(cx, &refusal, &mut request));
-        self.request = Some(request);
+        let answer = answer.unwrap_or_else(|refusal| self.refusal(cx, &refusal));
         self.answer(cx, answer)
     }
 
@@ -282,15 +311,15 @@ impl Session {
         let input = self.input.take();
         let head = Head::unreadable(input.as_deref().unwrap_or_default());
         cx.buffers.put(input);
-        let mut request = Box::new(Request::new(head, &self.client.server, cx.reactor.now()));
-        self.client.requests += 1;
+        self.count_request(cx);
+        self.request = Some(Box::new(Request::new(head, &self.client.server, cx.reactor.now())));
         self.client.answered = false;
-        let answer = self.refusal(cx, &refusal, &mut request);
-        self.request = Some(request);
+        let answer = self.refusal(cx, &refusal);
         self.answer(cx, answer)
     }
 
-    fn refusal(&self, cx: &mut Context, refusal: &Refusal, request: &mut Request) -> Answer {
+    fn refusal(&mut self, cx: &mut Context, refusal: &Refusal) -> Answer {
+        let Some(request) = &mut self.request else { return Answer::Close(refusal.status) };
         // A request line that is there and could be taken apart has not been at fault.
         let past_line = self.scan.is_past_line() && (request.head.method().is_empty() || !request.path.is_empty());
         let action = if past_line { "reading client request headers" } else { "reading client request line" };
@@ -331,6 +360,7 @@ impl Session {
         let followed = request.exchange.as_deref().is_some_and(follows);
         request.status = response.status;
         if let Some(fields) = &location.fields {
+            response.fields.splice(0..0, request.kept.drain(..));
             let values = Values { client: &self.client, request, now: cx.reactor.now() };
             fields.add(&values, &mut response);
             if fields.frame(&values, &mut response) && !followed {
@@ -339,6 +369,10 @@ impl Session {
         }
         if let Some(exchange) = &mut request.exchange {
             exchange.chunked = response.length == Length::Chunked;
+        }
+        if request.limit_rate.is_some() || !location.limit.is_none() {
+            let values = Values { client: &self.client, request, now: cx.reactor.now() };
+            request.output.pace = location.limit.pace(&values, &response);
         }
         let mut interim = 0;
         if unread && request.expects_continue && !in_doubt {
@@ -388,6 +422,10 @@ impl Session {
         }
         match sent {
             Ok(Progress::Blocked) => Step::Wait,
+            Ok(Progress::Held(until)) => {
+                cx.reactor.set_timer(self.timer, until);
+                Step::Wait
+            }
             Ok(Progress::TurnOver) => {
                 cx.reactor.again(connection.source());
                 Step::Wait
@@ -489,6 +527,12 @@ impl Session {
         self.answer(cx, answer)
     }
 
+    /// Whether it is the answer's pace that is waited for, and not the client.
+    fn is_held(&self, cx: &Context) -> bool {
+        let output = self.request.as_ref().map(|request| &request.output);
+        output.is_some_and(|output| output.pace.is_some()) && cx.reactor.writable(self.client.connection.source())
+    }
+
     /// What a step that the timer has brought about comes to.
     fn go_on(&mut self, cx: &mut Context, step: Step) -> Verdict {
         match step {
@@ -532,6 +576,13 @@ impl Session {
                 let step = self.exchange_timer(cx);
                 self.go_on(cx, step)
             }
+            Phase::Answer if self.is_held(cx) => {
+                // From now on the client is waited for again.
+                let location = self.request.as_ref().map(|request| request.location.clone());
+                let patience = location.map_or(Duration::ZERO, |location| location.send_timeout);
+                cx.reactor.set_timer(self.timer, cx.reactor.now() + patience);
+                self.ready(cx)
+            }
             Phase::Answer | Phase::Body(_) => {
                 let action = match self.phase {
                     Phase::Answer => "sending response to client",
@@ -553,11 +604,14 @@ impl Session {
         }
     }
 
+    /// The line of the present request. It is tried once only, so that a connection has an end when the program fails in this.
     pub(super) fn write_access_log(&mut self, cx: &mut Context) {
-        let Some(request) = &self.request else { return };
-        if request.location.access_logs.is_empty() {
+        let Some(request) = &mut self.request else { return };
+        if std::mem::replace(&mut request.told, true) || request.location.access_logs.is_empty() {
             return;
         }
+        fault::point(format_args!("log {}", request.path.escape_ascii()));
+        let request = &*request;
         let values = Values { client: &self.client, request, now: cx.reactor.now() };
         for entry in &request.location.access_logs {
             if !entry.wanted(|variable, out| values.write(variable, out)) {
@@ -567,6 +621,15 @@ impl Session {
             let mut line = values.fill(format);
             line.push(b'\n');
             cx.logs.write(&mut cx.reactor, self.client.epoch, entry.log, &line);
+        }
+    }
+}
+
+fn drop_odd_fields(client: &Client, request: &mut Request) {
+    if request.server.ignore_invalid_headers {
+        for line in request.head.drop_odd_names(request.server.underscores_in_headers) {
+            let message = format_args!("client sent invalid header line: \"{}\"", String::from_utf8_lossy(&line));
+            client.log(Level::Info, None, "reading client request headers", Some(request), message);
         }
     }
 }

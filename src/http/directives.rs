@@ -3,8 +3,8 @@
 use super::level::Level;
 use super::types::Types;
 use super::{
-    LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, listen, proxy, script_directives,
-    settings as set,
+    Content, LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, limits, listen, proxy,
+    script_directives, settings as set,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
@@ -73,6 +73,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     client_directives::TABLE,
     field_directives::TABLE,
     limit_except::TABLE,
+    limits::directives::TABLE,
     tls::directives::Table::ROWS,
 ];
 
@@ -153,6 +154,22 @@ static TABLE: &[Directive<Level>] = &[
             row("check_status", SL, "", "-", "The old name of `tcp_check_status`; accepted with a warning."),
         ),
         set: set::deprecated_check_status,
+    },
+    Directive {
+        row: with(
+            Arity::Between(0, 1),
+            row(
+                "stub_status",
+                SL,
+                "",
+                "-",
+                "A page with the figures of connections and requests, of all workers, in nginx's form. An argument is taken as by old versions, and means nothing.",
+            ),
+        ),
+        set: |level, _| {
+            level.content = Some(Content::Figures);
+            Ok(())
+        },
     },
     Directive {
         row: row(
@@ -366,6 +383,17 @@ static TABLE: &[Directive<Level>] = &[
         nopush,
         flag
     ),
+    value!(
+        row(
+            "chunked_transfer_encoding",
+            HSL,
+            "on | off",
+            "on",
+            "Whether answers whose length is not known come in chunks to clients of HTTP/1.1; else they end with the connection."
+        ),
+        chunked,
+        flag
+    ),
     value!(row("etag", HSL, "on | off", "on", "Whether files are answered with an `ETag`."), etag, flag),
     Directive {
         row: row(
@@ -396,6 +424,49 @@ static TABLE: &[Directive<Level>] = &[
     value!(
         row("absolute_redirect", HSL, "on | off", "on", "Whether redirects to a path name scheme, host and port."),
         absolute_redirect,
+        flag
+    ),
+    value!(
+        row("port_in_redirect", HSL, "on | off", "on", "Whether such redirects name the port."),
+        port_in_redirect,
+        flag
+    ),
+    value!(
+        row(
+            "server_name_in_redirect",
+            HSL,
+            "on | off",
+            "off",
+            "Whether such redirects name the first `server_name`, and not the host that the client asked for.",
+        ),
+        server_name_in_redirect,
+        flag
+    ),
+    value!(
+        row(
+            "merge_slashes",
+            HS,
+            "on | off",
+            "on",
+            "Whether several slashes in a row count as one in a path. What the default server of an address says counts.",
+        ),
+        merge_slashes,
+        flag
+    ),
+    value!(
+        row(
+            "ignore_invalid_headers",
+            HS,
+            "on | off",
+            "on",
+            "Whether fields whose names have more than letters, digits and `-` are dropped, each with a line in the error log at `info`.",
+        ),
+        ignore_invalid_headers,
+        flag
+    ),
+    value!(
+        row("underscores_in_headers", HS, "on | off", "off", "Whether a field's name may have `_` all the same.",),
+        underscores_in_headers,
         flag
     ),
     Directive {
@@ -457,6 +528,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         client_directives::TABLE,
         field_directives::TABLE,
         limit_except::TABLE,
+        limits::directives::TABLE,
     ];
     let own = tables.into_iter().flatten().map(|directive| &directive.row);
     own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())

@@ -54,7 +54,9 @@ impl Engine {
     /// no connection uses any more.
     pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, roster: Rc<Roster>) -> Vec<Epoch> {
         self.serving.push(Some(Serving { config, roster, sessions: 0 }));
-        self.leave_all(cx);
+        for id in self.ids() {
+            self.serve(cx, id, Session::leave);
+        }
         (0..self.serving.len() - 1).filter(|&epoch| self.retire(cx, epoch)).collect()
     }
 
@@ -91,7 +93,7 @@ impl Engine {
             Some(listen.options.address.clone()).filter(|address| !address.is_wildcard())
         };
         let route = listen.route(local.as_ref().unwrap_or(&listen.options.address)).clone();
-        let (number, nodelay) = (cx.connections.number(), listen.options.nodelay);
+        let (number, nodelay) = (cx.teller.number(), listen.options.nodelay);
         let id = self.sessions.vacant_key() as u32;
         let owner = Owner { engine: self.number, part: 0, id };
         match Connection::accepted(socket, &mut cx.reactor, owner) {
@@ -110,9 +112,12 @@ impl Engine {
                     announced: None,
                     to_tls: route.tls,
                     connection,
+                    teller: cx.teller.clone(),
                     local: local.map_or_else(OnceCell::new, OnceCell::from),
                 };
-                self.sessions.insert(Session::new(client, route, nodelay, self.leaving, timer, owner, cx));
+                let session = Session::new(client, route, nodelay, self.leaving, timer, owner, cx);
+                cx.teller.shift(None, Some(session.counted));
+                self.sessions.insert(session);
             }
             Err(error) => {
                 let log = route.names.default.own.error_log.as_ref();
@@ -150,15 +155,21 @@ impl Engine {
 
     fn serve(&mut self, cx: &mut Context, id: u32, step: impl FnOnce(&mut Session, &mut Context) -> Verdict) {
         let Some(session) = self.sessions.get_mut(id as usize) else { return };
-        if step(session, cx) == Verdict::Over {
+        let verdict = step(session, cx);
+        session.count(cx, session.doing());
+        if verdict == Verdict::Over {
             self.end(cx, id, false);
         }
     }
 
     fn end(&mut self, cx: &mut Context, id: u32, cut: bool) {
+        if cut && let Some(session) = self.sessions.get_mut(id as usize) {
+            session.write_access_log(cx);
+        }
         let Some(session) = self.sessions.try_remove(id as usize) else { return };
         let epoch = session.client.epoch;
-        session.end(cx, cut);
+        cx.teller.shift(Some(session.counted), None);
+        session.end(cx);
         if let Some(serving) = &mut self.serving[epoch] {
             serving.sessions -= 1;
         }
@@ -167,23 +178,25 @@ impl Engine {
         }
     }
 
-    /// The worker is to finish: idle connections end, the others after the request they are at.
-    pub fn drain(&mut self, cx: &mut Context) {
+    /// The worker is to finish: no server's connection is kept any more. Returns the connections that are to [`Engine::leave`].
+    pub fn drain(&mut self, cx: &mut Context) -> Vec<Owner> {
         self.leaving = true;
-        self.leave_all(cx);
         let closed = cx.stations.close(&mut cx.reactor);
         cx.connections.give_back_some(closed);
+        self.ids().into_iter().map(|id| Owner { engine: self.number, part: 0, id }).collect()
     }
 
-    fn leave_all(&mut self, cx: &mut Context) {
-        for id in self.ids() {
-            self.serve(cx, id, Session::leave);
-        }
+    /// A connection that is idle ends, another one after the request it is at.
+    pub fn leave(&mut self, cx: &mut Context, owner: Owner) {
+        self.serve(cx, owner.id, Session::leave);
     }
 
     /// Ends a connection whatever state it is in, after the program failed while serving it.
     pub fn abandon(&mut self, cx: &mut Context, owner: Owner) {
         if owner.part != IDLE {
+            if let Some(session) = self.sessions.get_mut(owner.id as usize) {
+                session.abandoned();
+            }
             self.end(cx, owner.id, true);
         }
     }
@@ -194,8 +207,10 @@ impl Engine {
             serving.sessions = 0;
         }
         cx.stations.balancers().for_each(Balancer::forget_sessions);
+        cx.teller.forget_connections();
         let mut connections = self.sessions.len();
         for (_, session) in &self.sessions {
+            cx.teller.shift(None, Some(session.counted));
             if let Some((group, peer)) = session.upstream() {
                 connections += 1;
                 if let Some(balancer) = group.and_then(|group| cx.stations.balancer(session.client.epoch, group)) {

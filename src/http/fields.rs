@@ -232,7 +232,8 @@ impl Fields {
     pub(super) fn frame(&self, values: &Values<'_>, response: &mut Response) -> bool {
         let request = values.request;
         let bodiless = matches!(response.status, ..200 | 204 | 304) || request.is_head();
-        if bodiless || request.head.version() == Version::Http10 || !self.has_trailers(response.status) {
+        let chunked = request.head.version() == Version::Http11 && request.location.chunked;
+        if bodiless || !chunked || !self.has_trailers(response.status) {
             return false;
         }
         response.length = Length::Chunked;

@@ -1,11 +1,11 @@
 //! From a request to its answer, stage by stage:
 //!
 //! ```text
-//! ServerRewrite ─▶ FindLocation ─▶ LocationRewrite ─▶ Access ─▶ TryFiles ─▶ Content ─▶ the answer
-//!       ▲               ▲ path rewritten │ ▲                        │          │
-//!       │               └────────────────┘ └─ to a named location ◀─┤          │
-//!       └─────────────────────────────────────────── to a path ◀────┴──────────┤
-//!                                                   (or to a named location) ◀─┘ error_page
+//! ServerRewrite ─▶ FindLocation ─▶ LocationRewrite ─▶ Limits ─▶ Access ─▶ TryFiles ─▶ Content ─▶ the answer
+//!       ▲               ▲ path rewritten │ ▲                                   │          │
+//!       │               └────────────────┘ └──────────── to a named location ◀─┤          │
+//!       └────────────────────────────────────────────────────── to a path ◀────┴──────────┤
+//!                                                              (or to a named location) ◀─┘ error_page
 //! ```
 
 use std::fmt;
@@ -14,13 +14,14 @@ use std::time::Instant;
 use super::client::Client;
 use super::error_pages::Instead;
 use super::files::{self, Found};
+use super::limits::Limited;
 use super::request::Request;
 use super::response::{Answer, Response};
 use super::roots::Alias;
 use super::script::{Flow, Program, Run};
 use super::try_files::Tried;
 use super::variables::Values;
-use super::{Content, Location, pages, status, uri};
+use super::{Content, Location, pages, status, stub_status, uri};
 use crate::context::Context;
 use crate::log::Level;
 
@@ -32,6 +33,8 @@ pub(super) enum Stage {
     FindLocation,
     /// The program of its location is run.
     LocationRewrite,
+    /// There may be too many requests of its kind.
+    Limits,
     /// The location decides whether the request may be served.
     Access,
     /// The first of its files that is there becomes the path.
@@ -112,6 +115,7 @@ fn walk(cx: &mut Context, client: &Client, request: &mut Request, from: Stage) -
             }
             Stage::FindLocation => find_location(client, request),
             Stage::LocationRewrite => location_rewrite(client, request, now),
+            Stage::Limits => limits(client, request, now),
             Stage::Access => access(client, request, now),
             Stage::TryFiles => try_files(client, request, now),
             Stage::Content => content(cx, client, request, now),
@@ -139,10 +143,7 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
         };
         let to = response.location.or_else(|| request.redirect_to.take());
         let reason = response.reason.filter(|_| status == response.status);
-        let mut fields = response.fields;
-        let known = fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("WWW-Authenticate"));
-        fields.extend(request.challenge.take().filter(|_| !known));
-        return Stage::Answer(Answer::Respond(Response { status, reason, location: to, fields, ..response }));
+        return Stage::Answer(Answer::Respond(Response { status, reason, location: to, ..response }));
     }
     let location = request.location.clone();
     let cause = response.status;
@@ -157,10 +158,8 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
     };
     request.redirect_to = response.location;
     // What a client must know to ask again.
-    request.challenge = match cause {
-        401 => response.fields.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("WWW-Authenticate")),
-        _ => None,
-    };
+    let challenges = response.fields.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("WWW-Authenticate"));
+    request.kept.extend(challenges);
     // What cannot be read on after stays so.
     request.keepalive &= !response.close;
     request.error_status = page.status(cause);
@@ -223,7 +222,7 @@ fn location_rewrite(client: &Client, request: &mut Request, now: Instant) -> Sta
         return Stage::Answer(answer);
     }
     if !request.path_changed {
-        return Stage::Access;
+        return Stage::Limits;
     }
     match change(client, request, format_args!("processing \"{}\"", String::from_utf8_lossy(&request.path))) {
         true => Stage::FindLocation,
@@ -242,9 +241,22 @@ fn change(client: &Client, request: &Request, doing: fmt::Arguments<'_>) -> bool
     left > 0
 }
 
-fn access(client: &Client, request: &mut Request, now: Instant) -> Stage {
+fn limits(client: &Client, request: &mut Request, now: Instant) -> Stage {
     let location = request.location.clone();
     find_client(client, request, &location);
+    let Some(limits) = &location.limits else { return Stage::Access };
+    let mut standing = std::mem::take(&mut request.limits);
+    let limited = limits.check(&Values { client, request, now }, &mut standing);
+    request.limits = standing;
+    match limited {
+        Limited::Through => Stage::Access,
+        Limited::Delayed(delay) => Stage::Answer(Answer::Later(delay, Box::new(Stage::Limits))),
+        Limited::Refused(status) => page(request, status),
+    }
+}
+
+fn access(client: &Client, request: &mut Request, now: Instant) -> Stage {
+    let location = request.location.clone();
     let refused = location.access.as_ref().and_then(|access| access.refuse(&Values { client, request, now }));
     let Some(response) = refused else { return Stage::TryFiles };
     let unknown = response.status == 401;
@@ -280,6 +292,7 @@ fn content(cx: &mut Context, client: &Client, request: &mut Request, now: Instan
     let found = match &request.location.content {
         Content::Proxy(settings) => return Stage::Answer(Answer::Proxy(settings.clone())),
         Content::Status => Found::Answer(status::answer(request, &cx.board)),
+        Content::Figures => Found::Answer(stub_status::answer(request, &cx.teller.figures())),
         Content::Files => files::serve(&Values { client, request, now }),
     };
     match found {

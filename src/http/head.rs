@@ -167,6 +167,11 @@ impl Version {
     }
 }
 
+/// Whether nginx takes the name of a field for valid: letters, digits and `-`, with `underscores` also `_`.
+fn is_plain(name: &[u8], underscores: bool) -> bool {
+    name.iter().all(|byte| NAME_BYTES[usize::from(*byte)] || (underscores && *byte == b'_'))
+}
+
 type Span = Range<u32>;
 
 /// The head of a request. Its parts are places in one piece of memory.
@@ -178,13 +183,15 @@ pub struct Head {
     target: Span,
     version: Version,
     fields: Vec<(Span, Span)>,
+    /// Some name has more than letters, digits and `-`.
+    odd_names: bool,
 }
 
 impl Head {
     /// Takes a complete head apart.
     ///
     /// # Errors
-    /// What RFC 9112 wants refused; a field whose name nginx holds for invalid (not letters, digits and `-`) is left out instead.
+    /// What RFC 9112 wants refused.
     pub fn parse(raw: &[u8]) -> Result<Self, Refusal> {
         let raw: Box<[u8]> = raw.into();
         let end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
@@ -211,14 +218,10 @@ impl Head {
                 return Err(Refusal::new(400, "client sent invalid header line"));
             }
         };
-        let valid = |name: &str| name.bytes().all(|byte| NAME_BYTES[usize::from(byte)]);
-        let fields = fields
-            .iter()
-            .filter(|field| valid(field.name))
-            .map(|field| (span(field.name.as_bytes()), span(field.value)))
-            .collect();
+        let odd_names = !fields.iter().all(|field| is_plain(field.name.as_bytes(), false));
+        let fields = fields.iter().map(|field| (span(field.name.as_bytes()), span(field.value))).collect();
         let (line, method, target) = (span(text), span(request.method), span(request.target));
-        Ok(Head { line, method, target, version: request.version, fields, raw })
+        Ok(Head { line, method, target, version: request.version, fields, odd_names, raw })
     }
 
     /// What is known of a request that cannot be taken apart: its first line, as far as it came, for the logs.
@@ -231,8 +234,25 @@ impl Head {
             target: 0..0,
             version: Version::Http10,
             fields: Vec::new(),
+            odd_names: false,
             raw,
         }
+    }
+
+    /// Leaves out fields whose names nginx holds for invalid, and gives them back as they stood.
+    pub(super) fn drop_odd_names(&mut self, underscores: bool) -> Vec<Vec<u8>> {
+        let mut dropped = Vec::new();
+        if self.odd_names {
+            let raw = &self.raw;
+            self.fields.retain(|(name, value)| {
+                let plain = is_plain(&raw[name.start as usize..name.end as usize], underscores);
+                if !plain {
+                    dropped.push(raw[name.start as usize..value.end as usize].to_vec());
+                }
+                plain
+            });
+        }
+        dropped
     }
 
     fn part(&self, span: &Span) -> &[u8] {
@@ -311,12 +331,15 @@ mod tests {
 
     #[test]
     fn a_head_is_taken_apart() {
-        let head = read("GET /a?b HTTP/1.1\r\nHost: x\r\nX-Two:  1 \r\nx-two:2\r\nX_Under: 3\r\n\r\nrest").unwrap();
+        let mut head = read("GET /a?b HTTP/1.1\r\nHost: x\r\nX-Two:  1 \r\nx-two:2\r\nX_Under: 3\r\n\r\nrest").unwrap();
         assert_eq!(head.line(), b"GET /a?b HTTP/1.1");
         assert_eq!((head.method(), head.target(), head.version()), (&b"GET"[..], &b"/a?b"[..], Version::Http11));
         assert_eq!(head.field("HOST"), Some(&b"x"[..]));
         assert_eq!(head.all("x-two").collect::<Vec<_>>(), [b"1", b"2"]);
         assert_eq!(head.unique("x-two").unwrap_err().status, 400);
+        assert!(head.drop_odd_names(true).is_empty());
+        assert_eq!(head.field("x_under"), Some(&b"3"[..]));
+        assert_eq!(head.drop_odd_names(false), [b"X_Under: 3"]);
         assert_eq!(head.field("x_under"), None);
         assert_eq!(read("GET / HTTP/1.0\n\n").unwrap().version(), Version::Http10);
         assert_eq!(read("GET / HTTP/1.9\r\n\r\n").unwrap().version(), Version::Http11);

@@ -12,8 +12,10 @@ use super::fields;
 use super::head::Limits;
 use super::keepalive::Disabled;
 use super::limit_except::Methods;
+use super::limits;
 use super::location::{Locations, Pattern};
 use super::names::Name;
+use super::pace;
 use super::proxy;
 use super::proxy::goal::{Goal, Groups};
 use super::real_ip::{RealIp, Source};
@@ -49,6 +51,12 @@ pub struct Level {
     pub(super) if_modified_since: Option<ModifiedSince>,
     pub(super) max_ranges: Option<usize>,
     pub(super) absolute_redirect: Option<bool>,
+    pub(super) port_in_redirect: Option<bool>,
+    pub(super) server_name_in_redirect: Option<bool>,
+    /// Of `http {}` and `server {}` only, these three.
+    pub(super) merge_slashes: Option<bool>,
+    pub(super) ignore_invalid_headers: Option<bool>,
+    pub(super) underscores_in_headers: Option<bool>,
     pub(super) sendfile: Option<bool>,
     pub(super) nodelay: Option<bool>,
     pub(super) nopush: Option<bool>,
@@ -57,6 +65,8 @@ pub struct Level {
     pub(super) max_body: Option<u64>,
     pub(super) body_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
+    pub(super) limit: pace::Limit,
+    pub(super) chunked: Option<bool>,
     pub(super) lingering_close: Option<LingeringClose>,
     pub(super) lingering_time: Option<Duration>,
     pub(super) lingering_timeout: Option<Duration>,
@@ -74,6 +84,7 @@ pub struct Level {
     pub(super) realm: Option<Text>,
     pub(super) users: Option<Users>,
     pub(super) auth_delay: Option<Duration>,
+    pub(super) limits: limits::Said,
     pub(super) fields: fields::Said,
     pub(super) reset_timed_out: Option<bool>,
     pub(super) keepalive_disable: Option<Disabled>,
@@ -94,6 +105,7 @@ pub struct Level {
     /// Of a `server {}` or a `location {}`.
     pub(super) locations: Vec<(Pattern, Level)>,
     /// Of `http {}` only.
+    pub(super) zones: Vec<Rc<limits::zone::Zone>>,
     pub(super) groups: Vec<Group>,
     pub(super) servers: Vec<Level>,
     pub(super) formats: Formats<Variable>,
@@ -139,7 +151,7 @@ impl Builder {
     ) -> Result<Config> {
         let ToOpen { access_logs: logs, error_logs, tls } = to_open;
         let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
-        let mut tls_clients = Vec::new();
+        let (mut tls_clients, mut zones) = (Vec::new(), Vec::new());
         for mut block in self.blocks {
             let first = groups.len();
             for group in std::mem::take(&mut block.groups) {
@@ -165,6 +177,7 @@ impl Builder {
                 formats: &formats,
                 definitions: &definitions,
                 groups: &mut groups,
+                zones: &block.zones,
                 named_groups,
                 temp_folders: &mut temp_folders,
                 tls: &mut *tls,
@@ -182,9 +195,10 @@ impl Builder {
                 let built = assembly.server(&block, server, &names)?;
                 servers.push(listen::Served { server: Rc::new(built), names, listens });
             }
+            zones.append(&mut block.zones);
         }
         groups.iter_mut().for_each(|group| Rc::make_mut(group).recovers = false);
-        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, temp_folders })
+        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, zones, temp_folders })
     }
 }
 
@@ -197,6 +211,7 @@ struct Assembly<'a> {
     formats: &'a Formats<Variable>,
     definitions: &'a Rc<Definitions>,
     groups: &'a mut Vec<Rc<Group>>,
+    zones: &'a [Rc<limits::zone::Zone>],
     /// The `upstream {}` blocks that a `proxy_pass` can mean.
     named_groups: Rc<Groups>,
     temp_folders: &'a mut Vec<PathBuf>,
@@ -216,6 +231,9 @@ impl Assembly<'_> {
             name: names[0].text.clone(),
             header_timeout: own.header_timeout.unwrap_or(MINUTE),
             limits: Limits { first: own.header_buffer.unwrap_or(1024), number, size },
+            merge_slashes: own.merge_slashes.unwrap_or(true),
+            ignore_invalid_headers: own.ignore_invalid_headers.unwrap_or(true),
+            underscores_in_headers: own.underscores_in_headers.unwrap_or(false),
             own: Rc::new(self.location(&mut own)?),
             locations,
             program,
@@ -245,6 +263,7 @@ impl Assembly<'_> {
                 Step::If(condition, inner) => Step::If(condition, self.branch(inner, around)?),
                 Step::Set(place, value) => Step::Set(place, value),
                 Step::SetArgs(value) => Step::SetArgs(value),
+                Step::SetLimitRate(value) => Step::SetLimitRate(value),
                 Step::Rewrite(rewrite) => Step::Rewrite(rewrite),
                 Step::Return(returns) => Step::Return(returns),
                 Step::Break => Step::Break,
@@ -286,6 +305,8 @@ impl Assembly<'_> {
             if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
             max_ranges: level.max_ranges.unwrap_or(usize::MAX),
             absolute_redirect: level.absolute_redirect.unwrap_or(true),
+            port_in_redirect: level.port_in_redirect.unwrap_or(true),
+            server_name_in_redirect: level.server_name_in_redirect.unwrap_or(false),
             sendfile: level.sendfile.unwrap_or(false),
             nodelay: level.nodelay.unwrap_or(true),
             nopush: level.nopush.unwrap_or(false),
@@ -293,9 +314,12 @@ impl Assembly<'_> {
             max_body: level.max_body.unwrap_or(1 << 20),
             body_timeout: level.body_timeout.unwrap_or(MINUTE),
             send_timeout: level.send_timeout.unwrap_or(MINUTE),
+            limit: level.limit.clone(),
+            chunked: level.chunked.unwrap_or(true),
             access: access(level),
             limit_except: self.limit_except(level)?,
             auth_delay: level.auth_delay.unwrap_or_default(),
+            limits: level.limits.settle(self.zones)?,
             fields: level.fields.settle(),
             reset_timed_out: level.reset_timed_out.unwrap_or(false),
             keepalive_disable: level.keepalive_disable.unwrap_or(Disabled { msie6: true, safari: false }),
@@ -401,6 +425,11 @@ impl Level {
         from(&mut self.if_modified_since, &above.if_modified_since);
         from(&mut self.max_ranges, &above.max_ranges);
         from(&mut self.absolute_redirect, &above.absolute_redirect);
+        from(&mut self.port_in_redirect, &above.port_in_redirect);
+        from(&mut self.server_name_in_redirect, &above.server_name_in_redirect);
+        from(&mut self.merge_slashes, &above.merge_slashes);
+        from(&mut self.ignore_invalid_headers, &above.ignore_invalid_headers);
+        from(&mut self.underscores_in_headers, &above.underscores_in_headers);
         from(&mut self.sendfile, &above.sendfile);
         from(&mut self.nodelay, &above.nodelay);
         from(&mut self.nopush, &above.nopush);
@@ -409,6 +438,9 @@ impl Level {
         from(&mut self.max_body, &above.max_body);
         from(&mut self.body_timeout, &above.body_timeout);
         from(&mut self.send_timeout, &above.send_timeout);
+        from(&mut self.limit.rate, &above.limit.rate);
+        from(&mut self.limit.after, &above.limit.after);
+        from(&mut self.chunked, &above.chunked);
         from(&mut self.lingering_close, &above.lingering_close);
         from(&mut self.lingering_time, &above.lingering_time);
         from(&mut self.lingering_timeout, &above.lingering_timeout);
@@ -421,6 +453,7 @@ impl Level {
         from(&mut self.realm, &above.realm);
         from(&mut self.users, &above.users);
         from(&mut self.auth_delay, &above.auth_delay);
+        self.limits.inherit(&above.limits);
         self.fields.inherit(&above.fields);
         from(&mut self.reset_timed_out, &above.reset_timed_out);
         from(&mut self.keepalive_disable, &above.keepalive_disable);
@@ -456,6 +489,7 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         formats: &Formats::default(),
         definitions: &Rc::default(),
         groups: &mut Vec::new(),
+        zones: &[],
         named_groups: Rc::default(),
         temp_folders: &mut Vec::new(),
         tls: &mut tls::Shared::default(),

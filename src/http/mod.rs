@@ -28,12 +28,14 @@ pub mod head;
 mod keepalive;
 mod level;
 mod limit_except;
+mod limits;
 mod listen;
 mod location;
 mod map;
 mod memory;
 mod names;
 mod output;
+mod pace;
 mod pages;
 mod proxy;
 pub mod ranges;
@@ -50,6 +52,7 @@ mod script_settings;
 mod settings;
 mod split_clients;
 mod status;
+mod stub_status;
 mod try_files;
 mod types;
 pub mod uri;
@@ -75,6 +78,8 @@ pub struct Config {
     pub listens: Vec<Listen>,
     /// The groups of servers: `upstream {}` blocks, and the hosts that a `proxy_pass` names.
     pub groups: Vec<Rc<Group>>,
+    /// Memory in which workers count requests together.
+    pub zones: Vec<Rc<limits::zone::Zone>>,
     /// Folders that temporary files are made in.
     pub temp_folders: Vec<PathBuf>,
 }
@@ -86,6 +91,9 @@ struct Server {
     name: String,
     header_timeout: Duration,
     limits: head::Limits,
+    merge_slashes: bool,
+    ignore_invalid_headers: bool,
+    underscores_in_headers: bool,
     /// What serves requests that no location takes, and says how errors are answered before one is chosen.
     own: Rc<Location>,
     locations: location::Locations,
@@ -125,6 +133,8 @@ struct Location {
     if_modified_since: ModifiedSince,
     max_ranges: usize,
     absolute_redirect: bool,
+    port_in_redirect: bool,
+    server_name_in_redirect: bool,
     sendfile: bool,
     nodelay: bool,
     nopush: bool,
@@ -132,12 +142,17 @@ struct Location {
     max_body: u64,
     body_timeout: Duration,
     send_timeout: Duration,
+    limit: pace::Limit,
+    /// Answers whose length is not known come in chunks, where clients know them.
+    chunked: bool,
     lingering: Lingering,
     /// `None`: everybody may come in.
     access: Option<access::Access>,
     /// What serves requests of other methods than those named.
     limit_except: Option<(limit_except::Methods, Rc<Location>)>,
     auth_delay: Duration,
+    /// `None`: however many requests clients bring.
+    limits: Option<Rc<limits::Limits>>,
     /// `None`: nothing is added to answers.
     fields: Option<Rc<fields::Fields>>,
     /// Clients that have timed out are cut off without what they have not taken yet.
@@ -154,6 +169,8 @@ enum Content {
     Files,
     /// `tcp_check_status`
     Status,
+    /// `stub_status`
+    Figures,
     /// `proxy_pass`
     Proxy(Rc<proxy::Settings>),
 }

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
+use std::time::Instant;
 
+use super::pace::Pace;
 use crate::event::Reactor;
 use crate::net::Connection;
 use crate::relay::Buffers;
@@ -35,6 +37,8 @@ pub(super) struct Output {
     /// How much of a first piece of bytes is gone.
     gone: usize,
     sent: u64,
+    /// How fast it may go.
+    pub pace: Option<Pace>,
 }
 
 /// How far sending has come.
@@ -45,6 +49,8 @@ pub(super) enum Progress {
     Blocked,
     /// It might, but others have waited long enough.
     TurnOver,
+    /// It has gone too fast; until then nothing is sent.
+    Held(Instant),
 }
 
 impl Output {
@@ -125,7 +131,14 @@ impl Output {
         buffers: &mut Buffers,
         sendfile: bool,
     ) -> Result<Progress, (&'static str, io::Error)> {
-        let end = self.sent + TURN;
+        let (mut end, mut most) = (self.sent + TURN, u64::MAX);
+        if let Some(pace) = self.pace.filter(|_| !self.is_empty() && reactor.writable(connection.source())) {
+            match pace.allows(self.sent, reactor.now()) {
+                Ok(more) => end = end.min(self.sent.saturating_add(more)),
+                Err(until) => return Ok(Progress::Held(until)),
+            }
+            most = end - self.sent;
+        }
         while let Some(piece) = self.pieces.front_mut() {
             if !reactor.writable(connection.source()) {
                 return Ok(Progress::Blocked);
@@ -135,7 +148,9 @@ impl Output {
             }
             let done = match piece {
                 Piece::Bytes(bytes) => {
-                    let count = connection.send(reactor, &bytes[self.gone..]).map_err(|error| ("send()", error))?;
+                    let rest = &bytes[self.gone..];
+                    let rest = &rest[..rest.len().min(usize::try_from(most).unwrap_or(usize::MAX))];
+                    let count = connection.send(reactor, rest).map_err(|error| ("send()", error))?;
                     self.gone += count;
                     self.sent += count as u64;
                     self.gone == bytes.len()
@@ -145,7 +160,7 @@ impl Output {
                         let most = (*left).min(end - self.sent) as usize;
                         connection.send_file(reactor, file, *offset, most).map_err(|error| ("sendfile()", error))?
                     } else {
-                        let scratch = buffers.scratch((*left).min(Buffers::SCRATCH as u64) as usize);
+                        let scratch = buffers.scratch((*left).min(most).min(Buffers::SCRATCH as u64) as usize);
                         let read = file.read_at(scratch, *offset).map_err(|error| ("pread()", error))?;
                         if read == 0 {
                             return Err(("pread()", io::ErrorKind::UnexpectedEof.into()));

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::body::Body;
 use super::head::{Head, Refusal, Version};
+use super::limits::Standing;
 use super::memory::Memory;
 use super::names::Names;
 use super::output::Output;
@@ -71,10 +72,12 @@ pub(super) struct Request {
     pub error_status: Option<u16>,
     /// Where the answer that it replaced redirected to; its own replaces that.
     pub redirect_to: Option<Vec<u8>>,
-    /// The `WWW-Authenticate` of the 401 that it replaced.
-    pub challenge: Option<Field>,
+    /// How it stands with `limit_req` and `limit_conn`.
+    pub limits: Standing,
     /// `error_page` is not asked again.
     pub error_page_used: bool,
+    /// How many bytes of the answer go in a second, where it has been set for the request; 0: as many as can.
+    pub limit_rate: Option<u64>,
     /// `error_page` has made a GET of it, or a server that led elsewhere.
     pub as_get: bool,
     /// What a server that led elsewhere has said of the answer: its type, and fields that go with it.
@@ -91,6 +94,8 @@ pub(super) struct Request {
     pub output: Output,
     /// The length of the answer's head.
     pub head_sent: u64,
+    /// Its line is in the access log, or has been tried to be written.
+    pub told: bool,
 }
 
 impl Request {
@@ -122,8 +127,9 @@ impl Request {
             path_behind_alias: false,
             error_status: None,
             redirect_to: None,
-            challenge: None,
+            limits: Standing::default(),
             error_page_used: false,
+            limit_rate: None,
             as_get: false,
             kept_type: None,
             kept: Vec::new(),
@@ -134,6 +140,7 @@ impl Request {
             fields: Vec::new(),
             output: Output::default(),
             head_sent: 0,
+            told: false,
             head,
         }
     }
@@ -148,7 +155,8 @@ impl Request {
         let before_path = head.target().len() - target.rest;
         self.uri = head.target()[before_path..].to_vec();
         let path = if target.path.is_empty() { &b"/"[..] } else { target.path };
-        self.path = uri::normalize(path).ok_or_else(|| Refusal::new(400, "client sent invalid request"))?;
+        self.path = uri::normalize(path, self.server.merge_slashes)
+            .ok_or_else(|| Refusal::new(400, "client sent invalid request"))?;
         self.args = target.args.map(<[u8]>::to_vec);
         let named = head.unique("host")?;
         let named_host = named.map(uri::host).transpose()?;

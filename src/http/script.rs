@@ -23,6 +23,8 @@ pub(super) enum Step<B> {
     Set(usize, Text),
     /// `set $args`
     SetArgs(Text),
+    /// `set $limit_rate`
+    SetLimitRate(Text),
     If(Condition, B),
     Rewrite(Rewrite),
     Return(Return),
@@ -107,6 +109,18 @@ impl Run<'_> {
                 Step::SetArgs(value) => {
                     self.request.args = Some(self.value(value));
                     self.request.as_received = false;
+                    Flow::Through
+                }
+                Step::SetLimitRate(value) => {
+                    let value = self.value(value);
+                    match std::str::from_utf8(&value).ok().and_then(crate::conf::value::size) {
+                        Some(rate) => self.request.limit_rate = Some(rate as u64),
+                        None => {
+                            let value = String::from_utf8_lossy(&value);
+                            let message = format_args!("invalid $limit_rate \"{value}\"");
+                            self.client.log(Level::Error, None, "", Some(self.request), message);
+                        }
+                    }
                     Flow::Through
                 }
                 Step::If(condition, branch) => match self.holds(condition) {

@@ -39,7 +39,7 @@ pub static TABLE: &[Directive<Level>] = &[
                 SLIF,
                 "$variable value",
                 "-",
-                "Gives a variable a value, which may hold variables. `$args` can be set too.",
+                "Gives a variable a value, which may hold variables. `$args` and `$limit_rate` can be set too.",
             ),
         )),
         set: set::set,

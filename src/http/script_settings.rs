@@ -30,6 +30,7 @@ pub(super) fn set(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let value = level.registry.text(call.bytes(2), &call.node.place).map_err(fault)?;
     level.steps.push(match variables::find(&name) {
         Some(Variable::Named(Named::Args)) => Step::SetArgs(value),
+        Some(Variable::Named(Named::LimitRate)) => Step::SetLimitRate(value),
         _ => Step::Set(level.registry.define(&name, Source::Assigned).map_err(fault)?, value),
     });
     Ok(())

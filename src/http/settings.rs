@@ -9,6 +9,7 @@ use super::location::{Pattern, nests};
 use super::names::Name;
 use super::roots::{Alias, Root};
 use super::types::Types;
+use super::variables::Text;
 use super::{Content, Tokens};
 use crate::conf::{Call, Result, value};
 use crate::log::directive;
@@ -212,4 +213,12 @@ pub(super) fn server_tokens(level: &mut Level, call: &mut Call<'_>) -> Result<()
     // There is no build name to add.
     level.server_tokens = Some(call.choice(1, &[("on", Tokens::On), ("off", Tokens::Off), ("build", Tokens::On)])?);
     Ok(())
+}
+
+/// A size, or a text with variables that comes to one.
+pub(super) fn rate(level: &mut Level, call: &mut Call<'_>) -> Result<Text> {
+    if !call.bytes(1).contains(&b'$') {
+        call.size()?;
+    }
+    level.registry.text(call.bytes(1), &call.node.place).map_err(|message| call.error(message))
 }

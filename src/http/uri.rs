@@ -49,8 +49,8 @@ impl<'a> Target<'a> {
 }
 
 /// Brings a path to the form in which it is compared with locations and looked for in the file system: percent escapes
-/// decoded, `//` merged, `.` and `..` resolved. `None`: an escape that is none, a NUL byte, or a way out of the root.
-pub fn normalize(path: &[u8]) -> Option<Vec<u8>> {
+/// decoded, with `merge_slashes` `//` merged, `.` and `..` resolved. `None`: an escape that is none, a NUL byte, or a way out of the root.
+pub fn normalize(path: &[u8], merge_slashes: bool) -> Option<Vec<u8>> {
     let mut before = b' ';
     let plain = |&byte: &u8| {
         let special = matches!(byte, b'%' | 0) || before == b'/' && matches!(byte, b'/' | b'.');
@@ -63,10 +63,13 @@ pub fn normalize(path: &[u8]) -> Option<Vec<u8>> {
     let decoded = decode(path)?;
     let mut out = Vec::with_capacity(decoded.len() + 1);
     let mut segments = decoded.split(|byte| *byte == b'/').peekable();
+    // What stands before the first slash.
+    segments.next_if(|segment| segment.is_empty());
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
         match segment {
-            b"" | b"." => {}
+            b"" if merge_slashes || last => {}
+            b"." => {}
             b".." => {
                 let parent = out.iter().rposition(|byte| *byte == b'/')?;
                 out.truncate(parent);
@@ -209,7 +212,7 @@ mod tests {
     use super::*;
 
     fn path(text: &str) -> Option<String> {
-        normalize(text.as_bytes()).map(|path| String::from_utf8(path).unwrap())
+        normalize(text.as_bytes(), true).map(|path| String::from_utf8(path).unwrap())
     }
 
     #[test]
@@ -241,6 +244,16 @@ mod tests {
             ("/a+b", "/a+b"),
         ] {
             assert_eq!(path(text).as_deref(), Some(form), "{text}");
+        }
+        for (text, form) in [
+            ("//a///b", "//a///b"),
+            ("//", "//"),
+            ("/a//", "/a//"),
+            ("/a//../b", "/a/b"),
+            ("/a//./b", "/a//b"),
+            ("/a/..//", "//"),
+        ] {
+            assert_eq!(normalize(text.as_bytes(), false).as_deref(), Some(form.as_bytes()), "{text}");
         }
         for text in ["/..", "/../a", "/a/../..", "/%2e%2e/a", "/a/%2e%2e%2f..", "/%", "/%4", "/%zz", "/a%00"] {
             assert_eq!(path(text), None, "{text}");
@@ -290,15 +303,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_leads_out(text in "/([a-c./%2eF]|\\PC){0,40}") {
-            if let Some(path) = normalize(text.as_bytes()) {
+        fn no_path_leads_out(text in "/([a-c./%2eF]|\\PC){0,40}", merge: bool) {
+            if let Some(path) = normalize(text.as_bytes(), merge) {
                 prop_assert!(path.starts_with(b"/"));
                 let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
                 prop_assert!(names.iter().all(|name| *name != b".." && *name != b"."));
-                prop_assert!(names[1..].iter().rev().skip(1).all(|name| !name.is_empty()));
+                prop_assert!(!merge || names[1..].iter().rev().skip(1).all(|name| !name.is_empty()));
                 let mut escaped = Vec::new();
                 escape(&path, &mut escaped);
-                prop_assert_eq!(normalize(&escaped), Some(path));
+                prop_assert_eq!(normalize(&escaped, merge), Some(path));
             }
         }
     }

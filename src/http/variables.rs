@@ -48,6 +48,10 @@ pub(super) enum Named {
     Connection,
     ConnectionRequests,
     ConnectionTime,
+    ConnectionsActive,
+    ConnectionsReading,
+    ConnectionsWaiting,
+    ConnectionsWriting,
     ContentLength,
     ContentType,
     DocumentRoot,
@@ -55,6 +59,9 @@ pub(super) enum Named {
     Hostname,
     Https,
     IsArgs,
+    LimitConnStatus,
+    LimitRate,
+    LimitReqStatus,
     Msec,
     NginxVersion,
     Pid,
@@ -100,6 +107,10 @@ const NAMES: &[(&str, Named)] = &[
     ("connection", Named::Connection),
     ("connection_requests", Named::ConnectionRequests),
     ("connection_time", Named::ConnectionTime),
+    ("connections_active", Named::ConnectionsActive),
+    ("connections_reading", Named::ConnectionsReading),
+    ("connections_waiting", Named::ConnectionsWaiting),
+    ("connections_writing", Named::ConnectionsWriting),
     ("content_length", Named::ContentLength),
     ("content_type", Named::ContentType),
     ("document_root", Named::DocumentRoot),
@@ -108,6 +119,9 @@ const NAMES: &[(&str, Named)] = &[
     ("hostname", Named::Hostname),
     ("https", Named::Https),
     ("is_args", Named::IsArgs),
+    ("limit_conn_status", Named::LimitConnStatus),
+    ("limit_rate", Named::LimitRate),
+    ("limit_req_status", Named::LimitReqStatus),
     ("msec", Named::Msec),
     ("nginx_version", Named::NginxVersion),
     ("pid", Named::Pid),
@@ -182,6 +196,12 @@ pub(super) fn find(name: &str) -> Option<Variable> {
         .or_else(|| proxy::variables::find(name).map(Variable::Proxy))
 }
 
+/// Whether a variable is that of the field `name`, in which `_` may stand for `-`.
+pub(super) fn is_field(name: &[u8], variable: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == variable.len() && name.iter().zip(variable.bytes()).all(|(byte, other)| plain(*byte) == other)
+}
+
 /// Where the values of a request come from.
 pub(super) struct Values<'a> {
     pub client: &'a Client,
@@ -208,10 +228,11 @@ impl Values<'_> {
             }
             Variable::Http(name) => {
                 let between = if name == "cookie" { &b"; "[..] } else { b", " };
-                return join(request.head.all(name), between, out);
+                let fields = request.head.fields().filter(|(field, _)| is_field(field, name));
+                return join(fields.map(|(_, value)| value), between, out);
             }
             Variable::SentHttp(name) => {
-                let same = |field: &&super::response::Field| field.0.eq_ignore_ascii_case(name);
+                let same = |field: &&super::response::Field| is_field(field.0.as_bytes(), name);
                 return join(request.fields.iter().filter(same).map(|(_, value)| value.as_slice()), b", ", out);
             }
             Variable::Arg(name) => {
@@ -315,6 +336,10 @@ impl Values<'_> {
             Named::Connection => write!(out, "{}", client.number),
             Named::ConnectionRequests => write!(out, "{}", client.requests),
             Named::ConnectionTime => seconds(now.saturating_duration_since(client.since), out),
+            Named::ConnectionsActive => write!(out, "{}", client.teller.figures().active),
+            Named::ConnectionsReading => write!(out, "{}", client.teller.figures().reading),
+            Named::ConnectionsWaiting => write!(out, "{}", client.teller.figures().waiting),
+            Named::ConnectionsWriting => write!(out, "{}", client.teller.figures().writing),
             Named::ContentLength => optional(head.field("content-length"), out),
             Named::ContentType => optional(head.field("content-type"), out),
             Named::DocumentRoot => out.write_all(location.root.directory(self).as_os_str().as_bytes()),
@@ -325,6 +350,9 @@ impl Values<'_> {
             Named::IsArgs => {
                 out.write_all(if request.args.as_ref().is_some_and(|args| !args.is_empty()) { b"?" } else { b"" })
             }
+            Named::LimitConnStatus => optional(request.limits.connections.name().map(str::as_bytes), out),
+            Named::LimitRate => write!(out, "{}", request.limit_rate.unwrap_or_default()),
+            Named::LimitReqStatus => optional(request.limits.requests.name().map(str::as_bytes), out),
             Named::Msec => write!(out, "{}", clock::now_msec()),
             Named::NginxVersion => write!(out, "{}", env!("CARGO_PKG_VERSION")),
             Named::Pid => write!(out, "{}", std::process::id()),

@@ -5,7 +5,6 @@ use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::AtomicU64;
 
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -15,8 +14,7 @@ use crate::log::access::AccessLogs;
 use crate::log::error::{self, Opened};
 use crate::log::{Level, message};
 use crate::net::Listener;
-use crate::shm::Shared;
-use crate::tls;
+use crate::tally::Tally;
 use crate::upstream::shared::Roster;
 use crate::worker::Setup;
 
@@ -38,20 +36,24 @@ pub struct Cycle {
 
 impl Cycle {
     /// Opens what `config` needs beside its logs, keeping what it can of the sockets `kept`, of what `rosters` know of its peers, and of
-    /// the TLS sessions that `resumable` holds. On failure everything is as before, and logged.
+    /// what the configuration `before` it has in shared memory. On failure everything is as before, and logged.
     pub fn open(
         config: Config,
         access_logs: AccessLogs,
         kept: &[Listener],
         rosters: &[&Roster],
-        resumable: Option<&tls::Shared>,
+        before: Option<&Config>,
     ) -> Result<Self, Logged> {
         let groups = config.tcp.groups.iter().chain(&config.http.groups);
         let roster = Roster::new(groups.map(Rc::as_ref), rosters)
             .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of shared counters failed")))?;
         folders::make(config.http.temp_folders.iter().map(PathBuf::as_path), config.main.user.as_ref())?;
-        let zones = config.tls.open(resumable);
+        let zones = config.tls.open(before.map(|before| &before.tls));
         zones.map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of session caches failed")))?;
+        for zone in &config.http.zones {
+            zone.open(before.map_or(&[], |before| &before.http.zones))
+                .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of a zone failed")))?;
+        }
         let listeners = listeners::open(&config.listens, config.main.workers(), kept)?;
         Ok(Cycle { config: Rc::new(config), listeners, access_logs, roster: Rc::new(roster) })
     }
@@ -86,7 +88,7 @@ impl Cycle {
             pid_file.check_other(&new)?;
         }
         let rosters = [&[self.roster.as_ref()], older].concat();
-        let cycle = Cycle::open(config, access_logs, &self.listeners, &rosters, Some(&self.config.tls))?;
+        let cycle = Cycle::open(config, access_logs, &self.listeners, &rosters, Some(&self.config))?;
         // Last of all: whoever's id stood in the new file keeps it when the reload fails. One that cannot be written now, which
         // it could a moment ago, is logged and costs only `-s`.
         if *old != new {
@@ -99,10 +101,10 @@ impl Cycle {
     }
 
     /// What worker number `slot` is made from, whose row in the roster's records is `row`.
-    pub fn into_setup(self, slot: usize, row: usize, connections: Rc<Shared<AtomicU64>>) -> Setup {
+    pub fn into_setup(self, slot: usize, row: usize, tally: Rc<Tally>) -> Setup {
         let Cycle { config, listeners, access_logs, roster } = self;
         let listeners = listeners::of_worker(listeners, &config.listens, config.main.workers(), slot);
-        Setup { config, listeners, access_logs, roster, slot, row, connections }
+        Setup { config, listeners, access_logs, roster, slot, row, tally }
     }
 }
 

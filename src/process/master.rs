@@ -4,7 +4,6 @@ use std::mem;
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -15,7 +14,7 @@ use nix::unistd::{ForkResult, Pid, fork};
 use crate::event::signals::{Received, Signals};
 use crate::event::{Owner, Reactor};
 use crate::log::{Level, error, message};
-use crate::shm::Shared;
+use crate::tally::Tally;
 use crate::upstream::shared::{ROWS, Roster};
 
 use super::cycle::Cycle;
@@ -75,7 +74,7 @@ enum Leave {
 pub struct Master {
     start: Start,
     cycle: Cycle,
-    connections: Rc<Shared<AtomicU64>>,
+    tally: Rc<Tally>,
     signals: Signals,
     pid_file: PidFile,
     reactor: Reactor,
@@ -95,7 +94,7 @@ impl Master {
     pub fn new(
         start: Start,
         cycle: Cycle,
-        connections: Rc<Shared<AtomicU64>>,
+        tally: Rc<Tally>,
         signals: Signals,
         pid_file: PidFile,
     ) -> Result<Self, Logged> {
@@ -107,7 +106,7 @@ impl Master {
         Ok(Master {
             start,
             cycle,
-            connections,
+            tally,
             signals,
             pid_file,
             reactor,
@@ -129,9 +128,9 @@ impl Master {
                 ControlFlow::Continue(()) => {}
                 ControlFlow::Break(Leave::Exit) => return Ok(0),
                 ControlFlow::Break(Leave::Worker(slot, row)) => {
-                    let Master { start, cycle, connections, signals, pid_file, reactor, .. } = self;
+                    let Master { start, cycle, tally, signals, pid_file, reactor, .. } = self;
                     drop((signals, pid_file, reactor));
-                    return Ok(child::run(&start, cycle.into_setup(slot, row, connections)));
+                    return Ok(child::run(&start, cycle.into_setup(slot, row, tally)));
                 }
             }
         }
@@ -305,6 +304,7 @@ impl Master {
         message(level, format_args!("worker process {pid} {how}"));
         let worker = self.workers.swap_remove(place);
         worker.roster.clear(worker.row);
+        self.tally.clear(worker.row);
         if worker.duty != Duty::Serve || self.is_ending() {
             return;
         }

@@ -3,14 +3,13 @@
 use std::io;
 use std::mem;
 use std::rc::Rc;
-use std::sync::atomic::AtomicU64;
 
 use nix::sys::signal::Signal;
 
 use crate::event::signals::Signals;
 use crate::log::{Level, message};
 use crate::net::Listener;
-use crate::shm::Shared;
+use crate::tally::Tally;
 use crate::worker::{Setup, Wake, Worker};
 
 use super::cycle::Cycle;
@@ -22,14 +21,14 @@ use super::{Logged, child, failed, listeners, log_received};
 pub fn run(
     start: Start,
     mut cycle: Cycle,
-    connections: Rc<Shared<AtomicU64>>,
+    tally: Rc<Tally>,
     signals: Signals,
     mut pid_file: PidFile,
 ) -> Result<u8, Logged> {
     start.environment.restrict(&cycle.config.main.env);
-    let worker = share(&mut cycle, &connections).and_then(|setup| Worker::new(setup, signals));
+    let worker = share(&mut cycle, &tally).and_then(|setup| Worker::new(setup, signals));
     let served = worker
-        .and_then(|mut worker| serve(&start, &mut cycle, &connections, &mut worker, &mut pid_file))
+        .and_then(|mut worker| serve(&start, &mut cycle, &tally, &mut worker, &mut pid_file))
         .map_err(|error| failed(Level::Emerg, &error, format_args!("serving in a single process failed")));
     pid_file.remove();
     // The files of Unix sockets are the old master's while it runs.
@@ -43,7 +42,7 @@ pub fn run(
 fn serve(
     start: &Start,
     cycle: &mut Cycle,
-    connections: &Rc<Shared<AtomicU64>>,
+    tally: &Rc<Tally>,
     worker: &mut Worker,
     pid_file: &mut PidFile,
 ) -> io::Result<()> {
@@ -54,7 +53,7 @@ fn serve(
                 Signal::SIGHUP if !draining => {
                     log_received(received, "reconfiguring");
                     // All that failed is logged, and the old configuration goes on.
-                    let _ = reload(start, cycle, connections, worker, pid_file);
+                    let _ = reload(start, cycle, tally, worker, pid_file);
                 }
                 _ if child::act(worker, received) => {
                     message(Level::Notice, format_args!("exiting"));
@@ -76,13 +75,13 @@ fn serve(
 fn reload(
     start: &Start,
     cycle: &mut Cycle,
-    connections: &Rc<Shared<AtomicU64>>,
+    tally: &Rc<Tally>,
     worker: &mut Worker,
     pid_file: &mut PidFile,
 ) -> Result<(), Logged> {
     message(Level::Notice, format_args!("reconfiguring"));
     let mut new = cycle.reload(&start.source, &worker.rosters(), pid_file)?;
-    let adopted = share(&mut new, connections).and_then(|setup| worker.adopt(setup));
+    let adopted = share(&mut new, tally).and_then(|setup| worker.adopt(setup));
     if let Err(error) = adopted {
         failed(Level::Emerg, &error, format_args!("reconfiguring failed"));
     }
@@ -92,12 +91,12 @@ fn reload(
 }
 
 /// What the worker gets; this process keeps a second handle on the sockets, for the next reload.
-fn share(cycle: &mut Cycle, connections: &Rc<Shared<AtomicU64>>) -> io::Result<Setup> {
+fn share(cycle: &mut Cycle, tally: &Rc<Tally>) -> io::Result<Setup> {
     let lent = Cycle {
         config: Rc::clone(&cycle.config),
         listeners: cycle.listeners.iter().map(Listener::try_clone).collect::<io::Result<_>>()?,
         access_logs: mem::take(&mut cycle.access_logs),
         roster: Rc::clone(&cycle.roster),
     };
-    Ok(lent.into_setup(0, 0, Rc::clone(connections)))
+    Ok(lent.into_setup(0, 0, Rc::clone(tally)))
 }

@@ -14,7 +14,7 @@ use crate::event::signals::Signals;
 use crate::log::error::{self, ErrorLogs};
 use crate::log::{Level, log_panics, message};
 use crate::net::Listener;
-use crate::shm::Shared;
+use crate::tally::Tally;
 
 use super::cycle::{self, Cycle};
 use super::environment::Environment;
@@ -86,10 +86,10 @@ pub fn run(arguments: Vec<OsString>, cwd: &Path, source: Source) -> Result<u8, L
 /// Goes to the background if asked to, and serves.
 fn serve(start: Start, cycle: Cycle, inherited: Vec<Listener>) -> Result<u8, Logged> {
     let main = &cycle.config.main;
-    let connections = Shared::new(1)
+    let tally = Tally::new()
         .map(Rc::new)
-        .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of the connection counter failed")));
-    let ready = connections.and_then(|connections| {
+        .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of the connection counters failed")));
+    let ready = tally.and_then(|tally| {
         pidfile::check(&main.pid)?;
         let caller = match main.daemon && start.predecessor.is_none() {
             true => {
@@ -106,9 +106,9 @@ fn serve(start: Start, cycle: Cycle, inherited: Vec<Listener>) -> Result<u8, Log
         if let Some(caller) = caller {
             caller.tell();
         }
-        Ok((connections, signals, pid_file))
+        Ok((tally, signals, pid_file))
     });
-    let (connections, signals, pid_file) = match ready {
+    let (tally, signals, pid_file) = match ready {
         Ok(ready) => ready,
         Err(logged) => {
             listeners::retire(cycle.listeners, &inherited);
@@ -118,9 +118,9 @@ fn serve(start: Start, cycle: Cycle, inherited: Vec<Listener>) -> Result<u8, Log
     // Sockets that the configuration does not want are closed; their files are the old master's to remove.
     drop(inherited);
     if cycle.config.main.master_process {
-        Master::new(start, cycle, connections, signals, pid_file)?.run()
+        Master::new(start, cycle, tally, signals, pid_file)?.run()
     } else {
-        single::run(start, cycle, connections, signals, pid_file)
+        single::run(start, cycle, tally, signals, pid_file)
     }
 }
 

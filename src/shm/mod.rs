@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod lock;
+pub mod table;
 
 use std::io;
 use std::ptr::{self, NonNull};

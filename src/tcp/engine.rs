@@ -146,7 +146,7 @@ impl Engine {
         let route = listen.route(local.as_ref().map(Address::from_sockaddr).as_ref());
         let server = &route.server;
         let arrival = Arrival {
-            number: cx.connections.number(),
+            number: cx.teller.number(),
             accepted: clock::unix_seconds(),
             began: cx.reactor.now(),
             route: route.clone(),

@@ -3,6 +3,7 @@
 use super::head::Head;
 use super::replace::{self, Replace};
 use super::{Settings, cookies};
+use crate::conf::value;
 use crate::http::head::Version;
 use crate::http::regex::Failed;
 use crate::http::response::{Field, Length, Response};
@@ -28,6 +29,7 @@ pub(super) const HIDDEN: [&str; 8] = [
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::http) struct Ignored {
     pub redirect: bool,
+    pub limit_rate: bool,
     pub buffering: bool,
     pub charset: bool,
 }
@@ -35,11 +37,11 @@ pub(in crate::http) struct Ignored {
 impl Ignored {
     /// The fields that may be named, nginx's list; from those of caches nothing follows.
     pub(super) const WORDS: [(&'static str, Ignored); 9] = {
-        let none = Ignored { redirect: false, buffering: false, charset: false };
+        let none = Ignored { redirect: false, limit_rate: false, buffering: false, charset: false };
         [
             ("X-Accel-Redirect", Ignored { redirect: true, ..none }),
             ("X-Accel-Expires", none),
-            ("X-Accel-Limit-Rate", none),
+            ("X-Accel-Limit-Rate", Ignored { limit_rate: true, ..none }),
             ("X-Accel-Buffering", Ignored { buffering: true, ..none }),
             ("X-Accel-Charset", Ignored { charset: true, ..none }),
             ("Expires", none),
@@ -52,6 +54,7 @@ impl Ignored {
     /// Ignores what another does too.
     pub(super) fn add(&mut self, other: Ignored) {
         self.redirect |= other.redirect;
+        self.limit_rate |= other.limit_rate;
         self.buffering |= other.buffering;
         self.charset |= other.charset;
     }
@@ -64,6 +67,8 @@ pub(in crate::http) struct Rules {
     pub redirects: Vec<Replace>,
     pub cookies: cookies::Rules,
     pub intercept_errors: bool,
+    /// `proxy_limit_rate`
+    pub limit_rate: u64,
     pub ignored: Ignored,
 }
 
@@ -95,6 +100,14 @@ pub(super) fn buffering(head: &Head, settings: &Settings) -> bool {
         Some(value) if value.eq_ignore_ascii_case(b"yes") => true,
         Some(value) if value.eq_ignore_ascii_case(b"no") => false,
         _ => settings.buffering,
+    }
+}
+
+/// What `X-Accel-Limit-Rate` says, where it may.
+pub(super) fn limit_rate(head: &Head, settings: &Settings) -> Option<u64> {
+    match head.all("x-accel-limit-rate").next().filter(|_| !settings.answers.ignored.limit_rate)? {
+        off if off.eq_ignore_ascii_case(b"off") => Some(0),
+        rate => std::str::from_utf8(rate).ok().and_then(value::number).map(|rate| rate as u64),
     }
 }
 
@@ -169,7 +182,7 @@ pub(super) fn response(values: &Values<'_>) -> Result<Response, Failed> {
         _ if matches!(head.status, 101 | 204) => Length::Untold,
         Some(length) => Length::Known(length),
         None if bodiless => Length::Untold,
-        None if request.head.version() == Version::Http11 => Length::Chunked,
+        None if request.head.version() == Version::Http11 && request.location.chunked => Length::Chunked,
         None => {
             response.close = true;
             Length::Untold

@@ -91,6 +91,19 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         },
     },
     Directive {
+        row: row(
+            "proxy_limit_rate",
+            HSL,
+            "rate",
+            "0",
+            "How many bytes of an answer are read from the server in a second, with `proxy_buffering`; 0: as many as come.",
+        ),
+        set: |level, call| {
+            level.proxy.answers.limit_rate = Some(call.size()?);
+            Ok(())
+        },
+    },
+    Directive {
         row: repeated(with(
             Arity::AtLeast(1),
             row(

@@ -23,6 +23,7 @@ pub(in crate::http) struct Said {
     pub cookie_paths: Option<Vec<Replace>>,
     pub cookie_flags: Option<Vec<Flags>>,
     pub intercept_errors: Option<bool>,
+    pub limit_rate: Option<usize>,
     pub ignored: Option<Ignored>,
 }
 
@@ -39,6 +40,7 @@ impl Said {
         from(&mut self.cookie_paths, &above.cookie_paths);
         from(&mut self.cookie_flags, &above.cookie_flags);
         from(&mut self.intercept_errors, &above.intercept_errors);
+        from(&mut self.limit_rate, &above.limit_rate);
         from(&mut self.ignored, &above.ignored);
     }
 
@@ -71,6 +73,7 @@ impl Said {
                 flags: self.cookie_flags.clone().unwrap_or_default(),
             },
             intercept_errors: self.intercept_errors.unwrap_or(false),
+            limit_rate: self.limit_rate.unwrap_or(0) as u64,
             ignored: self.ignored.unwrap_or_default(),
         })
     }

@@ -3,10 +3,13 @@
 //! Buffered, the server is read at its own speed: what the client has not taken waits in memory, and past the buffers in a file.
 //! Unbuffered, nothing is read before the client has taken what there is.
 
+use std::time::Instant;
+
 use super::Exchange;
 use super::exchange::frame;
 use super::head::Framing;
 use super::secure::is_end;
+use super::spool::Failure;
 use crate::context::Context;
 use crate::http::body::{Body, Piece};
 use crate::http::connection::{READ, Session, Step};
@@ -41,6 +44,8 @@ enum Pulled {
     Bytes(usize),
     /// Nothing waits, or nothing more is wanted now.
     Nothing,
+    /// It has gone too fast; until then nothing is read.
+    Held(Instant),
     Ended,
     /// It ended before its time, or does not do otherwise; that has been told.
     Broken,
@@ -56,7 +61,7 @@ impl Exchange {
     }
 
     /// Puts content behind what the client has not taken. Tells whether a file was begun.
-    fn put(&mut self, output: &mut Output, content: &[u8]) -> std::io::Result<bool> {
+    fn put(&mut self, output: &mut Output, content: &[u8]) -> Result<bool, Failure> {
         let (settings, chunked) = (&self.settings, self.chunked);
         if !self.buffered || settings.max_temp_file == 0 || content.is_empty() || output.held() < settings.buffers {
             frame(output, content, chunked);
@@ -85,7 +90,7 @@ impl Session {
                 Pulled::Bytes(count) => left = left.saturating_sub(count),
                 Pulled::Ended => self.body_ended(cx),
                 Pulled::Broken => return self.cut(cx),
-                Pulled::Nothing => {}
+                Pulled::Nothing | Pulled::Held(_) => {}
             }
             // What was read goes out at once, but that a server's head and the first of its body go together.
             let Some(request) = &mut self.request else { return Step::Over };
@@ -106,10 +111,15 @@ impl Session {
             };
             let now = cx.reactor.now();
             exchange.client_due = match progress {
-                Progress::Done => None,
+                Progress::Done | Progress::Held(_) => None,
                 _ if moved => Some(now + location.send_timeout),
                 _ => exchange.client_due.or(Some(now + location.send_timeout)),
             };
+            let held = [
+                if let Pulled::Held(until) = pulled { Some(until) } else { None },
+                if let Progress::Held(until) = progress { Some(until) } else { None },
+            ];
+            exchange.resumes = held.into_iter().flatten().min();
             if progress == Progress::Done
                 && let Err(error) = exchange.spool.rewind()
             {
@@ -126,7 +136,7 @@ impl Session {
             match (&exchange.upstream, progress) {
                 (None, Progress::Done) if exchange.cut => return self.end_with(cx, 502),
                 (None, Progress::Done) => return self.answer_sent(cx, &location),
-                (None, Progress::Blocked) => return Step::Wait,
+                (None, Progress::Blocked | Progress::Held(_)) => return Step::Wait,
                 (_, Progress::TurnOver) => {
                     cx.reactor.again(self.client.connection.source());
                     return Step::Wait;
@@ -144,7 +154,7 @@ impl Session {
                         request.exchange.as_ref().is_some_and(|exchange| exchange.has_room(&request.output))
                     });
                     let more = room && cx.reactor.readable(source);
-                    if matches!(pulled, Pulled::Nothing) && !more {
+                    if matches!(pulled, Pulled::Held(_)) || matches!(pulled, Pulled::Nothing) && !more {
                         if self.client_is_gone(cx) {
                             return self.client_aborted(cx);
                         }
@@ -176,13 +186,22 @@ impl Session {
             return Pulled::Nothing;
         }
         let Some(upstream) = &mut exchange.upstream else { return Pulled::Nothing };
+        let received = exchange.tries.last().map_or(0, |tried| tried.length);
+        let allowed = match exchange.pace.map(|pace| pace.allows(received, cx.reactor.now())) {
+            Some(Err(until)) => {
+                exchange.upstream_due = None;
+                return Pulled::Held(until);
+            }
+            Some(Ok(allowed)) => usize::try_from(allowed).unwrap_or(usize::MAX),
+            None => usize::MAX,
+        };
         let source = upstream.kept.connection.source();
         exchange.upstream_due.get_or_insert(cx.reactor.now() + exchange.settings.read_timeout);
         if !cx.reactor.readable(source) {
             return Pulled::Nothing;
         }
         let size = if exchange.buffered { exchange.settings.buffers } else { exchange.settings.buffer_size };
-        let scratch = cx.buffers.scratch(size);
+        let scratch = cx.buffers.scratch(size.min(allowed));
         let received = upstream.kept.connection.recv(&mut cx.reactor, scratch);
         match received.or_else(|error| if is_end(&error) { Ok(Some(0)) } else { Err(error) }) {
             Ok(None) => Pulled::Nothing,
@@ -231,8 +250,9 @@ impl Session {
             }
             match exchange.put(&mut request.output, content) {
                 Ok(begins) => filed |= begins,
-                Err(error) => {
-                    self.log_upstream(Level::Crit, Some(&error), format_args!("writing a temporary file failed"));
+                Err(Failure { call, error }) => {
+                    let folder = exchange.settings.temp.display().to_string();
+                    self.log_upstream(Level::Crit, Some(&error), format_args!("{call} \"{folder}\" failed"));
                     return None;
                 }
             }

@@ -20,6 +20,7 @@ use crate::http::connection::{Phase, Session, Step};
 use crate::http::engine::UPSTREAM;
 use crate::http::head::Version;
 use crate::http::output::{Output, Piece, Progress};
+use crate::http::pace::Pace;
 use crate::http::response::Response;
 use crate::http::variables::Values;
 use crate::log::Level;
@@ -29,6 +30,8 @@ use crate::upstream::{Kept, Tried, Way, connect_level};
 
 /// How much of a server's head is read at once.
 const READ: usize = 16 * 1024;
+/// Answers with 1xx before the one that counts; a server that sends more sends nothing else.
+const INTERIM_MAX: u8 = 100;
 
 impl Session {
     /// A location has said that a server is to answer.
@@ -70,6 +73,8 @@ impl Session {
             relay: None,
             cut: false,
             upstream_due: None,
+            pace: None,
+            resumes: None,
             client_due: None,
         };
         request.exchange = Some(Box::new(exchange));
@@ -170,7 +175,7 @@ impl Session {
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
         };
-        exchange.upstream = Some(Upstream { kept, peer, reused, output: Output::default(), input: None });
+        exchange.upstream = Some(Upstream { kept, peer, reused, output: Output::default(), input: None, interim: 0 });
         if reused {
             return self.ask(cx);
         }
@@ -364,10 +369,13 @@ impl Session {
             let Some(upstream) = &mut exchange.upstream else { return Step::Over };
             let connection = &upstream.kept.connection;
             if let Some(input) = upstream.input.as_deref() {
-                match Head::parse(input) {
-                    Ok(Some((_, length))) if length > limit => return self.too_big(cx),
+                match Head::parse(&input[..input.len().min(limit)]) {
                     // Another head follows (RFC 9110 15.2).
                     Ok(Some((head, length))) if (100..200).contains(&head.status) && head.status != 101 => {
+                        upstream.interim += 1;
+                        if upstream.interim > INTERIM_MAX {
+                            return self.invalid(cx, "upstream sent too many interim responses");
+                        }
                         self.drop_input(cx, length);
                         continue;
                     }
@@ -448,7 +456,12 @@ impl Session {
         exchange.buffered = answer::buffering(&head, &exchange.settings);
         exchange.upstream_due = Some(now + exchange.settings.read_timeout);
         let upgraded = head.status == 101;
+        exchange.pace = Pace::new(exchange.settings.answers.limit_rate, 0, now).filter(|_| exchange.buffered);
+        let limit_rate = answer::limit_rate(&head, &exchange.settings);
         exchange.head = Some(head);
+        if let Some(request) = &mut self.request {
+            request.limit_rate = limit_rate.or(request.limit_rate);
+        }
         if let Some(step) = self.lead_elsewhere(cx) {
             return step;
         }
@@ -524,7 +537,8 @@ impl Session {
     /// Sets the timer to what is due first.
     pub(super) fn arm(&mut self, cx: &mut Context) {
         let Some(exchange) = self.request.as_ref().and_then(|request| request.exchange.as_ref()) else { return };
-        if let Some(due) = exchange.upstream_due.into_iter().chain(exchange.client_due).min() {
+        let dues = [exchange.upstream_due, exchange.client_due, exchange.resumes];
+        if let Some(due) = dues.into_iter().flatten().min() {
             cx.reactor.set_timer(self.timer, due);
         }
     }

@@ -44,6 +44,7 @@ use bytes::BytesMut;
 
 use super::head::Version;
 use super::output::Output;
+use super::pace::Pace;
 use super::variables::Text;
 use crate::relay::Relay;
 use crate::resolver;
@@ -148,6 +149,10 @@ pub(super) struct Exchange {
     pub cut: bool,
     /// When the server has taken too long.
     pub upstream_due: Option<Instant>,
+    /// How fast the server is read from.
+    pub pace: Option<Pace>,
+    /// When a side goes on that has gone too fast.
+    pub resumes: Option<Instant>,
     /// When the client has.
     pub client_due: Option<Instant>,
 }
@@ -160,6 +165,8 @@ pub(super) struct Upstream {
     pub reused: bool,
     pub output: Output,
     pub input: Option<BytesMut>,
+    /// Answers with 1xx that it has sent.
+    pub interim: u8,
 }
 
 /// What logs tell of one peer.

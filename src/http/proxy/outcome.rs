@@ -186,6 +186,9 @@ impl Session {
         };
         let now = cx.reactor.now();
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        if is_due(exchange.resumes) {
+            return Step::Next;
+        }
         match exchange.state {
             State::Collecting | State::Asking if is_due(exchange.client_due) => {
                 self.client.log(

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::Try;
+use super::head::Head;
 use crate::http::request::Request;
+use crate::http::variables::is_field;
 use crate::net::Address;
 
 /// What can be told of it.
@@ -75,7 +77,9 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
         Variable::Port => out.extend_from_slice(exchange.target.port.as_bytes()),
         Variable::Tries(of) => return write_tries(&exchange.tries, *of, out),
         Variable::Field(name) => {
-            let values: Vec<&[u8]> = exchange.head.iter().flat_map(|head| head.all(name)).collect();
+            let fields = exchange.head.iter().flat_map(Head::fields);
+            let same = fields.filter(|(field, _)| is_field(field.as_bytes(), name));
+            let values: Vec<&[u8]> = same.map(|(_, value)| value).collect();
             out.extend(values.join(&b", "[..]));
             return !values.is_empty();
         }

@@ -106,3 +106,13 @@ fn redirects_of_the_server_lead_here() {
     );
     assert!(here("http://SERVER/u/x", "proxy_redirect off;").starts_with("http://127.0.0.1"));
 }
+
+#[test]
+fn without_chunks_a_body_ends_with_the_connection() {
+    let (_backend, _weir, port) = through("HTTP/1.0 200 OK\r\n\r\nsome text", "chunked_transfer_encoding off;");
+    let mut stream = connect(port.v4());
+    stream.write_all(b"GET /l/ HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let reply = read_reply(&mut stream, true);
+    assert_eq!((reply.field("transfer-encoding"), reply.field("connection")), (None, Some("close")));
+    assert_eq!(read_all(stream), b"some text");
+}

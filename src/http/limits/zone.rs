@@ -1,0 +1,109 @@
+//! `limit_req_zone`, `limit_conn_zone`: memory where workers count requests together.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::time::Instant;
+
+use openssl::sha::sha256;
+
+use super::Named;
+use crate::conf::{Error, Result};
+use crate::http::variables::Text;
+use crate::shm::table::{Key, Locked, Table};
+
+/// What is counted in a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Requests in a time: how many thousandths of one are forgotten a second.
+    Requests {
+        rate: u64,
+    },
+    Connections,
+}
+
+impl Kind {
+    /// The directive that declares it.
+    pub(super) fn directive(self) -> &'static str {
+        match self {
+            Kind::Requests { .. } => "limit_req_zone",
+            Kind::Connections => "limit_conn_zone",
+        }
+    }
+}
+
+/// A zone of a configuration; [`Zone::open`] gives it memory.
+pub struct Zone {
+    pub(super) name: String,
+    /// Bytes, as configured.
+    pub(super) size: usize,
+    pub(super) kind: Kind,
+    /// What requests are counted by.
+    pub(super) key: Text,
+    /// The same as written.
+    pub(super) key_text: String,
+    memory: OnceCell<Rc<Memory>>,
+}
+
+impl fmt::Debug for Zone {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "zone {}", self.name)
+    }
+}
+
+struct Memory {
+    table: Table<2>,
+    /// What times are counted from.
+    epoch: Instant,
+}
+
+impl Zone {
+    pub(super) fn new(name: &str, size: usize, kind: Kind, key: Text, key_text: String) -> Self {
+        Zone { name: name.to_owned(), size, kind, key, key_text, memory: OnceCell::new() }
+    }
+
+    /// Makes its memory; a zone of `kept` that counts the same gives it what it has counted.
+    ///
+    /// # Errors
+    /// What mmap(2) says.
+    pub fn open(&self, kept: &[Rc<Zone>]) -> io::Result<()> {
+        let same = |old: &&Rc<Zone>| {
+            (&old.name, old.size, old.kind.directive(), &old.key_text)
+                == (&self.name, self.size, self.kind.directive(), &self.key_text)
+        };
+        let memory = match kept.iter().find(same).and_then(|old| old.memory.get()) {
+            Some(memory) => memory.clone(),
+            None => Rc::new(Memory { table: Table::new(self.size)?, epoch: Instant::now() }),
+        };
+        self.memory.get_or_init(|| memory);
+        Ok(())
+    }
+
+    /// The counters, which are this worker's for the time; and milliseconds that have passed since some moment.
+    pub(super) fn hold(&self, now: Instant) -> Option<(Locked<'_, 2>, u64)> {
+        let memory = self.memory.get()?;
+        Some((memory.table.hold()?, now.saturating_duration_since(memory.epoch).as_millis() as u64))
+    }
+}
+
+/// What a key is counted under.
+pub(super) fn digest(key: &[u8]) -> Key {
+    let digest = sha256(key);
+    *digest.first_chunk().expect("a digest is longer")
+}
+
+/// The zone of a name.
+///
+/// # Errors
+/// nginx's message: there is none, or it is of another kind.
+pub(super) fn find(zones: &[Rc<Zone>], named: &Named, fits: impl Fn(&Kind) -> bool) -> Result<Rc<Zone>> {
+    let (name, place) = named;
+    match zones.iter().find(|zone| zone.name == *name) {
+        Some(zone) if fits(&zone.kind) => Ok(zone.clone()),
+        Some(_) => {
+            Err(Error::at(place, format!("the shared memory zone \"{name}\" is already declared for a different use")))
+        }
+        None => Err(Error::at(place, format!("zero size shared memory zone \"{name}\""))),
+    }
+}

@@ -1,0 +1,120 @@
+//! How requests are read where the configuration says so, and the figures of them all.
+
+use std::io::Write;
+
+use super::common::running::send;
+use super::http::{ask_http, get, read_reply, serve, server};
+use crate::common::*;
+
+#[test]
+fn slashes_are_merged_or_not() {
+    let (_weir, port) = server(r#"location / { return 200 "$uri"; }"#);
+    let (_other, exact) = server(r#"merge_slashes off; location / { return 200 "$uri"; }"#);
+    for (path, merged, kept) in [
+        ("//a///b", "/a/b", "//a///b"),
+        ("//", "/", "//"),
+        ("/a//../b", "/b", "/a/b"),
+        ("/a//./b", "/a/b", "/a//b"),
+        ("/a/..//", "/", "//"),
+    ] {
+        assert_eq!((get(&port, path).text(), get(&exact, path).text()), (merged, kept), "{path}");
+    }
+}
+
+#[test]
+fn fields_with_odd_names() {
+    let text = |settings: &str| format!("{settings} location / {{ return 200 \"$http_x_y|$http_a.b\"; }}");
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nX_Y: 1\r\nA.B: 2\r\n\r\n";
+    let (weir, port) = server(&text(""));
+    assert_eq!(ask_http(&port, request).text(), "|.b");
+    for line in ["X_Y: 1", "A.B: 2"] {
+        let logged = weir.wait_error(&format!("client sent invalid header line: \"{line}\""));
+        assert!(logged.contains(" [info] ") && logged.contains("while reading client request headers"), "{logged}");
+    }
+    let (weir, port) = server(&text("underscores_in_headers on;"));
+    assert_eq!(ask_http(&port, request).text(), "1|.b");
+    weir.wait_error("client sent invalid header line: \"A.B: 2\"");
+    assert!(!weir.error_log().contains("X_Y"));
+    let (weir, port) = server(&text("ignore_invalid_headers off;"));
+    assert_eq!(ask_http(&port, request).text(), "1|.b");
+    assert!(!weir.error_log().contains("invalid header"));
+}
+
+/// The server that the request is for decides, not only the first one of the address.
+#[test]
+fn underscores_by_the_named_server() {
+    let (_weir, port) = serve(|port| {
+        format!(
+            "server {{ listen {0}; return 200 1$http_x_y; }} server {{ listen {0}; server_name b; underscores_in_headers on; return 200 2$http_x_y; }}",
+            port.v4()
+        )
+    });
+    let ask =
+        |host: &str| ask_http(&port, &format!("GET / HTTP/1.1\r\nHost: {host}\r\nX_Y: y\r\n\r\n")).text().to_owned();
+    assert_eq!((ask("a"), ask("b")), ("1".into(), "2y".into()));
+}
+
+#[test]
+fn redirects_name_host_and_port() {
+    let (_weir, port) = server(
+        "server_name first second;
+         location /plain { return 301 /x; }
+         location /portless { port_in_redirect off; return 301 /x; }
+         location /named { server_name_in_redirect on; return 301 /x; }
+         location /both { server_name_in_redirect on; port_in_redirect off; return 301 /x; }
+         location /relative { absolute_redirect off; return 301 /x; }",
+    );
+    let to = |path: &str| get(&port, path).field("location").unwrap().to_owned();
+    assert_eq!(to("/plain"), format!("http://a:{}/x", port.number));
+    assert_eq!(to("/portless"), "http://a/x");
+    assert_eq!(to("/named"), format!("http://first:{}/x", port.number));
+    assert_eq!(to("/both"), "http://first/x");
+    assert_eq!(to("/relative"), "/x");
+}
+
+fn figures(port: &Port) -> Vec<u64> {
+    let reply = get(port, "/figures");
+    assert_eq!((reply.status, reply.field("content-type")), (200, Some("text/plain")));
+    let text = reply.text().to_owned();
+    let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [active, accepts, handled, requests, reading, writing, waiting] = numbers[..] else { panic!("{text}") };
+    let form = format!(
+        "Active connections: {active} \nserver accepts handled requests\n {accepts} {handled} {requests} \nReading: {reading} Writing: {writing} Waiting: {waiting} \n"
+    );
+    assert_eq!(text, form);
+    numbers
+}
+
+#[test]
+fn figures_of_connections() {
+    let (weir, port) = server(
+        "location = /figures { stub_status; }
+         location = /each { return 200 \"$connections_active $connections_reading $connections_writing $connections_waiting\"; }",
+    );
+    assert_eq!(figures(&port), [1, 1, 1, 1, 0, 1, 0]);
+    wait_for("the connection to end", || figures(&port)[0] == 1);
+    // One that waits for its next request, one that has sent half of a head.
+    let (mut idle, mut slow) = (connect(port.v4()), connect(port.v4()));
+    idle.write_all(b"GET /each HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    read_reply(&mut idle, false);
+    slow.write_all(b"GET /").unwrap();
+    wait_for("both to be counted", || {
+        let now = figures(&port);
+        (now[0], &now[4..]) == (3, &[1, 1, 1])
+    });
+    let before = figures(&port);
+    slow.write_all(b"each HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(read_reply(&mut slow, false).text(), "2 0 1 1");
+    assert_eq!(ask_http(&port, "POST /figures HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").status, 405);
+    wait_for("the others to end", || figures(&port)[0] == 3);
+    let now = figures(&port);
+    assert!(now[1] > before[1] && now[1] == now[2] && now[3] > before[3], "{before:?} {now:?}");
+    assert_eq!(now[4..], [0, 1, 2]);
+    // What a worker had open goes with it; what it has served stays counted.
+    let old = weir.worker();
+    send(old, Signal::SIGKILL);
+    weir.wait_error("exited on signal 9");
+    wait_for("the next worker", || std::net::TcpStream::connect(port.v4()).is_ok());
+    wait_for("the connections to be forgotten", || figures(&port)[0] == 1);
+    assert!(figures(&port)[3] > now[3]);
+}
