@@ -54,6 +54,7 @@ mod split_clients;
 mod status;
 mod stub_status;
 mod try_files;
+mod tuning_directives;
 mod types;
 pub mod uri;
 mod variables;
@@ -113,6 +114,8 @@ struct Server {
 struct Location {
     /// What is run before access is decided and the answer is made.
     program: script::Program,
+    /// The location's path with its `/` at the end, where a server stands behind it: who asks for it without is led there.
+    slashed: Option<Vec<u8>>,
     /// Only redirects of ours lead here.
     internal: bool,
     try_files: Option<try_files::TryFiles>,
@@ -134,6 +137,7 @@ struct Location {
     max_ranges: usize,
     absolute_redirect: bool,
     port_in_redirect: bool,
+    log_not_found: bool,
     server_name_in_redirect: bool,
     sendfile: bool,
     nodelay: bool,

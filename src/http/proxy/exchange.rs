@@ -12,7 +12,7 @@ use super::request::{self, Length};
 use super::secure::is_end;
 use super::spool::Spool;
 use super::target_directives::bind_address;
-use super::{Exchange, Settings, State, Try, Upstream, answer};
+use super::{Exchange, Settings, State, Try, Upstream, answer, part};
 use crate::context::Context;
 use crate::event::Owner;
 use crate::fault;
@@ -66,7 +66,8 @@ impl Session {
             earlier: tries.len(),
             tries,
             head: None,
-            incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete) },
+            incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete), trailer: Vec::new() },
+            part: None,
             chunked: false,
             buffered: settings.buffering,
             spool: Spool::default(),
@@ -466,14 +467,21 @@ impl Session {
             return step;
         }
         let Some(request) = &mut self.request else { return Step::Over };
-        let response = match answer::response(&Values { client: &self.client, request, now }) {
+        let mut response = match answer::response(&Values { client: &self.client, request, now }) {
             Ok(response) => response,
             Err(failed) => return self.undecided(cx, &failed),
         };
         if response.content_type.is_some() {
             request.kept_type = None;
         }
+        let forced = request.exchange.as_ref().is_some_and(|exchange| exchange.settings.answers.force_ranges);
+        let part = if forced { part::cut_out(request, &mut response) } else { Ok(None) };
+        let part = match part {
+            Ok(part) => part,
+            Err(fields) => return self.no_such_part(cx, fields),
+        };
         let Some(exchange) = &mut request.exchange else { return Step::Over };
+        exchange.part = part;
         exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         self.answer_late(cx, response)
     }

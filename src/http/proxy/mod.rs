@@ -26,6 +26,7 @@ pub(super) mod head;
 pub(super) mod level;
 pub(super) mod next;
 pub(super) mod outcome;
+pub(super) mod part;
 pub(super) mod pass;
 pub(super) mod replace;
 pub(super) mod request;
@@ -33,9 +34,11 @@ pub(super) mod secure;
 pub(super) mod spool;
 pub(super) mod target_directives;
 pub(super) mod tls_directives;
+pub(super) mod trailers;
 pub(super) mod tunnel;
 pub(super) mod variables;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -138,6 +141,8 @@ pub(super) struct Exchange {
     pub head: Option<Head>,
     /// The rest of the server's body.
     pub incoming: Incoming,
+    /// What of the server's body the client gets, where that is not all.
+    pub part: Option<Range<u64>>,
     /// The client gets chunks.
     pub chunked: bool,
     /// The answer waits in memory and files for a slow client.
