@@ -126,6 +126,9 @@ fn index(values: &Values<'_>) -> Found {
     }
 }
 
+/// Two numbers of 64 bits in hexadecimal digits, quotes and dash.
+const ETAG_MAX: usize = 2 * 16 + 3;
+
 /// A file that is there.
 struct Entity {
     file: Rc<File>,
@@ -137,7 +140,7 @@ struct Entity {
 impl Entity {
     fn answer(&self, client: &Client, request: &Request) -> Response {
         let location = &*request.location;
-        let etag = location.etag.then(|| format!("\"{:x}-{:x}\"", self.modified, self.size).into_bytes());
+        let etag = location.etag.then(|| self.etag());
         let content_type = location.types.of(&request.path).unwrap_or(&location.default_type).to_vec();
         // Conditions and ranges are about what was asked for, not about an error page.
         let whole = request.error_status.is_some_and(|status| status != 200);
@@ -181,6 +184,17 @@ impl Entity {
             }
         }
         response
+    }
+
+    /// `"MODIFIED-SIZE"`, in hexadecimal digits.
+    fn etag(&self) -> Vec<u8> {
+        let mut etag = Vec::with_capacity(ETAG_MAX);
+        etag.push(b'"');
+        push_hex(&mut etag, self.modified);
+        etag.push(b'-');
+        push_hex(&mut etag, self.size);
+        etag.push(b'"');
+        etag
     }
 
     /// 304 or 412 where the request's conditions ask for it (RFC 9110 13, in nginx's order).
@@ -245,6 +259,11 @@ impl Entity {
         }
         response.body.push(Piece::Bytes(format!("\r\n--{boundary}--\r\n").into_bytes()));
     }
+}
+
+fn push_hex(out: &mut Vec<u8>, number: u64) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    out.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(number >> (4 * digit)) as usize & 0xf]));
 }
 
 fn http_date(seconds: u64) -> Vec<u8> {

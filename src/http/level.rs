@@ -363,7 +363,7 @@ impl Assembly<'_> {
             }
         };
         let settings = level.proxy.settle(pass, goal, self.prefix, self.tls_clients)?;
-        for folder in [&settings.body_temp, &settings.temp] {
+        for folder in [&settings.store.folder.path, &settings.temp] {
             if !self.temp_folders.contains(folder) {
                 self.temp_folders.push(folder.clone());
             }

@@ -19,6 +19,7 @@ mod ending;
 mod engine;
 mod error_pages;
 mod field_directives;
+mod field_names;
 mod fields;
 mod files;
 mod geo;

@@ -429,6 +429,8 @@ fn what_becomes_of_answers_and_bodies() {
         (HttpProxy, "proxy_cookie_flags off; proxy_cookie_path off; proxy_cookie_domain off;"),
         (HttpProxy, "proxy_intercept_errors on;"),
         (HttpProxy, "proxy_limit_rate 1m;"),
+        (HttpProxy, "client_body_in_file_only clean;"),
+        (HttpProxy, "client_body_in_single_buffer on;"),
         (HttpProxy, "proxy_force_ranges on;"),
         (HttpProxy, "proxy_pass_trailers on;"),
         (HttpLocation, "limit_rate 4k; set $limit_rate 1k;"),

@@ -48,7 +48,8 @@ impl Session {
         };
         // One before it has come to an error page that is passed on too.
         let before = request.exchange.take();
-        let (body, tries) = before.map_or_else(Default::default, |before| (before.body, before.tries));
+        let (body, lost, tries) =
+            before.map_or_else(Default::default, |before| (before.body, before.lost, before.tries));
         let exchange = Exchange {
             settings: settings.clone(),
             state: State::Collecting,
@@ -59,6 +60,7 @@ impl Session {
             },
             target,
             body,
+            lost,
             upstream: None,
             tried: Tried::default(),
             tries_left: 0,
@@ -261,7 +263,7 @@ impl Session {
         let streamed = self.streams();
         let length = match &body {
             Some(body) => Length::Known(body.len() as u64),
-            None if !settings.pass_body || !request.has_body => Length::None,
+            None if !settings.pass_body || !request.has_body || exchange.lost => Length::None,
             None if streamed && request.chunk.is_some() => Length::Chunked,
             None if streamed => Length::Known(request.length),
             None => Length::Known(exchange.body.length()),
@@ -281,8 +283,7 @@ impl Session {
             }
             None if length == Length::None => false,
             None if streamed => {
-                let start = std::mem::take(&mut exchange.body.memory);
-                frame(&mut upstream.output, &start, length == Length::Chunked);
+                frame(&mut upstream.output, &exchange.body.memory, length == Length::Chunked);
                 if length == Length::Chunked && whole {
                     upstream.output.push_bytes(LAST_CHUNK);
                 }
