@@ -12,7 +12,11 @@ mod rates;
 mod reload;
 mod requests;
 mod rewrites;
+<<<<<<< HEAD
 mod targets;
+=======
+mod settings;
+>>>>>>> main
 mod tls;
 mod upgrades;
 
