@@ -12,11 +12,8 @@ mod rates;
 mod reload;
 mod requests;
 mod rewrites;
-<<<<<<< HEAD
-mod targets;
-=======
 mod settings;
->>>>>>> main
+mod targets;
 mod tls;
 mod upgrades;
 
