@@ -52,6 +52,7 @@ pub struct Level {
     pub(super) max_ranges: Option<usize>,
     pub(super) absolute_redirect: Option<bool>,
     pub(super) port_in_redirect: Option<bool>,
+    pub(super) log_not_found: Option<bool>,
     pub(super) server_name_in_redirect: Option<bool>,
     /// Of `http {}` and `server {}` only, these three.
     pub(super) merge_slashes: Option<bool>,
@@ -286,6 +287,7 @@ impl Assembly<'_> {
         let (timeout, header) = level.keepalive_timeout.unwrap_or((Duration::from_secs(75), None));
         Ok(Location {
             program,
+            slashed: slashed(level),
             internal: level.internal,
             try_files: level.try_files.clone(),
             error_pages: level.error_pages.clone().unwrap_or_default(),
@@ -304,6 +306,7 @@ impl Assembly<'_> {
             if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
             max_ranges: level.max_ranges.unwrap_or(usize::MAX),
             absolute_redirect: level.absolute_redirect.unwrap_or(true),
+            log_not_found: level.log_not_found.unwrap_or(true),
             port_in_redirect: level.port_in_redirect.unwrap_or(true),
             server_name_in_redirect: level.server_name_in_redirect.unwrap_or(false),
             sendfile: level.sendfile.unwrap_or(false),
@@ -353,7 +356,7 @@ impl Assembly<'_> {
         let group = Group::meant(self.groups, named, &pass.server, pass.port(), proxy::pass::PORT)
             .map_err(|message| Error::at(&pass.place, message))?;
         let settings = level.proxy.settle(pass, group, self.prefix, self.tls_clients)?;
-        for folder in [&settings.body_temp, &settings.temp] {
+        for folder in [&settings.store.folder.path, &settings.temp] {
             if !self.temp_folders.contains(folder) {
                 self.temp_folders.push(folder.clone());
             }
@@ -375,6 +378,17 @@ impl Assembly<'_> {
     fn combined(&self, mut entry: Entry<Variable>) -> Entry<Variable> {
         entry.format = entry.format.or_else(|| self.formats.find("combined").cloned());
         entry
+    }
+}
+
+/// The path of a location that is asked for without the `/` at its end too; nginx's rule.
+fn slashed(level: &Level) -> Option<Vec<u8>> {
+    level.proxy.pass.as_ref()?;
+    match level.pattern.as_ref()? {
+        Pattern::Exact(path) | Pattern::Prefix(path) | Pattern::Final(path) if path.ends_with(b"/") => {
+            Some(path.clone())
+        }
+        _ => None,
     }
 }
 
@@ -418,6 +432,7 @@ impl Level {
         from(&mut self.if_modified_since, &above.if_modified_since);
         from(&mut self.max_ranges, &above.max_ranges);
         from(&mut self.absolute_redirect, &above.absolute_redirect);
+        from(&mut self.log_not_found, &above.log_not_found);
         from(&mut self.port_in_redirect, &above.port_in_redirect);
         from(&mut self.server_name_in_redirect, &above.server_name_in_redirect);
         from(&mut self.merge_slashes, &above.merge_slashes);

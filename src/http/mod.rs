@@ -19,6 +19,7 @@ mod ending;
 mod engine;
 mod error_pages;
 mod field_directives;
+mod field_names;
 mod fields;
 mod files;
 mod geo;
@@ -54,6 +55,7 @@ mod split_clients;
 mod status;
 mod stub_status;
 mod try_files;
+mod tuning_directives;
 mod types;
 pub mod uri;
 mod variables;
@@ -111,6 +113,8 @@ struct Server {
 struct Location {
     /// What is run before access is decided and the answer is made.
     program: script::Program,
+    /// The location's path with its `/` at the end, where a server stands behind it: who asks for it without is led there.
+    slashed: Option<Vec<u8>>,
     /// Only redirects of ours lead here.
     internal: bool,
     try_files: Option<try_files::TryFiles>,
@@ -132,6 +136,7 @@ struct Location {
     max_ranges: usize,
     absolute_redirect: bool,
     port_in_redirect: bool,
+    log_not_found: bool,
     server_name_in_redirect: bool,
     sendfile: bool,
     nodelay: bool,

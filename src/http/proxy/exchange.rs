@@ -10,7 +10,7 @@ use super::next::Fault;
 use super::request::{self, Length};
 use super::secure::is_end;
 use super::spool::Spool;
-use super::{Exchange, Settings, State, Try, Upstream, answer};
+use super::{Exchange, Settings, State, Try, Upstream, answer, part};
 use crate::context::Context;
 use crate::event::Owner;
 use crate::fault;
@@ -37,12 +37,14 @@ impl Session {
         let now = cx.reactor.now();
         // One before it has come to an error page that is passed on too.
         let before = request.exchange.take();
-        let (body, tries) = before.map_or_else(Default::default, |before| (before.body, before.tries));
+        let (body, lost, tries) =
+            before.map_or_else(Default::default, |before| (before.body, before.lost, before.tries));
         let exchange = Exchange {
             settings: settings.clone(),
             state: State::Collecting,
             uri: settings.target.uri(request),
             body,
+            lost,
             upstream: None,
             tried: Tried::default(),
             tries_left: 0,
@@ -50,7 +52,8 @@ impl Session {
             earlier: tries.len(),
             tries,
             head: None,
-            incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete) },
+            incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete), trailer: Vec::new() },
+            part: None,
             chunked: false,
             buffered: settings.buffering,
             spool: Spool::default(),
@@ -212,7 +215,7 @@ impl Session {
         let streamed = self.streams();
         let length = match &body {
             Some(body) => Length::Known(body.len() as u64),
-            None if !settings.pass_body || !request.has_body => Length::None,
+            None if !settings.pass_body || !request.has_body || exchange.lost => Length::None,
             None if streamed && request.chunk.is_some() => Length::Chunked,
             None if streamed => Length::Known(request.length),
             None => Length::Known(exchange.body.length()),
@@ -232,8 +235,7 @@ impl Session {
             }
             None if length == Length::None => false,
             None if streamed => {
-                let start = std::mem::take(&mut exchange.body.memory);
-                frame(&mut upstream.output, &start, length == Length::Chunked);
+                frame(&mut upstream.output, &exchange.body.memory, length == Length::Chunked);
                 if length == Length::Chunked && whole {
                     upstream.output.push_bytes(LAST_CHUNK);
                 }
@@ -418,14 +420,21 @@ impl Session {
             return step;
         }
         let Some(request) = &mut self.request else { return Step::Over };
-        let response = match answer::response(&Values { client: &self.client, request, now }) {
+        let mut response = match answer::response(&Values { client: &self.client, request, now }) {
             Ok(response) => response,
             Err(failed) => return self.undecided(cx, &failed),
         };
         if response.content_type.is_some() {
             request.kept_type = None;
         }
+        let forced = request.exchange.as_ref().is_some_and(|exchange| exchange.settings.answers.force_ranges);
+        let part = if forced { part::cut_out(request, &mut response) } else { Ok(None) };
+        let part = match part {
+            Ok(part) => part,
+            Err(fields) => return self.no_such_part(cx, fields),
+        };
         let Some(exchange) = &mut request.exchange else { return Step::Over };
+        exchange.part = part;
         exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         self.answer_late(cx, response)
     }

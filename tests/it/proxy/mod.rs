@@ -2,10 +2,12 @@
 
 mod answers;
 mod bodies;
+mod body_files;
 mod cookies;
 mod elsewhere;
 mod faults;
 mod kept;
+mod ranges;
 mod rates;
 mod reload;
 mod requests;
