@@ -352,6 +352,7 @@ impl Session {
             || self.leaving
             || location.keepalive.timeout.is_zero()
             || self.client.requests >= location.keepalive.requests
+            || cx.reactor.now().saturating_duration_since(self.client.since) > location.keepalive.age
             || location.keepalive_disable.covers(request);
         let follows = |exchange: &Exchange| exchange.upstream.is_some();
         let followed = request.exchange.as_deref().is_some_and(follows);

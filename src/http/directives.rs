@@ -290,6 +290,11 @@ static TABLE: &[Directive<Level>] = &[
         },
     },
     value!(
+        row("keepalive_time", HSL, "time", "1h", "How old a connection may be and still be kept for another request.",),
+        keepalive_time,
+        time
+    ),
+    value!(
         row("client_header_timeout", HS, "time", "60s", "How long a request's head may take to arrive; 408 after it."),
         header_timeout,
         time

@@ -63,6 +63,7 @@ pub struct Level {
     pub(super) nopush: Option<bool>,
     pub(super) keepalive_timeout: Option<(Duration, Option<u64>)>,
     pub(super) keepalive_requests: Option<u64>,
+    pub(super) keepalive_time: Option<Duration>,
     pub(super) max_body: Option<u64>,
     pub(super) body_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
@@ -312,7 +313,12 @@ impl Assembly<'_> {
             sendfile: level.sendfile.unwrap_or(false),
             nodelay: level.nodelay.unwrap_or(true),
             nopush: level.nopush.unwrap_or(false),
-            keepalive: Keepalive { timeout, header, requests: level.keepalive_requests.unwrap_or(1000) },
+            keepalive: Keepalive {
+                timeout,
+                header,
+                requests: level.keepalive_requests.unwrap_or(1000),
+                age: level.keepalive_time.unwrap_or(60 * MINUTE),
+            },
             max_body: level.max_body.unwrap_or(1 << 20),
             body_timeout: level.body_timeout.unwrap_or(MINUTE),
             send_timeout: level.send_timeout.unwrap_or(MINUTE),
@@ -443,6 +449,7 @@ impl Level {
         from(&mut self.nopush, &above.nopush);
         from(&mut self.keepalive_timeout, &above.keepalive_timeout);
         from(&mut self.keepalive_requests, &above.keepalive_requests);
+        from(&mut self.keepalive_time, &above.keepalive_time);
         from(&mut self.max_body, &above.max_body);
         from(&mut self.body_timeout, &above.body_timeout);
         from(&mut self.send_timeout, &above.send_timeout);

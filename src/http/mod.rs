@@ -203,7 +203,7 @@ enum ModifiedSince {
     Before,
 }
 
-/// `keepalive_timeout` and `keepalive_requests`.
+/// `keepalive_timeout`, `keepalive_requests` and `keepalive_time`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Keepalive {
     /// How long an idle connection stays; zero: no connection does.
@@ -212,6 +212,8 @@ struct Keepalive {
     header: Option<u64>,
     /// Requests a connection may bring.
     requests: u64,
+    /// How old it may be after one.
+    age: Duration,
 }
 
 /// `lingering_close`, `lingering_time`, `lingering_timeout`.

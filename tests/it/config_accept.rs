@@ -291,6 +291,7 @@ fn http() {
         (HttpLocation, "max_ranges 0;"),
         (HttpLocation, "absolute_redirect off;"),
         (HttpLocation, "port_in_redirect off;"),
+        (HttpLocation, "keepalive_time 10m;"),
         (HttpLocation, "log_not_found off;"),
         (Http, "variables_hash_max_size 2048;"),
         (Http, "variables_hash_bucket_size 64;"),

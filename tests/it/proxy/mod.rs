@@ -12,6 +12,7 @@ mod rates;
 mod reload;
 mod requests;
 mod rewrites;
+mod settings;
 mod tls;
 mod upgrades;
 
