@@ -68,6 +68,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     script_directives::TABLE,
     proxy::directives::TABLE,
     proxy::tls_directives::TABLE,
+    proxy::target_directives::TABLE,
     proxy::answer_directives::TABLE,
     client_directives::TABLE,
     field_directives::TABLE,
