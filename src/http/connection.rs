@@ -37,8 +37,6 @@ use crate::tally::Doing;
 pub(super) const READ: usize = 16 * 1024;
 /// Requests of one connection that are begun for one event before others have their turn.
 const TURN: usize = 16;
-/// How long a client that has just come may take to send something when the worker is told to finish.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// What a client that waits with its body is told (RFC 9110 10.1.1).
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -125,8 +123,7 @@ impl Session {
         owner: Owner,
         cx: &mut Context,
     ) -> Self {
-        let patience = if leaving { GRACE } else { route.names.default.header_timeout };
-        cx.reactor.set_timer(timer, cx.reactor.now() + patience);
+        cx.reactor.set_timer(timer, cx.reactor.now() + route.names.default.header_timeout);
         let phase = if route.proxy_protocol { Phase::Header } else { Phase::first(&route) };
         let mut session = Session {
             client,
