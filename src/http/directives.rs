@@ -68,6 +68,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     script_directives::TABLE,
     proxy::directives::TABLE,
     proxy::tls_directives::TABLE,
+    proxy::target_directives::TABLE,
     proxy::answer_directives::TABLE,
     cache::directives::TABLE,
     client_directives::TABLE,
@@ -291,6 +292,11 @@ static TABLE: &[Directive<Level>] = &[
         },
     },
     value!(
+        row("keepalive_time", HSL, "time", "1h", "How old a connection may be and still be kept for another request.",),
+        keepalive_time,
+        time
+    ),
+    value!(
         row("client_header_timeout", HS, "time", "60s", "How long a request's head may take to arrive; 408 after it."),
         header_timeout,
         time
@@ -348,7 +354,7 @@ static TABLE: &[Directive<Level>] = &[
                 HS,
                 "number size",
                 "4 8k",
-                "How large a head may be: a request line longer than the size is answered with 414; a longer header field, a head longer than all buffers together, and one with more than 256 fields, with 431.",
+                "How large a head may be: a request line longer than the size is answered with 414; a longer header field, and a head longer than all buffers together, with 400 (494 for `error_page`).",
             ),
         ),
         set: set::large_buffers,

@@ -57,7 +57,7 @@ pub(super) fn serve(values: &Values<'_>) -> Found {
         return page(405);
     }
     let (size, modified) = (metadata.len(), u64::try_from(metadata.mtime()).unwrap_or_default());
-    let etag = location.etag.then(|| format!("\"{modified:x}-{size:x}\"").into_bytes());
+    let etag = location.etag.then(|| etag_of(modified, size));
     let response = Response {
         content_type: Some(location.types.of(&request.path).unwrap_or(&location.default_type).to_vec()),
         last_modified: Some(http_date(modified)),
@@ -133,4 +133,23 @@ fn index(values: &Values<'_>) -> Found {
             page(blame(values, &error, |_| format!("\"{}\" is not found", String::from_utf8_lossy(&path))))
         }
     }
+}
+
+/// Two numbers of 64 bits in hexadecimal digits, quotes and dash.
+const ETAG_MAX: usize = 2 * 16 + 3;
+
+/// `"MODIFIED-SIZE"`, in hexadecimal digits.
+fn etag_of(modified: u64, size: u64) -> Vec<u8> {
+    let mut etag = Vec::with_capacity(ETAG_MAX);
+    etag.push(b'"');
+    push_hex(&mut etag, modified);
+    etag.push(b'-');
+    push_hex(&mut etag, size);
+    etag.push(b'"');
+    etag
+}
+
+fn push_hex(out: &mut Vec<u8>, number: u64) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    out.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(number >> (4 * digit)) as usize & 0xf]));
 }

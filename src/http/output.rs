@@ -39,6 +39,8 @@ pub(super) struct Output {
     sent: u64,
     /// How fast it may go.
     pub pace: Option<Pace>,
+    /// Bytes before a file wait in the socket for its first ones.
+    gathers: bool,
 }
 
 /// How far sending has come.
@@ -126,6 +128,13 @@ impl Output {
         self.pieces.iter().any(|piece| matches!(piece, Piece::File { .. }))
     }
 
+    /// Has the head leave in one packet with the file that follows it, without further calls. Tells whether that is all there is.
+    pub(super) fn gather(&mut self) -> bool {
+        let follows = |piece: &Piece| matches!(piece, Piece::File { left, .. } if *left <= TURN);
+        self.gathers = self.pieces.len() == 2 && self.pieces.get(1).is_some_and(follows);
+        self.gathers
+    }
+
     /// Sends until all is gone, the socket is full, or the turn is over.
     ///
     /// # Errors
@@ -145,7 +154,9 @@ impl Output {
             }
             most = end - self.sent;
         }
-        while let Some(piece) = self.pieces.front_mut() {
+        loop {
+            let file_follows = matches!(self.pieces.get(1), Some(Piece::File { .. }));
+            let Some(piece) = self.pieces.front_mut() else { return Ok(Progress::Done) };
             if !reactor.writable(connection.source()) {
                 return Ok(Progress::Blocked);
             }
@@ -156,7 +167,12 @@ impl Output {
                 Piece::Bytes(bytes) => {
                     let rest = &bytes[self.gone..];
                     let rest = &rest[..rest.len().min(usize::try_from(most).unwrap_or(usize::MAX))];
-                    let count = connection.send(reactor, rest).map_err(|error| ("send()", error))?;
+                    let whole = rest.len() == bytes.len() - self.gone;
+                    let sent = match self.gathers && file_follows && whole {
+                        true => connection.send_part(reactor, rest),
+                        false => connection.send(reactor, rest),
+                    };
+                    let count = sent.map_err(|error| ("send()", error))?;
                     self.gone += count;
                     self.sent += count as u64;
                     self.gone == bytes.len()
@@ -184,6 +200,5 @@ impl Output {
                 self.gone = 0;
             }
         }
-        Ok(Progress::Done)
     }
 }

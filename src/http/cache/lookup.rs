@@ -172,7 +172,7 @@ impl Session {
         let text = match &settings.key {
             Some(text) => values.fill(text),
             None => {
-                let target = &exchange.settings.target;
+                let target = &exchange.target;
                 let scheme = if target.secure { "https://" } else { "http://" };
                 [scheme.as_bytes(), target.host.as_bytes(), &exchange.uri].concat()
             }

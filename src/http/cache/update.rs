@@ -38,7 +38,8 @@ impl Session {
             waits: None,
         };
         let mut again = request.again();
-        let mut exchange = Exchange::new(exchange.settings.clone(), exchange.uri.clone(), cx.reactor.now());
+        let mut exchange =
+            Exchange::new(exchange.settings.clone(), exchange.target.clone(), exchange.uri.clone(), cx.reactor.now());
         exchange.cache = Some(Box::new(access));
         exchange.detached = true;
         again.exchange = Some(Box::new(exchange));
@@ -85,7 +86,7 @@ impl Session {
 
     /// Turns to the servers; nobody has to be looked after but the cache.
     pub(in crate::http) fn begin_on_the_side(&mut self, cx: &mut Context) -> Verdict {
-        let step = self.turn_to_servers(cx);
+        let step = self.find_peers(cx);
         self.go_on(cx, step)
     }
 }

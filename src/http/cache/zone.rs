@@ -16,7 +16,7 @@ use super::key::Key;
 use crate::shm::{Lock, Shared};
 
 /// Words of an entry.
-const WORDS: usize = 13;
+const WORDS: usize = 14;
 /// Memory for an entry with its bucket. nginx has room for some 8000 keys a megabyte.
 const ENTRY: usize = WORDS * 8 + 8;
 /// What a file takes from a disk: whole blocks.
@@ -46,6 +46,8 @@ mod field {
     pub const ERROR: usize = 11;
     /// The process that is about to put a file in its place.
     pub const STORING: usize = 12;
+    /// The right under which somebody is at it.
+    pub const GRANT: usize = 13;
 }
 
 const USED: u64 = 1;
@@ -68,7 +70,9 @@ mod head {
     pub const WATERMARK: usize = 7;
     /// Entries that have a file.
     pub const FILES: usize = 8;
-    pub const WORDS: usize = 9;
+    /// Rights that have been given so far.
+    pub const GRANTS: usize = 9;
+    pub const WORDS: usize = 10;
 }
 
 type Entry = [AtomicU64; WORDS];
@@ -125,7 +129,7 @@ pub enum Known {
     Full,
 }
 
-/// The right to bring an entry up to date, until a time by which it can be told from later ones.
+/// The right to bring an entry up to date, by a number that tells it from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant(u64);
 
@@ -420,11 +424,12 @@ impl Table {
             if table.is_held(at, now) {
                 return None;
             }
-            // Never the same as that of an earlier one.
-            let until = now.saturating_add(age.max(1)).max(table.get(at, field::LOCK) + 1);
-            table.set(at, field::LOCK, until);
+            table.add(head::GRANTS, 1);
+            let grant = table.head[head::GRANTS].load(Relaxed);
+            table.set(at, field::LOCK, now.saturating_add(age.max(1)));
             table.set(at, field::HOLDER, u64::from(std::process::id()));
-            Some(Grant(until))
+            table.set(at, field::GRANT, grant);
+            Some(Grant(grant))
         })?
     }
 
@@ -435,7 +440,7 @@ impl Table {
     }
 
     fn let_go(&self, at: usize, grant: Option<Grant>) {
-        if grant.is_some_and(|grant| grant.0 == self.get(at, field::LOCK)) {
+        if grant.is_some_and(|grant| grant.0 == self.get(at, field::GRANT)) {
             self.set(at, field::LOCK, 0);
         }
     }

@@ -1,10 +1,13 @@
 //! What one level says about proxying, and how that becomes the settings of a location.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::answer::HIDDEN;
 use super::answer_level;
+use super::body_files::{Folder, InFile, Store};
+use super::goal::Goal;
 use super::next::{Fault, Next};
 use super::pass::Pass;
 use super::{Settings, secure};
@@ -14,6 +17,7 @@ use crate::http::head::Version;
 use crate::http::variables::{self, Text};
 use crate::log::format::{Escape, Format};
 use crate::relay::page_size;
+use crate::resolver;
 use crate::tls::{Client, ClientSettings};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -33,7 +37,8 @@ pub(in crate::http) struct Said {
     pub pass_body: Option<bool>,
     pub request_buffering: Option<bool>,
     pub body_buffer: Option<usize>,
-    pub body_temp: Option<PathBuf>,
+    pub body_temp: Option<Folder>,
+    pub body_in_file: Option<InFile>,
     pub connect_timeout: Option<Duration>,
     pub send_timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
@@ -50,6 +55,11 @@ pub(in crate::http) struct Said {
     pub hide: Option<Vec<Vec<u8>>>,
     pub pass_hidden: Option<Vec<Vec<u8>>>,
     pub tls: secure::Said,
+    /// `None` inside: `off`.
+    pub bind: Option<Option<Text>>,
+    /// Likewise.
+    pub resolver: Option<Option<resolver::Settings>>,
+    pub resolver_timeout: Option<Duration>,
     pub answers: answer_level::Said,
     pub cache: cache::level::Said,
 }
@@ -71,6 +81,7 @@ impl Said {
         from(&mut self.request_buffering, &above.request_buffering);
         from(&mut self.body_buffer, &above.body_buffer);
         from(&mut self.body_temp, &above.body_temp);
+        from(&mut self.body_in_file, &above.body_in_file);
         from(&mut self.connect_timeout, &above.connect_timeout);
         from(&mut self.send_timeout, &above.send_timeout);
         from(&mut self.read_timeout, &above.read_timeout);
@@ -87,18 +98,21 @@ impl Said {
         from(&mut self.hide, &above.hide);
         from(&mut self.pass_hidden, &above.pass_hidden);
         self.tls.inherit(&above.tls);
+        from(&mut self.bind, &above.bind);
+        from(&mut self.resolver, &above.resolver);
+        from(&mut self.resolver_timeout, &above.resolver_timeout);
         self.answers.inherit(&above.answers);
         self.cache.inherit(&above.cache);
     }
 
-    /// The settings of a location that passes its requests on to `group`. `clients` are those of other locations.
+    /// The settings of a location that passes its requests on as `pass` says, which is `goal`. `clients` are those of other locations.
     ///
     /// # Errors
     /// What is wrong with TLS.
     pub(in crate::http) fn settle(
         &self,
         pass: &Pass,
-        group: usize,
+        goal: Goal,
         prefix: &Path,
         clients: &mut Vec<(ClientSettings, Client)>,
     ) -> Result<Settings> {
@@ -109,7 +123,12 @@ impl Said {
         let page = page_size();
         let secured = if pass.may_be_secure() { Some(self.tls.settle(clients)?) } else { None };
         Ok(Settings {
-            target: pass.settle(group),
+            goal,
+            bind: self.bind.clone().flatten(),
+            resolver: self.resolver.clone().flatten().map(|settings| {
+                let timeout = self.resolver_timeout.unwrap_or(settings.timeout);
+                Rc::new(resolver::Settings { timeout, ..settings })
+            }),
             secured,
             fields: self.all_fields(),
             version: self.version.unwrap_or(Version::Http10),
@@ -118,8 +137,14 @@ impl Said {
             pass_fields: self.pass_fields.unwrap_or(true),
             pass_body: self.pass_body.unwrap_or(true),
             request_buffering: self.request_buffering.unwrap_or(true),
-            body_buffer: self.body_buffer.unwrap_or(4 * page),
-            body_temp: self.body_temp.clone().unwrap_or_else(|| prefix.join(crate::config::defaults::CLIENT_TEMP_PATH)),
+            store: Store {
+                memory: self.body_buffer.unwrap_or(4 * page),
+                folder: self.body_temp.clone().unwrap_or_else(|| Folder {
+                    path: prefix.join(crate::config::defaults::CLIENT_TEMP_PATH),
+                    levels: Vec::new(),
+                }),
+                in_file: self.body_in_file.unwrap_or_default(),
+            },
             connect_timeout: self.connect_timeout.unwrap_or(MINUTE),
             send_timeout: self.send_timeout.unwrap_or(MINUTE),
             read_timeout: self.read_timeout.unwrap_or(MINUTE),
@@ -136,7 +161,7 @@ impl Said {
             ignore_client_abort: self.ignore_client_abort.unwrap_or(false),
             socket_keepalive: self.socket_keepalive.unwrap_or(false),
             hidden: hidden.filter(|name| !pass_hidden.contains(name)).collect(),
-            answers: self.answers.settle(pass),
+            answers: self.answers.settle(pass)?,
             cache: None,
             mirror: self.cache.mirror(),
         })

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod body_files;
 mod cookies;
 mod elsewhere;
 mod faults;
@@ -11,6 +12,8 @@ mod rates;
 mod reload;
 mod requests;
 mod rewrites;
+mod settings;
+mod targets;
 mod tls;
 mod upgrades;
 
