@@ -69,3 +69,40 @@ fn locations() {
         crate::proxy::refuses(text, message);
     }
 }
+
+#[test]
+fn what_is_accepted() {
+    let prefix = Prefix::new();
+    let http = "
+        proxy_cache_path /tmp/no/such levels=1:2:2 use_temp_path=off keys_zone=a:16k inactive=1d max_size=1g min_free=1k manager_files=1
+            manager_sleep=1ms manager_threshold=1s loader_files=1 loader_sleep=1ms loader_threshold=1s;
+        proxy_cache_path relative/ keys_zone=b:1m;
+        proxy_cache a;
+        proxy_cache_key $scheme$host$request_uri;
+        proxy_cache_valid 1m;
+        proxy_cache_valid 404 410 1m;
+        proxy_cache_valid any 0;
+        proxy_cache_methods GET HEAD POST;
+        proxy_cache_min_uses 2;
+        proxy_cache_bypass $arg_a $arg_b;
+        proxy_no_cache $arg_a;
+        proxy_cache_use_stale error timeout invalid_header updating http_500 http_502 http_503 http_504 http_403 http_404 http_429;
+        proxy_cache_background_update on;
+        proxy_cache_revalidate on;
+        proxy_cache_lock on;
+        proxy_cache_lock_timeout 1s;
+        proxy_cache_lock_age 1s;
+        proxy_cache_convert_head off;
+        proxy_cache_max_range_offset 1m;
+        proxy_cache_purge $arg_purge allow=127.0.0.1 allow=10.0.0.0/8 allow=unix:;
+        server {
+            listen 127.0.0.1:1;
+            location / { proxy_pass http://127.0.0.1:1; proxy_cache $arg_zone; }
+            location /off { proxy_pass http://127.0.0.1:1; proxy_cache off; proxy_cache_use_stale off; }
+            location /store { proxy_pass http://127.0.0.1:1; proxy_store on; proxy_store_access group:rw all:r; }
+            location /named { proxy_pass http://127.0.0.1:1; proxy_store /data$uri; }
+        }";
+    prefix.write("nginx.conf", config(http));
+    let run = prefix.run(&["-t"]);
+    assert!(run.status.success(), "{}", run.stderr);
+}
