@@ -74,7 +74,7 @@ fn locations() {
 fn what_is_accepted() {
     let prefix = Prefix::new();
     let http = "
-        proxy_cache_path /tmp/no/such levels=1:2:2 use_temp_path=off keys_zone=a:16k inactive=1d max_size=1g min_free=1k manager_files=1
+        proxy_cache_path /data/no/such levels=1:2:2 use_temp_path=off keys_zone=a:16k inactive=1d max_size=1g min_free=1k manager_files=1
             manager_sleep=1ms manager_threshold=1s loader_files=1 loader_sleep=1ms loader_threshold=1s;
         proxy_cache_path relative/ keys_zone=b:1m;
         proxy_cache a;
