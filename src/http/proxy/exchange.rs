@@ -57,6 +57,7 @@ impl Session {
             chunked: false,
             buffered: settings.buffering,
             spool: Spool::default(),
+            flow: None,
             relay: None,
             cut: false,
             upstream_due: None,

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! [`exchange`] is this machine; [`pass`] says where a request goes, [`secure`] agrees on TLS with the server, [`request`] how it is written for the server, [`collect`] keeps
-//! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest; [`next`] decides about
+//! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest, or [`direct`]; [`next`] decides about
 //! another try, [`outcome`] brings it about, or the end; [`accel`] leads elsewhere by what a server says; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is
 //! what an answer with 101 begins.
 
@@ -21,6 +21,7 @@ pub(super) mod body;
 pub(super) mod body_files;
 pub(super) mod collect;
 pub(super) mod cookies;
+pub(super) mod direct;
 pub(super) mod directives;
 pub(super) mod exchange;
 pub(super) mod head;
@@ -50,7 +51,7 @@ use super::head::Version;
 use super::output::Output;
 use super::pace::Pace;
 use super::variables::Text;
-use crate::relay::Relay;
+use crate::relay::{Flow, Relay};
 use crate::upstream::{Kept, Tried};
 use body::Incoming;
 use head::Head;
@@ -140,6 +141,8 @@ pub(super) struct Exchange {
     /// The answer waits in memory and files for a slow client.
     pub buffered: bool,
     pub spool: Spool,
+    /// The rest of an answer that goes from connection to connection.
+    pub flow: Option<Box<Flow>>,
     /// In [`State::Tunnel`].
     pub relay: Option<Box<Relay>>,
     /// The answer has ended before its time: the client's connection ends behind what has come of it.

@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod body_files;
 mod cookies;
+mod direct;
 mod elsewhere;
 mod faults;
 mod kept;
