@@ -1,6 +1,5 @@
 //! What one level of an `http {}` block says, and how levels become servers and locations.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::location::{Locations, Pattern};
 use super::names::Name;
 use super::pace;
 use super::proxy;
+use super::proxy::goal::{Goal, Groups};
 use super::real_ip::{RealIp, Source};
 use super::roots::{Alias, Root};
 use super::script::{Branch, Program, Step};
@@ -163,7 +163,7 @@ impl Builder {
                 }
                 groups.push(Rc::new(group));
             }
-            let named = first..groups.len();
+            let named_groups = Rc::new(Groups { named: first..groups.len() });
             let mut formats = std::mem::take(&mut block.formats);
             formats.insert("combined", variables::combined());
             let definitions = Rc::new(block.registry.settle()?);
@@ -180,7 +180,7 @@ impl Builder {
                 definitions: &definitions,
                 groups: &mut groups,
                 zones: &block.zones,
-                named,
+                named_groups,
                 temp_folders: &mut temp_folders,
                 tls: &mut *tls,
                 tls_clients: &mut tls_clients,
@@ -215,7 +215,7 @@ struct Assembly<'a> {
     groups: &'a mut Vec<Rc<Group>>,
     zones: &'a [Rc<limits::zone::Zone>],
     /// The `upstream {}` blocks that a `proxy_pass` can mean.
-    named: Range<usize>,
+    named_groups: Rc<Groups>,
     temp_folders: &'a mut Vec<PathBuf>,
     tls: &'a mut tls::Shared,
     /// What TLS with servers is made from, so far.
@@ -240,6 +240,7 @@ impl Assembly<'_> {
             locations,
             program,
             definitions: self.definitions.clone(),
+            groups: self.named_groups.clone(),
             tls: tls::Server::build(&own.ssl, None, tls::Clients::NameHosts, self.tls)?,
             ssl: own.ssl.is_on(),
         })
@@ -358,10 +359,16 @@ impl Assembly<'_> {
 
     fn content(&mut self, level: &Level) -> Result<Content> {
         let Some(pass) = &level.proxy.pass else { return Ok(level.content.clone().unwrap_or(Content::Files)) };
-        let named = self.named.clone();
-        let group = Group::meant(self.groups, named, &pass.server, pass.port(), proxy::pass::PORT)
-            .map_err(|message| Error::at(&pass.place, message))?;
-        let settings = level.proxy.settle(pass, group, self.prefix, self.tls_clients)?;
+        let goal = match &pass.variable {
+            Some(url) => Goal::Variable(url.clone()),
+            None => {
+                let named = self.named_groups.named.clone();
+                let group = Group::meant(self.groups, named, &pass.server, pass.port(), proxy::pass::PORT)
+                    .map_err(|message| Error::at(&pass.place, message))?;
+                Goal::Fixed(Rc::new(pass.settle(group)))
+            }
+        };
+        let settings = level.proxy.settle(pass, goal, self.prefix, self.tls_clients)?;
         for folder in [&settings.store.folder.path, &settings.temp] {
             if !self.temp_folders.contains(folder) {
                 self.temp_folders.push(folder.clone());
@@ -505,7 +512,7 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         definitions: &Rc::default(),
         groups: &mut Vec::new(),
         zones: &[],
-        named: 0..0,
+        named_groups: Rc::default(),
         temp_folders: &mut Vec::new(),
         tls: &mut tls::Shared::default(),
         tls_clients: &mut Vec::new(),

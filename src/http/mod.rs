@@ -102,6 +102,8 @@ struct Server {
     /// What is run before a location is found.
     program: script::Program,
     definitions: Rc<definitions::Definitions>,
+    /// The groups of its `http {}`.
+    groups: Rc<proxy::goal::Groups>,
     /// Of a server with certificates, whether its clients speak TLS or not.
     tls: Option<tls::Server>,
     /// `ssl on`

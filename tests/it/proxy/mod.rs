@@ -14,6 +14,7 @@ mod reload;
 mod requests;
 mod rewrites;
 mod settings;
+mod targets;
 mod tls;
 mod upgrades;
 
