@@ -3,8 +3,8 @@
 use super::level::Level;
 use super::types::Types;
 use super::{
-    Content, LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, limits, listen, proxy,
-    script_directives, settings as set,
+    Content, LingeringClose, ModifiedSince, client_directives, field_directives, file_directives, limit_except, limits,
+    listen, proxy, script_directives, settings as set,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
@@ -71,6 +71,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     proxy::answer_directives::TABLE,
     client_directives::TABLE,
     field_directives::TABLE,
+    file_directives::TABLE,
     limit_except::TABLE,
     limits::directives::TABLE,
     tls::directives::Table::ROWS,
@@ -499,6 +500,10 @@ static TABLE: &[Directive<Level>] = &[
         lingering_timeout,
         time
     ),
+    sized("variables_hash_max_size", H),
+    sized("variables_hash_bucket_size", H),
+    sized("map_hash_max_size", H),
+    sized("map_hash_bucket_size", H),
     sized("types_hash_max_size", HSL),
     sized("types_hash_bucket_size", HSL),
     sized("server_names_hash_max_size", H),
@@ -525,6 +530,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         proxy::answer_directives::TABLE,
         client_directives::TABLE,
         field_directives::TABLE,
+        file_directives::TABLE,
         limit_except::TABLE,
         limits::directives::TABLE,
     ];

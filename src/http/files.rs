@@ -41,7 +41,9 @@ pub(super) fn serve(values: &Values<'_>) -> Found {
     let failed = |call: &str, error: &io::Error| {
         let (status, level) = verdict(error);
         let message = format_args!("{call} \"{}\" failed", path.display());
-        client.log(level, Some(error), "", Some(request), message);
+        if status != 404 || location.log_not_found {
+            client.log(level, Some(error), "", Some(request), message);
+        }
         page(status)
     };
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
@@ -110,7 +112,9 @@ fn index(values: &Values<'_>) -> Found {
             Err(error) => {
                 let (status, level) = verdict(&error);
                 let what = if status == 403 { "is forbidden" } else { "is not found" };
-                client.log(level, Some(&error), "", Some(request), format_args!("\"{}\" {what}", file.display()));
+                if status != 404 || location.log_not_found {
+                    client.log(level, Some(&error), "", Some(request), format_args!("\"{}\" {what}", file.display()));
+                }
                 return page(status);
             }
         }
@@ -124,7 +128,9 @@ fn index(values: &Values<'_>) -> Found {
         Err(error) => {
             let (status, level) = verdict(&error);
             let message = format_args!("\"{}\" is not found", directory.display());
-            client.log(level, Some(&error), "", Some(request), message);
+            if status != 404 || location.log_not_found {
+                client.log(level, Some(&error), "", Some(request), message);
+            }
             page(status)
         }
     }

@@ -85,6 +85,7 @@ pub struct Level {
     pub(super) users: Option<Users>,
     pub(super) auth_delay: Option<Duration>,
     pub(super) limits: limits::Said,
+    pub(super) log_not_found: Option<bool>,
     pub(super) fields: fields::Said,
     pub(super) reset_timed_out: Option<bool>,
     pub(super) keepalive_disable: Option<Disabled>,
@@ -319,6 +320,7 @@ impl Assembly<'_> {
             limit_except: self.limit_except(level)?,
             auth_delay: level.auth_delay.unwrap_or_default(),
             limits: level.limits.settle(self.zones)?,
+            log_not_found: level.log_not_found.unwrap_or(true),
             fields: level.fields.settle(),
             reset_timed_out: level.reset_timed_out.unwrap_or(false),
             keepalive_disable: level.keepalive_disable.unwrap_or(Disabled { msie6: true, safari: false }),
@@ -447,6 +449,7 @@ impl Level {
         from(&mut self.users, &above.users);
         from(&mut self.auth_delay, &above.auth_delay);
         self.limits.inherit(&above.limits);
+        from(&mut self.log_not_found, &above.log_not_found);
         self.fields.inherit(&above.fields);
         from(&mut self.reset_timed_out, &above.reset_timed_out);
         from(&mut self.keepalive_disable, &above.keepalive_disable);

@@ -20,6 +20,7 @@ mod engine;
 mod error_pages;
 mod field_directives;
 mod fields;
+mod file_directives;
 mod files;
 mod geo;
 mod handlers;
@@ -149,6 +150,7 @@ struct Location {
     /// What serves requests of other methods than those named.
     limit_except: Option<(limit_except::Methods, Rc<Location>)>,
     auth_delay: Duration,
+    log_not_found: bool,
     /// `None`: however many requests clients bring.
     limits: Option<Rc<limits::Limits>>,
     /// `None`: nothing is added to answers.
