@@ -419,7 +419,9 @@ impl Worker {
             self.guarded(client, |worker| worker.accept_up_to(id, ACCEPT_TURN.max(backlog + 1)));
         }
         self.close_listeners();
-        self.http.drain(&mut self.cx);
+        for owner in self.http.drain(&mut self.cx) {
+            self.guarded(Event::Ready(owner), |worker| worker.http.leave(&mut worker.cx, owner));
+        }
         self.cx.logs.iter_mut().for_each(AccessLogs::unbuffer);
         if let Some(limit) = self.config.main.shutdown_timeout {
             self.cx.reactor.set_timer(self.shutdown_timer, Instant::now() + limit);

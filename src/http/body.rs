@@ -26,6 +26,8 @@ pub struct Piece {
     pub consumed: usize,
     /// Where in them the content stands.
     pub content: Range<usize>,
+    /// Where in them lines of the trailer stand.
+    pub trailer: Range<usize>,
 }
 
 impl Body {
@@ -66,14 +68,14 @@ impl Body {
     /// Chunks that are none.
     pub fn take(&mut self, input: &[u8]) -> Result<Piece, Refusal> {
         let piece = match self {
-            Body::Complete => Piece { consumed: 0, content: 0..0 },
+            Body::Complete => Piece { consumed: 0, content: 0..0, trailer: 0..0 },
             Body::Length(left) => {
                 let count = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
                 *left -= count as u64;
                 if *left == 0 {
                     *self = Body::Complete;
                 }
-                Piece { consumed: count, content: 0..count }
+                Piece { consumed: count, content: 0..count, trailer: 0..0 }
             }
             Body::Chunked(chunks) => {
                 let piece = chunks.take(input).ok_or_else(|| Refusal::new(400, "client sent invalid chunked body"))?;
@@ -128,6 +130,7 @@ enum State {
 impl Chunks {
     /// Up to the end of a piece of content, of the body, or of the input.
     fn take(&mut self, input: &[u8]) -> Option<Piece> {
+        let mut trailer = matches!(self.state, State::Trailer | State::TrailerLf).then_some(0);
         for (at, &byte) in input.iter().enumerate() {
             match (self.state, byte) {
                 (State::Size, byte) if byte.is_ascii_hexdigit() => {
@@ -157,28 +160,33 @@ impl Chunks {
                     if self.left == 0 {
                         self.state = State::ContentCr;
                     }
-                    return Some(Piece { consumed: at + count, content: at..at + count });
+                    return Some(Piece { consumed: at + count, content: at..at + count, trailer: 0..0 });
                 }
                 (State::ContentCr, b'\r') => self.state = State::ContentLf,
                 (State::ContentLf, b'\n') => self.state = State::Size,
                 (State::TrailerStart, b'\r') => self.state = State::EndLf,
-                (State::TrailerStart, byte) if is_name(byte) => self.state = State::Trailer,
+                (State::TrailerStart, byte) if is_name(byte) => {
+                    trailer.get_or_insert(at);
+                    self.state = State::Trailer;
+                }
                 (State::Trailer, b'\r') => self.state = State::TrailerLf,
                 (State::Trailer, b'\t' | b' '..=b'~' | 0x80..) if self.line < TRAILER_MAX => self.line += 1,
                 (State::TrailerLf, b'\n') => self.state = State::TrailerStart,
                 (State::EndLf, b'\n') => {
                     self.state = State::Done;
-                    return Some(Piece { consumed: at + 1, content: 0..0 });
+                    let trailer = trailer.map_or(0..0, |start| start..at - 1);
+                    return Some(Piece { consumed: at + 1, content: 0..0, trailer });
                 }
                 _ => return None,
             }
         }
-        Some(Piece { consumed: input.len(), content: 0..0 })
+        let end = if self.state == State::EndLf { input.len().saturating_sub(1) } else { input.len() };
+        Some(Piece { consumed: input.len(), content: 0..0, trailer: trailer.map_or(0..0, |start| start..end) })
     }
 }
 
-/// The first byte of a field's name.
-fn is_name(byte: u8) -> bool {
+/// A byte of a field's name (RFC 9110 5.6.2).
+pub(super) fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -227,6 +235,21 @@ mod tests {
             at += piece.consumed;
         }
         body.is_complete().then_some((content, text.len() - at))
+    }
+
+    #[test]
+    fn trailers() {
+        let text = b"3\r\nabc\r\n0\r\nX: y\r\nZ: 1\r\n\r\nGET";
+        for step in 1..text.len() {
+            let (mut body, mut trailer, mut at) = (Body::Chunked(Chunks::default()), Vec::new(), 0);
+            while !body.is_complete() {
+                let input = &text[at..(at + step).min(text.len())];
+                let piece = body.take(input).unwrap();
+                trailer.extend_from_slice(&input[piece.trailer]);
+                at += piece.consumed;
+            }
+            assert_eq!(String::from_utf8(trailer).unwrap(), "X: y\r\nZ: 1\r\n", "{step}");
+        }
     }
 
     #[test]

@@ -287,33 +287,23 @@ impl Session {
             }
         };
         input.advance(length);
-        let mut request = Box::new(Request::new(head, &self.client.server, now));
         self.count_request(cx);
+        let request = self.request.insert(Box::new(Request::new(head, &self.client.server, now)));
         self.client.answered = false;
         request.pipelined = !input.is_empty();
         let answer = request.interpret(&self.route.names).and_then(|()| {
-            handshake::admit(&self.client, &mut request, &self.route.names)?;
-            self.drop_odd_fields(&mut request);
+            handshake::admit(&self.client, request, &self.route.names)?;
+            drop_odd_fields(&self.client, request);
             let mut start = std::mem::take(&mut request.body_start);
-            take_body(&mut request, &mut input, Some(&mut start))?;
+            take_body(request, &mut input, Some(&mut start))?;
             request.body_start = start;
             fault::point(format_args!("request {}", request.path.escape_ascii()));
-            Ok(handlers::serve(cx, &self.client, &mut request))
+            Ok(handlers::serve(cx, &self.client, request))
         });
         self.input = Some(input);
         self.settle_input(cx);
-        let answer = answer.unwrap_or_else(|refusal| self.refusal(cx, &refusal, &mut request));
-        self.request = Some(request);
+        let answer = answer.unwrap_or_else(|refusal| self.refusal(cx, &refusal));
         self.answer(cx, answer)
-    }
-
-    fn drop_odd_fields(&self, request: &mut Request) {
-        if request.server.ignore_invalid_headers {
-            for line in request.head.drop_odd_names(request.server.underscores_in_headers) {
-                let message = format_args!("client sent invalid header line: \"{}\"", String::from_utf8_lossy(&line));
-                self.client.log(Level::Info, None, "reading client request headers", Some(request), message);
-            }
-        }
     }
 
     /// The head cannot be taken apart: it is answered all the same, and the rest of the input means nothing.
@@ -321,15 +311,15 @@ impl Session {
         let input = self.input.take();
         let head = Head::unreadable(input.as_deref().unwrap_or_default());
         cx.buffers.put(input);
-        let mut request = Box::new(Request::new(head, &self.client.server, cx.reactor.now()));
         self.count_request(cx);
+        self.request = Some(Box::new(Request::new(head, &self.client.server, cx.reactor.now())));
         self.client.answered = false;
-        let answer = self.refusal(cx, &refusal, &mut request);
-        self.request = Some(request);
+        let answer = self.refusal(cx, &refusal);
         self.answer(cx, answer)
     }
 
-    fn refusal(&self, cx: &mut Context, refusal: &Refusal, request: &mut Request) -> Answer {
+    fn refusal(&mut self, cx: &mut Context, refusal: &Refusal) -> Answer {
+        let Some(request) = &mut self.request else { return Answer::Close(refusal.status) };
         // A request line that is there and could be taken apart has not been at fault.
         let past_line = self.scan.is_past_line() && (request.head.method().is_empty() || !request.path.is_empty());
         let action = if past_line { "reading client request headers" } else { "reading client request line" };
@@ -614,11 +604,14 @@ impl Session {
         }
     }
 
+    /// The line of the present request. It is tried once only, so that a connection has an end when the program fails in this.
     pub(super) fn write_access_log(&mut self, cx: &mut Context) {
-        let Some(request) = &self.request else { return };
-        if request.location.access_logs.is_empty() {
+        let Some(request) = &mut self.request else { return };
+        if std::mem::replace(&mut request.told, true) || request.location.access_logs.is_empty() {
             return;
         }
+        fault::point(format_args!("log {}", request.path.escape_ascii()));
+        let request = &*request;
         let values = Values { client: &self.client, request, now: cx.reactor.now() };
         for entry in &request.location.access_logs {
             if !entry.wanted(|variable, out| values.write(variable, out)) {
@@ -628,6 +621,15 @@ impl Session {
             let mut line = values.fill(format);
             line.push(b'\n');
             cx.logs.write(&mut cx.reactor, self.client.epoch, entry.log, &line);
+        }
+    }
+}
+
+fn drop_odd_fields(client: &Client, request: &mut Request) {
+    if request.server.ignore_invalid_headers {
+        for line in request.head.drop_odd_names(request.server.underscores_in_headers) {
+            let message = format_args!("client sent invalid header line: \"{}\"", String::from_utf8_lossy(&line));
+            client.log(Level::Info, None, "reading client request headers", Some(request), message);
         }
     }
 }

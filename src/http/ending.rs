@@ -101,11 +101,17 @@ impl Session {
         }
     }
 
-    /// Ends the connection in whatever state it is; a request that is not over gets its line in the access log.
-    pub(super) fn end(mut self, cx: &mut Context, cut: bool) {
-        if cut && !matches!(self.phase, Phase::Linger { .. }) {
-            self.write_access_log(cx);
+    /// The program failed while it served the connection, which is to be ended.
+    pub(super) fn abandoned(&mut self) {
+        let message = format_args!("connection is closed for a fault of the program");
+        self.client.log(Level::Alert, None, "", self.request.as_deref(), message);
+        if let Some(request) = self.request.as_mut().filter(|request| request.status == 0) {
+            request.status = 500;
         }
+    }
+
+    /// Ends the connection in whatever state it is.
+    pub(super) fn end(mut self, cx: &mut Context) {
         self.drop_exchange(cx);
         cx.buffers.put(self.input.take());
         cx.reactor.remove_timer(self.timer);

@@ -51,7 +51,9 @@ impl Engine {
     /// no connection uses any more.
     pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, roster: Rc<Roster>) -> Vec<Epoch> {
         self.serving.push(Some(Serving { config, roster, sessions: 0 }));
-        self.leave_all(cx);
+        for id in self.ids() {
+            self.serve(cx, id, Session::leave);
+        }
         (0..self.serving.len() - 1).filter(|&epoch| self.retire(cx, epoch)).collect()
     }
 
@@ -153,10 +155,13 @@ impl Engine {
     }
 
     fn end(&mut self, cx: &mut Context, id: u32, cut: bool) {
+        if cut && let Some(session) = self.sessions.get_mut(id as usize) {
+            session.write_access_log(cx);
+        }
         let Some(session) = self.sessions.try_remove(id as usize) else { return };
         let epoch = session.client.epoch;
         cx.teller.shift(Some(session.counted), None);
-        session.end(cx, cut);
+        session.end(cx);
         if let Some(serving) = &mut self.serving[epoch] {
             serving.sessions -= 1;
         }
@@ -165,23 +170,25 @@ impl Engine {
         }
     }
 
-    /// The worker is to finish: idle connections end, the others after the request they are at.
-    pub fn drain(&mut self, cx: &mut Context) {
+    /// The worker is to finish: no server's connection is kept any more. Returns the connections that are to [`Engine::leave`].
+    pub fn drain(&mut self, cx: &mut Context) -> Vec<Owner> {
         self.leaving = true;
-        self.leave_all(cx);
         let closed = cx.stations.close(&mut cx.reactor);
         cx.connections.give_back_some(closed);
+        self.ids().into_iter().map(|id| Owner { engine: self.number, part: 0, id }).collect()
     }
 
-    fn leave_all(&mut self, cx: &mut Context) {
-        for id in self.ids() {
-            self.serve(cx, id, Session::leave);
-        }
+    /// A connection that is idle ends, another one after the request it is at.
+    pub fn leave(&mut self, cx: &mut Context, owner: Owner) {
+        self.serve(cx, owner.id, Session::leave);
     }
 
     /// Ends a connection whatever state it is in, after the program failed while serving it.
     pub fn abandon(&mut self, cx: &mut Context, owner: Owner) {
         if owner.part != IDLE {
+            if let Some(session) = self.sessions.get_mut(owner.id as usize) {
+                session.abandoned();
+            }
             self.end(cx, owner.id, true);
         }
     }

@@ -82,13 +82,7 @@ fn verdict(error: &io::Error) -> (u16, Level) {
 
 /// A directory that was asked for without its slash.
 fn to_directory(request: &Request) -> Response {
-    let mut to = Vec::with_capacity(request.path.len() + 1);
-    uri::escape(&request.path, &mut to);
-    to.push(b'/');
-    if let Some(args) = &request.args {
-        to.push(b'?');
-        to.extend_from_slice(args);
-    }
+    let to = uri::with_slash(&request.path, request.args.as_deref());
     Response::redirect(301, to, request.location.server_tokens)
 }
 

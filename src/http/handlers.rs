@@ -15,6 +15,7 @@ use super::client::Client;
 use super::error_pages::Instead;
 use super::files::{self, Found};
 use super::limits::Limited;
+use super::location::is_slashed;
 use super::request::Request;
 use super::response::{Answer, Response};
 use super::roots::Alias;
@@ -212,6 +213,11 @@ fn find_location(client: &Client, request: &mut Request) -> Stage {
     }
     if is_too_large(client, request) {
         return page(request, 413);
+    }
+    if is_slashed(&request.location, &request.path) {
+        let to = uri::with_slash(&request.path, request.args.as_deref());
+        let redirect = Response::redirect(301, to, request.location.server_tokens);
+        return Stage::Answer(Answer::Respond(redirect));
     }
     Stage::LocationRewrite
 }

@@ -287,6 +287,7 @@ impl Assembly<'_> {
         let (timeout, header) = level.keepalive_timeout.unwrap_or((Duration::from_secs(75), None));
         Ok(Location {
             program,
+            slashed: slashed(level),
             internal: level.internal,
             try_files: level.try_files.clone(),
             error_pages: level.error_pages.clone().unwrap_or_default(),
@@ -377,6 +378,17 @@ impl Assembly<'_> {
     fn combined(&self, mut entry: Entry<Variable>) -> Entry<Variable> {
         entry.format = entry.format.or_else(|| self.formats.find("combined").cloned());
         entry
+    }
+}
+
+/// The path of a location that is asked for without the `/` at its end too; nginx's rule.
+fn slashed(level: &Level) -> Option<Vec<u8>> {
+    level.proxy.pass.as_ref()?;
+    match level.pattern.as_ref()? {
+        Pattern::Exact(path) | Pattern::Prefix(path) | Pattern::Final(path) if path.ends_with(b"/") => {
+            Some(path.clone())
+        }
+        _ => None,
     }
 }
 

@@ -116,10 +116,16 @@ impl Locations {
     }
 
     fn search(&self, path: &[u8], memory: &RefCell<Memory>) -> Result<Option<Taken<'_>>, Failed> {
-        let entry = self.paths.iter().find(|entry| match &entry.pattern {
+        let takes = |entry: &&Entry| match &entry.pattern {
             Pattern::Exact(exact) => exact == path,
             prefix => path.starts_with(prefix.text()),
-        });
+        };
+        let entry = self.paths.iter().find(takes);
+        if entry.is_none_or(|entry| entry.pattern.text().len() < path.len())
+            && let Some(entry) = self.paths.iter().find(|entry| is_slashed(&entry.location, path))
+        {
+            return Ok(Some((&entry.location, true)));
+        }
         let mut taken = None;
         if let Some(entry) = entry {
             let found = match &entry.pattern {
@@ -145,6 +151,11 @@ impl Locations {
     pub(super) fn named(&self, name: &[u8]) -> Option<&Rc<Location>> {
         self.named.iter().find(|(known, _)| known == name).map(|(_, location)| location)
     }
+}
+
+/// Whether a path is that of a location with a server but for the `/` at its end.
+pub(super) fn is_slashed(location: &Location, path: &[u8]) -> bool {
+    location.slashed.as_deref().and_then(|slashed| slashed.strip_suffix(b"/")) == Some(path)
 }
 
 /// Whether a location may stand inside of another.

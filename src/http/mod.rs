@@ -112,6 +112,8 @@ struct Server {
 struct Location {
     /// What is run before access is decided and the answer is made.
     program: script::Program,
+    /// The location's path with its `/` at the end, where a server stands behind it: who asks for it without is led there.
+    slashed: Option<Vec<u8>>,
     /// Only redirects of ours lead here.
     internal: bool,
     try_files: Option<try_files::TryFiles>,

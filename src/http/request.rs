@@ -94,6 +94,8 @@ pub(super) struct Request {
     pub output: Output,
     /// The length of the answer's head.
     pub head_sent: u64,
+    /// Its line is in the access log, or has been tried to be written.
+    pub told: bool,
 }
 
 impl Request {
@@ -138,6 +140,7 @@ impl Request {
             fields: Vec::new(),
             output: Output::default(),
             head_sent: 0,
+            told: false,
             head,
         }
     }

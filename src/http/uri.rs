@@ -129,6 +129,18 @@ fn escape_bytes(bytes: &[u8], special: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The target that stands for a path with a `/` behind it.
+pub fn with_slash(path: &[u8], args: Option<&[u8]>) -> Vec<u8> {
+    let mut to = Vec::with_capacity(path.len() + 1);
+    escape(path, &mut to);
+    to.push(b'/');
+    if let Some(args) = args {
+        to.push(b'?');
+        to.extend_from_slice(args);
+    }
+    to
+}
+
 /// A path said in the configuration, and what follows the first `?` in it.
 pub fn split_args(mut target: Vec<u8>) -> (Vec<u8>, Option<Vec<u8>>) {
     let args = memchr::memchr(b'?', &target).map(|at| {

@@ -421,6 +421,8 @@ fn what_becomes_of_answers_and_bodies() {
         (HttpProxy, "proxy_cookie_flags off; proxy_cookie_path off; proxy_cookie_domain off;"),
         (HttpProxy, "proxy_intercept_errors on;"),
         (HttpProxy, "proxy_limit_rate 1m;"),
+        (HttpProxy, "proxy_force_ranges on;"),
+        (HttpProxy, "proxy_pass_trailers on;"),
         (HttpLocation, "limit_rate 4k; set $limit_rate 1k;"),
         (HttpLocationIf, "limit_rate $arg_a;"),
         (HttpLocationIf, "limit_rate_after $arg_b;"),

@@ -13,6 +13,11 @@ use crate::http::variables::Values;
 const HOP: [&str; 7] =
     ["connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection"];
 
+/// Whether a field of this name belongs to the server's connection.
+pub(super) fn is_hop(name: &str) -> bool {
+    HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop))
+}
+
 /// Fields that clients do not get unless `proxy_pass_header` says so, nginx's list.
 pub(super) const HIDDEN: [&str; 8] = [
     "date",
@@ -67,6 +72,8 @@ pub(in crate::http) struct Rules {
     pub redirects: Vec<Replace>,
     pub cookies: cookies::Rules,
     pub intercept_errors: bool,
+    pub force_ranges: bool,
+    pub pass_trailers: bool,
     /// `proxy_limit_rate`
     pub limit_rate: u64,
     pub ignored: Ignored,
@@ -145,10 +152,9 @@ pub(super) fn response(values: &Values<'_>) -> Result<Response, Failed> {
     let connection: Vec<&[u8]> = head.connection().collect();
     for (name, value) in head.fields() {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
-        let upgrade = head.status == 101 && is("upgrade");
-        let hop =
-            HOP.iter().any(|hop| is(hop)) || connection.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
-        if hop && !upgrade || hidden(name) || is("content-length") {
+        let passes = head.status == 101 && is("upgrade") || settings.answers.pass_trailers && is("trailer");
+        let hop = is_hop(name) || connection.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
+        if hop && !passes || hidden(name) || is("content-length") {
             continue;
         }
         let changed = settings.answers.change(name, value, values)?;

@@ -92,6 +92,32 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
     },
     Directive {
         row: row(
+            "proxy_force_ranges",
+            HSL,
+            "on | off",
+            "off",
+            "Whether weir itself answers requests for a part of what a server answers as a whole. Requests for several parts get the whole.",
+        ),
+        set: |level, call| {
+            level.proxy.answers.force_ranges = Some(call.flag()?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "proxy_pass_trailers",
+            HSL,
+            "on | off",
+            "off",
+            "Whether clients of HTTP/1.1 get the fields that a server sends behind a body in chunks. Many servers send them only to who asks: `proxy_http_version 1.1`, `proxy_set_header Connection te` and `proxy_set_header TE trailers`.",
+        ),
+        set: |level, call| {
+            level.proxy.answers.pass_trailers = Some(call.flag()?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
             "proxy_limit_rate",
             HSL,
             "rate",

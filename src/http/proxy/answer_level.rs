@@ -22,6 +22,8 @@ pub(in crate::http) struct Said {
     pub cookie_paths: Option<Vec<Replace>>,
     pub cookie_flags: Option<Vec<Flags>>,
     pub intercept_errors: Option<bool>,
+    pub force_ranges: Option<bool>,
+    pub pass_trailers: Option<bool>,
     pub limit_rate: Option<usize>,
     pub ignored: Option<Ignored>,
 }
@@ -39,6 +41,8 @@ impl Said {
         from(&mut self.cookie_paths, &above.cookie_paths);
         from(&mut self.cookie_flags, &above.cookie_flags);
         from(&mut self.intercept_errors, &above.intercept_errors);
+        from(&mut self.force_ranges, &above.force_ranges);
+        from(&mut self.pass_trailers, &above.pass_trailers);
         from(&mut self.limit_rate, &above.limit_rate);
         from(&mut self.ignored, &above.ignored);
     }
@@ -62,6 +66,8 @@ impl Said {
                 flags: self.cookie_flags.clone().unwrap_or_default(),
             },
             intercept_errors: self.intercept_errors.unwrap_or(false),
+            force_ranges: self.force_ranges.unwrap_or(false),
+            pass_trailers: self.pass_trailers.unwrap_or(false),
             limit_rate: self.limit_rate.unwrap_or(0) as u64,
             ignored: self.ignored.unwrap_or_default(),
         }

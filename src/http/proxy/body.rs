@@ -9,6 +9,8 @@ use super::Exchange;
 use super::exchange::frame;
 use super::head::Framing;
 use super::secure::is_end;
+use super::spool::Failure;
+use super::{part, trailers};
 use crate::context::Context;
 use crate::http::body::{Body, Piece};
 use crate::http::connection::{READ, Session, Step};
@@ -22,6 +24,8 @@ const TURN: usize = 256 * 1024;
 /// What of the server's body is still to come.
 pub(in crate::http) struct Incoming {
     pub framing: Framing,
+    /// Lines of the trailer so far; the framing bounds them.
+    pub trailer: Vec<u8>,
 }
 
 impl Incoming {
@@ -33,7 +37,7 @@ impl Incoming {
     fn take(&mut self, input: &[u8]) -> Option<Piece> {
         match &mut self.framing {
             Framing::Known(body) => body.take(input).ok(),
-            Framing::UntilClose => Some(Piece { consumed: input.len(), content: 0..input.len() }),
+            Framing::UntilClose => Some(Piece { consumed: input.len(), content: 0..input.len(), trailer: 0..0 }),
         }
     }
 }
@@ -60,7 +64,7 @@ impl Exchange {
     }
 
     /// Puts content behind what the client has not taken. Tells whether a file was begun.
-    fn put(&mut self, output: &mut Output, content: &[u8]) -> std::io::Result<bool> {
+    fn put(&mut self, output: &mut Output, content: &[u8]) -> Result<bool, Failure> {
         let (settings, chunked) = (&self.settings, self.chunked);
         if !self.buffered || settings.max_temp_file == 0 || content.is_empty() || output.held() < settings.buffers {
             frame(output, content, chunked);
@@ -243,18 +247,31 @@ impl Session {
                 self.log_upstream(Level::Error, None, format_args!("upstream sent invalid chunked response"));
                 return None;
             };
-            let content = &input[piece.content];
+            exchange.incoming.trailer.extend_from_slice(&input[piece.trailer]);
+            let mut content = &input[piece.content];
+            let at = exchange.tries.last().map_or(0, |tried| tried.length);
             if let Some(tried) = exchange.tries.last_mut() {
                 tried.length += content.len() as u64;
             }
+            if let Some(part) = &exchange.part {
+                let end = at + content.len() as u64;
+                content = part::clip(content, at, part);
+                if end >= part.end && !exchange.incoming.is_complete() {
+                    // The client has no use for the rest of it, so nobody reads it; the connection is not used again.
+                    exchange.incoming.framing = Framing::Known(Body::Complete);
+                    exchange.upstream.as_mut()?.kept.requests = u64::MAX;
+                }
+            }
+            let enough = exchange.part.is_some() && exchange.incoming.is_complete();
             match exchange.put(&mut request.output, content) {
                 Ok(begins) => filed |= begins,
-                Err(error) => {
-                    self.log_upstream(Level::Crit, Some(&error), format_args!("writing a temporary file failed"));
+                Err(Failure { call, error }) => {
+                    let folder = exchange.settings.temp.display().to_string();
+                    self.log_upstream(Level::Crit, Some(&error), format_args!("{call} \"{folder}\" failed"));
                     return None;
                 }
             }
-            input = &input[piece.consumed..];
+            input = if enough { &[] } else { &input[piece.consumed..] };
         }
         if filed {
             let message = format_args!("an upstream response is buffered to a temporary file");
@@ -266,9 +283,14 @@ impl Session {
     /// The server's body is complete.
     fn body_ended(&mut self, cx: &mut Context) {
         if let Some(request) = &mut self.request
-            && request.exchange.as_ref().is_some_and(|exchange| exchange.chunked)
+            && let Some(exchange) = request.exchange.as_ref().filter(|exchange| exchange.chunked)
         {
             request.output.push_bytes(b"0\r\n");
+            if exchange.settings.answers.pass_trailers && !exchange.incoming.trailer.is_empty() {
+                let mut passed = Vec::new();
+                trailers::pass(&exchange.incoming.trailer, &exchange.settings.hidden, &mut passed);
+                request.output.push_bytes(&passed);
+            }
             if let Some(fields) = request.location.fields.clone() {
                 let trailers = fields.trailers(&Values { client: &self.client, request, now: cx.reactor.now() });
                 request.output.push_bytes(&trailers);

@@ -2,8 +2,8 @@
 
 use super::State;
 use super::exchange::{LAST_CHUNK, frame};
+use super::spool::Failure;
 use crate::context::Context;
-use crate::http::Tokens;
 use crate::http::body::Body;
 use crate::http::connection::{CONTINUE, Session, Step};
 use crate::http::handlers::is_too_large;
@@ -112,7 +112,7 @@ impl Session {
     }
 
     /// Keeps a piece of the body, in memory or in a file.
-    fn keep(&mut self, content: &[u8]) -> std::io::Result<()> {
+    fn keep(&mut self, content: &[u8]) -> Result<(), Failure> {
         let Some(request) = &mut self.request else { return Ok(()) };
         let Some(exchange) = &mut request.exchange else { return Ok(()) };
         let settings = &exchange.settings;
@@ -128,10 +128,13 @@ impl Session {
         Ok(())
     }
 
-    fn no_room(&mut self, cx: &mut Context, error: &std::io::Error) -> Step {
-        let message = format_args!("writing a temporary file failed");
-        self.client.log(Level::Crit, Some(error), "reading client request body", self.request.as_deref(), message);
-        let tokens = self.request.as_ref().map_or(Tokens::On, |request| request.location.server_tokens);
+    fn no_room(&mut self, cx: &mut Context, Failure { call, error }: &Failure) -> Step {
+        let Some(request) = &self.request else { return Step::Over };
+        let folder = request.exchange.as_ref().map(|exchange| exchange.settings.body_temp.display());
+        let folder = folder.map(|folder| folder.to_string()).unwrap_or_default();
+        let message = format_args!("{call} \"{folder}\" failed");
+        self.client.log(Level::Crit, Some(error), "reading client request body", Some(request), message);
+        let tokens = request.location.server_tokens;
         self.answer_late(cx, Response::page(500, tokens))
     }
 

@@ -10,7 +10,7 @@ use super::next::Fault;
 use super::request::{self, Length};
 use super::secure::is_end;
 use super::spool::Spool;
-use super::{Exchange, Settings, State, Try, Upstream, answer};
+use super::{Exchange, Settings, State, Try, Upstream, answer, part};
 use crate::context::Context;
 use crate::event::Owner;
 use crate::fault;
@@ -27,6 +27,8 @@ use crate::upstream::{Kept, Tried, Way, connect_level};
 
 /// How much of a server's head is read at once.
 const READ: usize = 16 * 1024;
+/// Answers with 1xx before the one that counts; a server that sends more sends nothing else.
+const INTERIM_MAX: u8 = 100;
 
 impl Session {
     /// A location has said that a server is to answer.
@@ -48,7 +50,8 @@ impl Session {
             earlier: tries.len(),
             tries,
             head: None,
-            incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete) },
+            incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete), trailer: Vec::new() },
+            part: None,
             chunked: false,
             buffered: settings.buffering,
             spool: Spool::default(),
@@ -147,7 +150,7 @@ impl Session {
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
         };
-        exchange.upstream = Some(Upstream { kept, peer, reused, output: Output::default(), input: None });
+        exchange.upstream = Some(Upstream { kept, peer, reused, output: Output::default(), input: None, interim: 0 });
         if reused {
             return self.ask(cx);
         }
@@ -319,10 +322,13 @@ impl Session {
             let Some(upstream) = &mut exchange.upstream else { return Step::Over };
             let connection = &upstream.kept.connection;
             if let Some(input) = upstream.input.as_deref() {
-                match Head::parse(input) {
-                    Ok(Some((_, length))) if length > limit => return self.too_big(cx),
+                match Head::parse(&input[..input.len().min(limit)]) {
                     // Another head follows (RFC 9110 15.2).
                     Ok(Some((head, length))) if (100..200).contains(&head.status) && head.status != 101 => {
+                        upstream.interim += 1;
+                        if upstream.interim > INTERIM_MAX {
+                            return self.invalid(cx, "upstream sent too many interim responses");
+                        }
                         self.drop_input(cx, length);
                         continue;
                     }
@@ -413,14 +419,21 @@ impl Session {
             return step;
         }
         let Some(request) = &mut self.request else { return Step::Over };
-        let response = match answer::response(&Values { client: &self.client, request, now }) {
+        let mut response = match answer::response(&Values { client: &self.client, request, now }) {
             Ok(response) => response,
             Err(failed) => return self.undecided(cx, &failed),
         };
         if response.content_type.is_some() {
             request.kept_type = None;
         }
+        let forced = request.exchange.as_ref().is_some_and(|exchange| exchange.settings.answers.force_ranges);
+        let part = if forced { part::cut_out(request, &mut response) } else { Ok(None) };
+        let part = match part {
+            Ok(part) => part,
+            Err(fields) => return self.no_such_part(cx, fields),
+        };
         let Some(exchange) = &mut request.exchange else { return Step::Over };
+        exchange.part = part;
         exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         self.answer_late(cx, response)
     }

@@ -47,9 +47,10 @@ impl Head {
         let length = match parser.parse_response_with_uninit_headers(&mut response, input, &mut slots) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
-            Err(httparse::Error::Version | httparse::Error::Status | httparse::Error::Token)
-                if response.code.is_none() =>
-            {
+            Err(httparse::Error::Version | httparse::Error::Status) => {
+                return Err("upstream sent no valid HTTP/1.0 header".into());
+            }
+            Err(httparse::Error::Token) if response.code.is_none() => {
                 return Err("upstream sent no valid HTTP/1.0 header".into());
             }
             Err(httparse::Error::TooManyHeaders) => return Err("upstream sent too many header lines".into()),

@@ -26,15 +26,18 @@ pub(super) mod head;
 pub(super) mod level;
 pub(super) mod next;
 pub(super) mod outcome;
+pub(super) mod part;
 pub(super) mod pass;
 pub(super) mod replace;
 pub(super) mod request;
 pub(super) mod secure;
 pub(super) mod spool;
 pub(super) mod tls_directives;
+pub(super) mod trailers;
 pub(super) mod tunnel;
 pub(super) mod variables;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -127,6 +130,8 @@ pub(super) struct Exchange {
     pub head: Option<Head>,
     /// The rest of the server's body.
     pub incoming: Incoming,
+    /// What of the server's body the client gets, where that is not all.
+    pub part: Option<Range<u64>>,
     /// The client gets chunks.
     pub chunked: bool,
     /// The answer waits in memory and files for a slow client.
@@ -154,6 +159,8 @@ pub(super) struct Upstream {
     pub reused: bool,
     pub output: Output,
     pub input: Option<BytesMut>,
+    /// Answers with 1xx that it has sent.
+    pub interim: u8,
 }
 
 /// What logs tell of one peer.

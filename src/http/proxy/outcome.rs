@@ -11,7 +11,7 @@ use crate::http::Tokens;
 use crate::http::connection::{Session, Step};
 use crate::http::handlers;
 use crate::http::regex::Failed;
-use crate::http::response::{Answer, Response};
+use crate::http::response::{Answer, Field, Response};
 use crate::log::Level;
 use crate::upstream::Tried;
 
@@ -142,6 +142,13 @@ impl Session {
         self.leave_upstream(cx, false);
         let tokens = self.request.as_ref().map_or(Tokens::On, |request| request.location.server_tokens);
         self.answer_late(cx, Response::page(500, tokens))
+    }
+
+    /// What is asked for of the server's answer does not exist; 416 has these fields.
+    pub(super) fn no_such_part(&mut self, cx: &mut Context, fields: Vec<Field>) -> Step {
+        self.leave_upstream(cx, false);
+        let tokens = self.request.as_ref().map_or(Tokens::On, |request| request.location.server_tokens);
+        self.answer_late(cx, Response { fields, ..Response::page(416, tokens) })
     }
 
     /// An answer that was long in coming, or the one that `error_page` has for it.

@@ -18,6 +18,13 @@ pub(in crate::http) struct Spool {
     pub filed: u64,
 }
 
+/// A temporary file that cannot be made or written: the call, and what the system says. Logs name it by its folder, as it has no name.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub call: &'static str,
+    pub error: io::Error,
+}
+
 impl Spool {
     /// Bytes in all.
     pub(super) fn length(&self) -> u64 {
@@ -27,8 +34,8 @@ impl Spool {
     /// Adds to a body; past `most` bytes in memory all goes to a file in `folder`. Tells whether that began now.
     ///
     /// # Errors
-    /// What the file system says.
-    pub(super) fn add(&mut self, bytes: &[u8], most: usize, folder: &Path) -> io::Result<bool> {
+    /// The call that failed, and why.
+    pub(super) fn add(&mut self, bytes: &[u8], most: usize, folder: &Path) -> Result<bool, Failure> {
         if self.memory.len() + bytes.len() <= most {
             self.memory.extend_from_slice(bytes);
             return Ok(false);
@@ -46,14 +53,17 @@ impl Spool {
     /// Writes behind what is in the file, and gives the part written.
     ///
     /// # Errors
-    /// What the file system says.
-    pub(super) fn write(&mut self, bytes: &[u8], folder: &Path) -> io::Result<Piece> {
+    /// The call that failed, and why.
+    pub(super) fn write(&mut self, bytes: &[u8], folder: &Path) -> Result<Piece, Failure> {
         let file = match &self.file {
             Some(file) => file.clone(),
-            None => self.file.insert(Rc::new(tempfile::tempfile_in(folder)?)).clone(),
+            None => {
+                let made = tempfile::tempfile_in(folder).map_err(|error| Failure { call: "open()", error })?;
+                self.file.insert(Rc::new(made)).clone()
+            }
         };
         let offset = self.filed;
-        file.write_all_at(bytes, offset)?;
+        file.write_all_at(bytes, offset).map_err(|error| Failure { call: "pwrite()", error })?;
         self.filed += bytes.len() as u64;
         Ok(Piece::File { file, offset, left: bytes.len() as u64 })
     }

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::Try;
 use super::head::Head;
+use super::{Try, trailers};
 use crate::http::request::Request;
 use crate::http::variables::is_field;
 use crate::net::Address;
@@ -16,6 +16,8 @@ pub(in crate::http) enum Variable {
     Tries(OfTry),
     /// `$upstream_http_NAME`, the name with `-`.
     Field(String),
+    /// `$upstream_trailer_NAME`, the name with `-`.
+    Trailer(String),
     /// `$upstream_cookie_NAME`
     Cookie(String),
     Host,
@@ -58,6 +60,7 @@ pub(in crate::http) fn find(name: &str) -> Option<Variable> {
     let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
     of("upstream_http_")
         .map(|name| Variable::Field(name.replace('_', "-")))
+        .or_else(|| of("upstream_trailer_").map(|name| Variable::Trailer(name.replace('_', "-"))))
         .or_else(|| of("upstream_cookie_").map(|name| Variable::Cookie(name.to_owned())))
 }
 
@@ -80,6 +83,13 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
             let fields = exchange.head.iter().flat_map(Head::fields);
             let same = fields.filter(|(field, _)| is_field(field.as_bytes(), name));
             let values: Vec<&[u8]> = same.map(|(_, value)| value).collect();
+            out.extend(values.join(&b", "[..]));
+            return !values.is_empty();
+        }
+        Variable::Trailer(name) => {
+            let all =
+                trailers::fields(&exchange.incoming.trailer).filter(|(known, _)| known.eq_ignore_ascii_case(name));
+            let values: Vec<&[u8]> = all.map(|(_, value)| value).collect();
             out.extend(values.join(&b", "[..]));
             return !values.is_empty();
         }

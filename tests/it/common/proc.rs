@@ -188,6 +188,12 @@ fn pids() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
+/// Whether a signal waits for a process that has not taken it yet.
+pub fn has_pending(pid: i32, signal: nix::sys::signal::Signal) -> bool {
+    let pending = status(pid, "ShdPnd").map_or(0, |text| u64::from_str_radix(&text, 16).unwrap());
+    pending & (1 << (signal as u64 - 1)) != 0
+}
+
 /// How many pipes a process has: each counts with its two ends.
 pub fn pipes(pid: i32) -> usize {
     pipe_descriptors(pid).len() / 2

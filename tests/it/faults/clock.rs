@@ -2,12 +2,14 @@
 //! has the true time; the monotonic clock, which nobody can set, stays true.
 
 use std::fs;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use chrono::{Local, NaiveDateTime};
 
 use crate::common::clients::is_quiet;
 use crate::common::*;
+use crate::http::read_reply;
 
 /// The names of libfaketime's variables, which workers are to keep.
 const VARIABLES: [(&str, &str); 3] = [("DONT_FAKE_MONOTONIC", "1"), ("FAKETIME_NO_CACHE", "1"), ("NO_FAKE_STAT", "1")];
@@ -26,7 +28,8 @@ impl Clocked {
         let file = prefix.text_path("clock");
         fs::write(&file, "+0").unwrap();
         let kept: String = VARIABLES.iter().map(|(name, _)| format!("env {name};\n")).collect();
-        let setup = setup.main(format!("{kept} env FAKETIME_TIMESTAMP_FILE;"));
+        let main = format!("{kept} env FAKETIME_TIMESTAMP_FILE;\n{}", setup.main);
+        let setup = setup.main(main);
         prefix.write("nginx.conf", setup.text());
         let mut command = prefix.command(&[]);
         command.envs(VARIABLES).env("FAKETIME_TIMESTAMP_FILE", &file).env("LD_PRELOAD", library());
@@ -88,7 +91,7 @@ fn timers_go_on_and_logs_follow() {
     for hours in [0, 6, 0, -6, 30] {
         // A session whose time runs while the clock is set.
         let (began, mut timed) = (Instant::now(), connect(short.v4()));
-        std::io::Write::write_all(&mut timed, b"?").unwrap();
+        timed.write_all(b"?").unwrap();
         wait_for("the session", || silent.accepted() > sessions);
         clocked.set(hours);
         assert!(is_closed(&timed));
@@ -117,4 +120,42 @@ fn timers_go_on_and_logs_follow() {
     assert!(!weir.error_log().contains("is down"));
     assert_eq!(weir.error_log().matches("write() to \"/dev/full\" failed").count(), 1);
     assert!(probed.accepted() < 1000);
+}
+
+#[test]
+fn requests_keep_their_times() {
+    let (port, silent) = (Port::reserve(), Backend::start(backends::silent));
+    let http = format!(
+        "http {{ log_format f '$time_iso8601 $status $request_time'; access_log access.log f; keepalive_timeout 1h;
+         server {{ listen {}; location / {{ return 200 a; }}
+         location /silent {{ proxy_pass http://{}; proxy_read_timeout 600ms; }} }} }}",
+        port.v4(),
+        silent.address
+    );
+    let clocked = Clocked::start(Setup::tcp("").main(http).level("info"));
+    let (mut kept, mut lines) = (connect(port.v4()), 0);
+    for (round, hours) in [6, -6, 30, 0].into_iter().enumerate() {
+        let (began, mut timed) = (Instant::now(), connect(port.v4()));
+        timed.write_all(b"GET /silent HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        wait_for("the request", || silent.accepted() > round);
+        clocked.set(hours);
+        assert_eq!(read_reply(&mut timed, false).status, 504);
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(580) && took < wait::PATIENCE / 2, "{hours} hours off: {took:?}");
+        // A connection that is kept stays, and dates are those of the clock.
+        kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let reply = read_reply(&mut kept, false);
+        let date = httpdate::parse_http_date(reply.field("date").unwrap()).unwrap();
+        let off = chrono::DateTime::<chrono::Utc>::from(date) - chrono::Utc::now();
+        assert_eq!((off.num_seconds() + 1800).div_euclid(3600), hours, "{reply:?}");
+        lines += 2;
+        let told = clocked.0.wait_access(lines);
+        let seconds = |line: &String| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+        let last = &told[lines - 2..];
+        // How long a request took is not a matter of the clock.
+        assert!(
+            last.iter().all(|line| seconds(line) < 15.0) && last.iter().any(|line| seconds(line) >= 0.58),
+            "{last:?}"
+        );
+    }
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::common::*;
 
 /// weir in a mount namespace of its own where the folder `small` is a file system of 64 KiB; `None` where that is not allowed.
-fn on_a_small_disk(setup: &Setup) -> Option<Weir> {
+pub fn on_a_small_disk(setup: &Setup) -> Option<Weir> {
     let prefix = Prefix::new();
     prefix.write("nginx.conf", setup.text());
     fs::create_dir(prefix.join("small")).unwrap();

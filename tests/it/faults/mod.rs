@@ -20,6 +20,17 @@
 //! | worker that hangs | `signals::a_worker_that_hears_nothing_is_killed` |
 //! | panic, wherever the program has to do with a session | [`panics`] |
 //! | master killed | [`processes`] |
+//!
+//! And for requests of `http {}`:
+//!
+//! | fault | tests |
+//! |---|---|
+//! | no descriptors for clients, servers, files, temporary files; no memory; disk full under temporary files | [`http_resources`] |
+//! | server that accepts and never answers | [`http_backends`], `proxy::faults` |
+//! | server that ends or resets at any byte, sends without end, sends garbage | [`http_backends`] |
+//! | client that is slow in head, body or answer, or vanishes anywhere | [`http_clients`] |
+//! | clock of the day set | [`clock`] |
+//! | worker killed, panic | [`http_worker`] |
 //! | new binary that dies | `upgrade` |
 
 mod backends;
@@ -27,12 +38,20 @@ mod clients;
 mod clock;
 mod descriptors;
 mod disk;
+mod http_backends;
+mod http_clients;
+mod http_resources;
+#[cfg(debug_assertions)]
+mod http_worker;
 mod memory;
 #[cfg(debug_assertions)]
 mod panics;
 mod processes;
 
+use std::io::Write;
+
 use super::http::get;
+use super::proxy::read_head;
 use crate::common::*;
 
 /// A configuration with a group `u` of which the status page tells, a server in front of it, and a second one in front of the same group.
@@ -66,6 +85,25 @@ impl Plan {
         Plan { port, other, page, _probed: probed, setup: Setup::tcp(tcp).main(http).level("info") }
     }
 
+    /// The like in `http {}`: with these lines in the group and these in the first server; all requests to the second go to the group.
+    /// What the first has answered is told of in `told.log`: status, bytes of the body, servers tried, path.
+    fn http(group: &str, server: &str) -> Plan {
+        let (port, other, page) = (Port::reserve(), Port::reserve(), Port::reserve());
+        let probed = Backend::start(crate::common::backends::silent);
+        let check = format!("check interval=3600000 default_down=false port={};", probed.address.port());
+        let http = format!(
+            "http {{ access_log off; log_format told '$status $body_bytes_sent $upstream_addr $request_uri';
+             upstream u {{ {group} {check} }}
+             server {{ listen {}; access_log told.log told; {server} }}
+             server {{ listen {}; location / {{ proxy_pass http://u; }} }}
+             server {{ listen {}; keepalive_timeout 0; tcp_check_status; }} }}",
+            port.v4(),
+            other.v4(),
+            page.v4()
+        );
+        Plan { port, other, page, _probed: probed, setup: Setup::tcp("").main(http).level("info") }
+    }
+
     /// More in the main context.
     fn main(mut self, text: &str) -> Plan {
         self.setup.main += text;
@@ -83,13 +121,30 @@ impl Plan {
     }
 
     fn start(self) -> Bench {
-        let weir = self.setup.start();
+        self.start_in(Prefix::new())
+    }
+
+    /// Starts in a folder the test has prepared.
+    fn start_in(self, prefix: Prefix) -> Bench {
+        let weir = self.setup.start_in(prefix);
         let bench = Bench { weir, plan: self, at_rest: 0 };
         wait_for("the first probes", || bench.rows().iter().all(|row| row[3] == "up"));
         let worker = bench.weir.workers()[0];
         wait::wait_until_idle(worker);
         Bench { at_rest: descriptors(worker), ..bench }
     }
+}
+
+/// A server of `http {}` that answers with the path asked for; what it is sent on the path `/bad` is for `bad`.
+fn answering(bad: impl Fn(std::net::TcpStream) + Send + Sync + 'static) -> Backend {
+    Backend::start(move |mut stream| {
+        let Some(head) = read_head(&mut stream) else { return };
+        let path = head.split(' ').nth(1).unwrap();
+        if path.starts_with("/bad") {
+            return bad(stream);
+        }
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
+    })
 }
 
 /// Makes workers keep the test's own account where there is a choice, so that the test may limit them.
@@ -121,6 +176,13 @@ impl Bench {
         let mut stream = connect(self.plan.other.v4());
         assert_eq!(ask(&mut stream, b"good"), b"good");
         stream
+    }
+
+    /// A request to the second server of `http {}` is answered, as [`answering`] does.
+    #[track_caller]
+    fn assert_serves(&self) {
+        let reply = get(&self.plan.other, "/good");
+        assert_eq!((reply.status, reply.text()), (200, "/good"));
     }
 
     /// The rows of the status page.

@@ -6,6 +6,7 @@ mod cookies;
 mod elsewhere;
 mod faults;
 mod kept;
+mod ranges;
 mod rates;
 mod reload;
 mod requests;
