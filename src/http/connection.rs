@@ -404,7 +404,9 @@ impl Session {
         // `tcp_nopush`: full packets of head and file together.
         if location.nopush
             && location.sendfile
-            && self.request.as_ref().is_some_and(|request| request.output.has_file())
+            && let Some(request) = &mut self.request
+            && request.output.has_file()
+            && !(self.client.connection.is_plain() && request.output.gather())
         {
             let _ = self.client.connection.set_cork(true);
             self.corked = true;

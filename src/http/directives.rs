@@ -3,8 +3,8 @@
 use super::level::Level;
 use super::types::Types;
 use super::{
-    Content, LingeringClose, ModifiedSince, client_directives, field_directives, file_directives, limit_except, limits,
-    listen, proxy, script_directives, settings as set,
+    Content, LingeringClose, ModifiedSince, client_directives, field_directives, file_directives, gzip, limit_except, limits,
+    listen, proxy, script_directives, settings as set, tuning_directives,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
@@ -72,6 +72,8 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     client_directives::TABLE,
     field_directives::TABLE,
     file_directives::TABLE,
+    gzip::directives::TABLE,
+    tuning_directives::TABLE,
     limit_except::TABLE,
     limits::directives::TABLE,
     tls::directives::Table::ROWS,
@@ -427,6 +429,11 @@ static TABLE: &[Directive<Level>] = &[
         flag
     ),
     value!(
+        row("log_not_found", HSL, "on | off", "on", "Whether files that are not there are told of in the error log.",),
+        log_not_found,
+        flag
+    ),
+    value!(
         row("port_in_redirect", HSL, "on | off", "on", "Whether such redirects name the port."),
         port_in_redirect,
         flag
@@ -500,8 +507,6 @@ static TABLE: &[Directive<Level>] = &[
         lingering_timeout,
         time
     ),
-    sized("variables_hash_max_size", H),
-    sized("variables_hash_bucket_size", H),
     sized("map_hash_max_size", H),
     sized("map_hash_bucket_size", H),
     sized("types_hash_max_size", HSL),
@@ -521,19 +526,8 @@ pub static TYPES: &[Directive<Types>] = &[Directive {
 
 /// The rows of these blocks, for checks and documentation.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    // Those of TLS are the same in every block, and listed with `tcp {}`.
-    let tables = [
-        TABLE,
-        script_directives::TABLE,
-        proxy::directives::TABLE,
-        proxy::tls_directives::TABLE,
-        proxy::answer_directives::TABLE,
-        client_directives::TABLE,
-        field_directives::TABLE,
-        file_directives::TABLE,
-        limit_except::TABLE,
-        limits::directives::TABLE,
-    ];
-    let own = tables.into_iter().flatten().map(|directive| &directive.row);
+    // Those of TLS, the last table, are the same in every block, and listed with `tcp {}`.
+    let tables = &TABLES[..TABLES.len() - 1];
+    let own = tables.iter().copied().flatten().map(|directive| &directive.row);
     own.chain(TYPES.iter().map(|directive| &directive.row)).chain(script_directives::block_rows())
 }

@@ -1,25 +1,14 @@
-//! The directives about files that are served, beside those that say where they are.
+//! The directives of the cache of open files, which there is none of.
 
-use super::directives::{HSL, row, value, with};
+use super::directives::{HSL, row, with};
 use super::level::Level;
-use crate::conf::{Arity, Call, Directive, Result, value as values};
+use crate::conf::{Arity, Call, Directive, Result, value};
 
 const OPENED: &str =
     "Accepted for compatibility, without effect: files are opened for each request, so they are never out of date.";
 
 /// The rows that stand beside those of [`super::directives`].
 pub(super) static TABLE: &[Directive<Level>] = &[
-    value!(
-        row(
-            "log_not_found",
-            HSL,
-            "on | off",
-            "on",
-            "Whether the error log tells of files that were asked for and are not there."
-        ),
-        log_not_found,
-        flag
-    ),
     Directive {
         row: with(Arity::Between(1, 2), row("open_file_cache", HSL, "off | max=number [inactive=time]", "off", OPENED)),
         set: open_file_cache,
@@ -46,10 +35,10 @@ fn open_file_cache(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let (mut max, mut off) = (false, false);
     for word in call.texts()? {
         let known = if let Some(number) = word.strip_prefix("max=") {
-            max = values::number(number).is_some_and(|number| number > 0);
+            max = value::number(number).is_some_and(|number| number > 0);
             max
         } else if let Some(time) = word.strip_prefix("inactive=") {
-            values::time(time, false).is_some()
+            value::time(time, false).is_some()
         } else {
             off = word == "off";
             off

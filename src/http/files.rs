@@ -38,14 +38,8 @@ pub(super) fn serve(values: &Values<'_>) -> Found {
         return index(values);
     }
     let Some(path) = location.root.file(values, &request.path) else { return page(500) };
-    let failed = |call: &str, error: &io::Error| {
-        let (status, level) = verdict(error);
-        let message = format_args!("{call} \"{}\" failed", path.display());
-        if status != 404 || location.log_not_found {
-            client.log(level, Some(error), "", Some(request), message);
-        }
-        page(status)
-    };
+    let failed =
+        |call: &str, error: &io::Error| page(blame(values, error, |_| format!("{call} \"{}\" failed", path.display())));
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
     let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path) {
         Ok(file) => file,
@@ -80,6 +74,15 @@ fn verdict(error: &io::Error) -> (u16, Level) {
     }
 }
 
+/// The status for a file that cannot be opened; tells of it in the log, unless it is not there and nobody wants to know.
+fn blame(values: &Values<'_>, error: &io::Error, message: impl FnOnce(u16) -> String) -> u16 {
+    let (status, level) = verdict(error);
+    if status != 404 || values.request.location.log_not_found {
+        values.client.log(level, Some(error), "", Some(values.request), format_args!("{}", message(status)));
+    }
+    status
+}
+
 /// A directory that was asked for without its slash.
 fn to_directory(request: &Request) -> Response {
     let to = uri::with_slash(&request.path, request.args.as_deref());
@@ -104,12 +107,8 @@ fn index(values: &Values<'_>) -> Found {
             Ok(_) => return Found::Path([&request.path[..], &name].concat()),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
             Err(error) => {
-                let (status, level) = verdict(&error);
-                let what = if status == 403 { "is forbidden" } else { "is not found" };
-                if status != 404 || location.log_not_found {
-                    client.log(level, Some(&error), "", Some(request), format_args!("\"{}\" {what}", file.display()));
-                }
-                return page(status);
+                let what = |status| if status == 403 { "is forbidden" } else { "is not found" };
+                return page(blame(values, &error, |status| format!("\"{}\" {}", file.display(), what(status))));
             }
         }
     }
@@ -120,15 +119,15 @@ fn index(values: &Values<'_>) -> Found {
             page(403)
         }
         Err(error) => {
-            let (status, level) = verdict(&error);
-            let message = format_args!("\"{}\" is not found", directory.display());
-            if status != 404 || location.log_not_found {
-                client.log(level, Some(&error), "", Some(request), message);
-            }
-            page(status)
+            let first = location.index.first().map(|name| values.fill(name)).unwrap_or_default();
+            let path = [directory.as_os_str().as_bytes(), &first].concat();
+            page(blame(values, &error, |_| format!("\"{}\" is not found", String::from_utf8_lossy(&path))))
         }
     }
 }
+
+/// Two numbers of 64 bits in hexadecimal digits, quotes and dash.
+const ETAG_MAX: usize = 2 * 16 + 3;
 
 /// A file that is there.
 struct Entity {
@@ -141,7 +140,7 @@ struct Entity {
 impl Entity {
     fn answer(&self, client: &Client, request: &Request) -> Response {
         let location = &*request.location;
-        let etag = location.etag.then(|| format!("\"{:x}-{:x}\"", self.modified, self.size).into_bytes());
+        let etag = location.etag.then(|| self.etag());
         let content_type = location.types.of(&request.path).unwrap_or(&location.default_type).to_vec();
         // Conditions and ranges are about what was asked for, not about an error page.
         let whole = request.error_status.is_some_and(|status| status != 200);
@@ -185,6 +184,17 @@ impl Entity {
             }
         }
         response
+    }
+
+    /// `"MODIFIED-SIZE"`, in hexadecimal digits.
+    fn etag(&self) -> Vec<u8> {
+        let mut etag = Vec::with_capacity(ETAG_MAX);
+        etag.push(b'"');
+        push_hex(&mut etag, self.modified);
+        etag.push(b'-');
+        push_hex(&mut etag, self.size);
+        etag.push(b'"');
+        etag
     }
 
     /// 304 or 412 where the request's conditions ask for it (RFC 9110 13, in nginx's order).
@@ -249,6 +259,11 @@ impl Entity {
         }
         response.body.push(Piece::Bytes(format!("\r\n--{boundary}--\r\n").into_bytes()));
     }
+}
+
+fn push_hex(out: &mut Vec<u8>, number: u64) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    out.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(number >> (4 * digit)) as usize & 0xf]));
 }
 
 fn http_date(seconds: u64) -> Vec<u8> {

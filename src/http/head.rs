@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::field_names::Lengths;
+
 /// Why a request is answered with an error before any handler sees it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -183,6 +185,8 @@ pub struct Head {
     target: Span,
     version: Version,
     fields: Vec<(Span, Span)>,
+    /// Those of the names of its fields.
+    lengths: Lengths,
     /// Some name has more than letters, digits and `-`.
     odd_names: bool,
 }
@@ -218,10 +222,17 @@ impl Head {
                 return Err(Refusal::new(400, "client sent invalid header line"));
             }
         };
-        let odd_names = !fields.iter().all(|field| is_plain(field.name.as_bytes(), false));
-        let fields = fields.iter().map(|field| (span(field.name.as_bytes()), span(field.value))).collect();
+        let mut lengths = Lengths::default();
+        let mut odd_names = false;
+        let place = |field: &httparse::Header<'_>| {
+            let name = field.name.as_bytes();
+            lengths.add(name);
+            odd_names |= !is_plain(name, false);
+            (span(name), span(field.value))
+        };
+        let fields = fields.iter().map(place).collect();
         let (line, method, target) = (span(text), span(request.method), span(request.target));
-        Ok(Head { line, method, target, version: request.version, fields, odd_names, raw })
+        Ok(Head { line, method, target, version: request.version, fields, lengths, odd_names, raw })
     }
 
     /// What is known of a request that cannot be taken apart: its first line, as far as it came, for the logs.
@@ -234,6 +245,7 @@ impl Head {
             target: 0..0,
             version: Version::Http10,
             fields: Vec::new(),
+            lengths: Lengths::default(),
             odd_names: false,
             raw,
         }
@@ -282,15 +294,15 @@ impl Head {
     /// All values of a field, in their order; names are compared without regard to case.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let same = move |field: &&(Span, Span)| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes());
-        self.fields.iter().filter(same).map(|(_, value)| self.part(value))
+        let fields = if self.lengths.have(name.as_bytes()) { &self.fields[..] } else { &[] };
+        fields.iter().filter(same).map(|(_, value)| self.part(value))
     }
 
     /// The first value of a field.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields
-            .iter()
-            .find(|field| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| self.part(value))
+        let same = |field: &&(Span, Span)| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes());
+        let fields = if self.lengths.have(name.as_bytes()) { &self.fields[..] } else { &[] };
+        fields.iter().find(same).map(|(_, value)| self.part(value))
     }
 
     /// All fields in their order.

@@ -10,6 +10,7 @@ use super::basic_auth::{BasicAuth, Users};
 use super::definitions::{Definitions, Registry};
 use super::error_pages::ErrorPage;
 use super::fields;
+use super::gzip;
 use super::head::Limits;
 use super::keepalive::Disabled;
 use super::limit_except::Methods;
@@ -85,6 +86,7 @@ pub struct Level {
     pub(super) users: Option<Users>,
     pub(super) auth_delay: Option<Duration>,
     pub(super) limits: limits::Said,
+    pub(super) gzip: gzip::Said,
     pub(super) log_not_found: Option<bool>,
     pub(super) fields: fields::Said,
     pub(super) reset_timed_out: Option<bool>,
@@ -323,6 +325,7 @@ impl Assembly<'_> {
             limits: level.limits.settle(self.zones)?,
             log_not_found: level.log_not_found.unwrap_or(true),
             fields: level.fields.settle(),
+            gzip: level.gzip.settle(),
             reset_timed_out: level.reset_timed_out.unwrap_or(false),
             keepalive_disable: level.keepalive_disable.unwrap_or(Disabled { msie6: true, safari: false }),
             real_ip: level.real_ip_from.clone().map(|from| RealIp {
@@ -356,7 +359,7 @@ impl Assembly<'_> {
         let group = Group::meant(self.groups, named, &pass.server, pass.port(), proxy::pass::PORT)
             .map_err(|message| Error::at(&pass.place, message))?;
         let settings = level.proxy.settle(pass, group, self.prefix, self.tls_clients)?;
-        for folder in [&settings.body_temp, &settings.temp] {
+        for folder in [&settings.store.folder.path, &settings.temp] {
             if !self.temp_folders.contains(folder) {
                 self.temp_folders.push(folder.clone());
             }
@@ -461,6 +464,7 @@ impl Level {
         from(&mut self.users, &above.users);
         from(&mut self.auth_delay, &above.auth_delay);
         self.limits.inherit(&above.limits);
+        self.gzip.inherit(&above.gzip);
         from(&mut self.log_not_found, &above.log_not_found);
         self.fields.inherit(&above.fields);
         from(&mut self.reset_timed_out, &above.reset_timed_out);

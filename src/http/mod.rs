@@ -19,10 +19,12 @@ mod ending;
 mod engine;
 mod error_pages;
 mod field_directives;
+mod field_names;
 mod fields;
 mod file_directives;
 mod files;
 mod geo;
+mod gzip;
 mod handlers;
 mod handshake;
 pub mod head;
@@ -55,6 +57,7 @@ mod split_clients;
 mod status;
 mod stub_status;
 mod try_files;
+mod tuning_directives;
 mod types;
 pub mod uri;
 mod variables;
@@ -157,6 +160,8 @@ struct Location {
     limits: Option<Rc<limits::Limits>>,
     /// `None`: nothing is added to answers.
     fields: Option<Rc<fields::Fields>>,
+    /// `None`: nothing is compressed.
+    gzip: Option<Rc<gzip::Gzip>>,
     /// Clients that have timed out are cut off without what they have not taken yet.
     reset_timed_out: bool,
     keepalive_disable: keepalive::Disabled,

@@ -19,6 +19,8 @@ const TURN: u64 = 256 * 1024;
 pub(super) enum Piece {
     Bytes(Vec<u8>),
     File { file: Rc<File>, offset: u64, left: u64 },
+    /// What is compressed as it is sent.
+    Gzip(Box<Stream>),
 }
 
 impl Piece {
@@ -26,6 +28,8 @@ impl Piece {
         match self {
             Piece::Bytes(bytes) => bytes.len() as u64,
             Piece::File { left, .. } => *left,
+            // It is not known before it is sent, but something it is.
+            Piece::Gzip(_) => 1,
         }
     }
 }
@@ -39,6 +43,8 @@ pub(super) struct Output {
     sent: u64,
     /// How fast it may go.
     pub pace: Option<Pace>,
+    /// Bytes before a file wait in the socket for its first ones.
+    gathers: bool,
 }
 
 /// How far sending has come.
@@ -105,7 +111,7 @@ impl Output {
     pub(super) fn held(&self) -> usize {
         let held = |piece: &Piece| match piece {
             Piece::Bytes(bytes) => bytes.len(),
-            Piece::File { .. } => 0,
+            Piece::File { .. } | Piece::Gzip(_) => 0,
         };
         self.pieces.iter().map(held).sum::<usize>() - self.gone
     }
@@ -118,6 +124,13 @@ impl Output {
     /// Whether parts of files are among what is left.
     pub(super) fn has_file(&self) -> bool {
         self.pieces.iter().any(|piece| matches!(piece, Piece::File { .. }))
+    }
+
+    /// Has the head leave in one packet with the file that follows it, without further calls. Tells whether that is all there is.
+    pub(super) fn gather(&mut self) -> bool {
+        let follows = |piece: &Piece| matches!(piece, Piece::File { left, .. } if *left <= TURN);
+        self.gathers = self.pieces.len() == 2 && self.pieces.get(1).is_some_and(follows);
+        self.gathers
     }
 
     /// Sends until all is gone, the socket is full, or the turn is over.
@@ -139,7 +152,9 @@ impl Output {
             }
             most = end - self.sent;
         }
-        while let Some(piece) = self.pieces.front_mut() {
+        loop {
+            let file_follows = matches!(self.pieces.get(1), Some(Piece::File { .. }));
+            let Some(piece) = self.pieces.front_mut() else { return Ok(Progress::Done) };
             if !reactor.writable(connection.source()) {
                 return Ok(Progress::Blocked);
             }
@@ -150,7 +165,12 @@ impl Output {
                 Piece::Bytes(bytes) => {
                     let rest = &bytes[self.gone..];
                     let rest = &rest[..rest.len().min(usize::try_from(most).unwrap_or(usize::MAX))];
-                    let count = connection.send(reactor, rest).map_err(|error| ("send()", error))?;
+                    let whole = rest.len() == bytes.len() - self.gone;
+                    let sent = match self.gathers && file_follows && whole {
+                        true => connection.send_part(reactor, rest),
+                        false => connection.send(reactor, rest),
+                    };
+                    let count = sent.map_err(|error| ("send()", error))?;
                     self.gone += count;
                     self.sent += count as u64;
                     self.gone == bytes.len()
@@ -178,6 +198,5 @@ impl Output {
                 self.gone = 0;
             }
         }
-        Ok(Progress::Done)
     }
 }

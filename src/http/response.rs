@@ -182,15 +182,15 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
     head.push(b' ');
     head.extend_from_slice(reason.as_deref().unwrap_or_else(|| pages::reason(status).as_bytes()));
     head.extend_from_slice(b"\r\n");
+    let ends_line = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
     for (name, value) in &fields {
         head.extend_from_slice(name.as_bytes());
         head.extend_from_slice(b": ");
         // A line end in a value would begin a field of someone else's choice.
-        match memchr::memchr3(b'\r', b'\n', 0, value) {
-            None => head.extend_from_slice(value),
-            Some(_) => {
-                head.extend(value.iter().map(|byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { *byte }))
-            }
+        if value.iter().fold(false, |found, byte| found | ends_line(byte)) {
+            head.extend(value.iter().map(|byte| if ends_line(byte) { b' ' } else { *byte }));
+        } else {
+            head.extend_from_slice(value);
         }
         head.extend_from_slice(b"\r\n");
     }

@@ -77,6 +77,8 @@ pub(super) enum Named {
     RemotePort,
     RemoteUser,
     Request,
+    RequestBody,
+    RequestBodyFile,
     RequestCompletion,
     RequestFilename,
     RequestId,
@@ -138,6 +140,8 @@ const NAMES: &[(&str, Named)] = &[
     ("remote_port", Named::RemotePort),
     ("remote_user", Named::RemoteUser),
     ("request", Named::Request),
+    ("request_body", Named::RequestBody),
+    ("request_body_file", Named::RequestBodyFile),
     ("request_completion", Named::RequestCompletion),
     ("request_filename", Named::RequestFilename),
     ("request_id", Named::RequestId),
@@ -375,6 +379,14 @@ impl Values<'_> {
                 optional(credentials.map(|credentials| credentials.user).as_deref(), out)
             }
             Named::Request => out.write_all(head.line()),
+            Named::RequestBody => {
+                let body = request.exchange.as_ref().map(|exchange| &exchange.body).filter(|body| !body.has_file());
+                optional(body.map(|body| &body.memory[..]).filter(|body| !body.is_empty()), out)
+            }
+            Named::RequestBodyFile => {
+                let path = request.exchange.as_ref().and_then(|exchange| exchange.body.path());
+                optional(path.map(|path| path.as_os_str().as_bytes()), out)
+            }
             Named::RequestCompletion => out.write_all(if client.answered { b"OK" } else { b"" }),
             Named::RealpathRoot => {
                 let root = location.root.directory(self);

@@ -176,8 +176,23 @@ impl Connection {
         if let Some(tls) = &self.tls {
             return tls.send(reactor, self.source, bytes);
         }
+        self.send_with(reactor, bytes, 0)
+    }
+
+    /// The same with bytes that a plain connection may hold back until more are sent, which is to be at once (`MSG_MORE`, tcp(7)).
+    ///
+    /// # Errors
+    /// As for [`Connection::send`].
+    pub fn send_part(&self, reactor: &mut Reactor, bytes: &[u8]) -> io::Result<usize> {
+        match &self.tls {
+            Some(tls) => tls.send(reactor, self.source, bytes),
+            None => self.send_with(reactor, bytes, libc::MSG_MORE),
+        }
+    }
+
+    fn send_with(&self, reactor: &mut Reactor, bytes: &[u8], flags: libc::c_int) -> io::Result<usize> {
         self.settle_nodelay();
-        let count = self.write(reactor, || self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL))?;
+        let count = self.write(reactor, || self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL | flags))?;
         if count < bytes.len() {
             reactor.clear_writable(self.source);
         }

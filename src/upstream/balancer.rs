@@ -70,6 +70,8 @@ pub struct Balancer {
     /// This worker's row in the records.
     row: usize,
     states: Vec<State>,
+    /// How many peers are not `down`.
+    tries: usize,
     /// One peer alone is not `down`: it is never marked failed, there being no other to go to.
     alone: bool,
     /// The order in which `ip_hash` counts: that of [`Balancer::ordered`], primaries only, and those marked `down` last.
@@ -133,6 +135,7 @@ impl Balancer {
             held: Vec::new(),
             spares: spares.cloned(),
             row,
+            tries: 0,
             alone: false,
             hashed: Vec::new(),
             random: Random::new(),
@@ -150,7 +153,8 @@ impl Balancer {
     /// Finds out what depends on which peers there are.
     fn count(&mut self) {
         let mut present = self.ordered();
-        self.alone = present.iter().filter(|&&index| !self.peers[index].down).count() == 1;
+        self.tries = present.iter().filter(|&&index| !self.peers[index].down).count();
+        self.alone = self.tries == 1;
         present.retain(|&index| !self.peers[index].backup);
         present.sort_by_key(|&index| self.peers[index].down);
         self.hashed = present;
@@ -166,7 +170,7 @@ impl Balancer {
 
     /// How many peers there are to try: those that the configuration does not say to be down.
     pub fn tries(&self) -> usize {
-        self.present().filter(|(_, peer, _)| !peer.down).count()
+        self.tries
     }
 
     /// Whether there is one peer and no other to turn to.

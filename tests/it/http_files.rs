@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
-use super::http::{ask_http, get, read_reply, serve_in, server};
+use super::http::{ask_http, get, read_reply, serve_in};
 use crate::common::*;
 
 fn files() -> Prefix {
@@ -263,14 +263,4 @@ fn comparable(answer: &str, port: &Port) -> Vec<String> {
         .filter(|line| !varies(line))
         .map(|line| line.replace(&port.number.to_string(), "PORT").replace("nginx/1.22.1", "weir/0.1.0"))
         .collect()
-}
-
-#[test]
-fn files_that_are_not_there_need_not_be_told_of() {
-    let (weir, port) = server("location /quiet/ { log_not_found off; } location / { root html; }");
-    assert_eq!(get(&port, "/quiet/f").status, 404);
-    assert_eq!(get(&port, "/quiet/d/").status, 404);
-    assert_eq!(get(&port, "/told").status, 404);
-    weir.wait_error("html/told\" failed (2: No such file or directory)");
-    assert!(!weir.error_log().contains("html/quiet"), "{}", weir.error_log());
 }

@@ -118,3 +118,14 @@ fn figures_of_connections() {
     wait_for("the connections to be forgotten", || figures(&port)[0] == 1);
     assert!(figures(&port)[3] > now[3]);
 }
+
+#[test]
+fn files_that_are_not_there_are_told_of_or_not() {
+    let (weir, port) = server("root files; location /quiet { log_not_found off; }");
+    for path in ["/quiet/one", "/quiet/", "/loud/two", "/loud/"] {
+        assert_eq!(get(&port, path).status, 404);
+    }
+    weir.wait_error("/loud/two\" failed (2: No such file or directory)");
+    weir.wait_error("/loud/index.html\" is not found (2: No such file or directory)");
+    assert!(!weir.error_log().contains("/quiet/one\" failed") && !weir.error_log().contains("/quiet/index.html\" is"));
+}

@@ -4,18 +4,30 @@ use super::head::Head;
 use super::replace::{self, Replace};
 use super::{Settings, cookies};
 use crate::conf::value;
+use crate::http::field_names::FieldNames;
 use crate::http::head::Version;
+use crate::http::pages;
 use crate::http::regex::Failed;
 use crate::http::response::{Field, Length, Response};
 use crate::http::variables::Values;
 
 /// Fields that belong to the server's connection (RFC 9110 7.6.1).
-const HOP: [&str; 7] =
-    ["connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection"];
+const HOP: FieldNames<&[&str]> = FieldNames::fixed(&[
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "proxy-connection",
+]);
+/// Fields that do not simply go to the client as they are.
+const SPECIAL: FieldNames<&[&str]> =
+    FieldNames::fixed(&["content-length", "content-type", "server", "date", "location", "refresh", "set-cookie"]);
 
 /// Whether a field of this name belongs to the server's connection.
 pub(super) fn is_hop(name: &str) -> bool {
-    HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop))
+    HOP.contain(name.as_bytes())
 }
 
 /// Fields that clients do not get unless `proxy_pass_header` says so, nginx's list.
@@ -146,15 +158,20 @@ fn parts<'a>(values: &Values<'a>) -> Option<(&'a Settings, &'a Head)> {
 pub(super) fn response(values: &Values<'_>) -> Result<Response, Failed> {
     let request = values.request;
     let Some((settings, head)) = parts(values) else { return Ok(Response::new(502, Vec::new())) };
-    let hidden = |name: &str| settings.hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name.as_bytes()));
     let mut response = Response::new(head.status, Vec::new());
-    response.reason = Some(head.reason().to_vec());
+    response.reason =
+        Some(head.reason()).filter(|reason| *reason != pages::reason(head.status).as_bytes()).map(<[u8]>::to_vec);
     let connection: Vec<&[u8]> = head.connection().collect();
     for (name, value) in head.fields() {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
+        let bytes = name.as_bytes();
         let passes = head.status == 101 && is("upgrade") || settings.answers.pass_trailers && is("trailer");
-        let hop = is_hop(name) || connection.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
-        if hop && !passes || hidden(name) || is("content-length") {
+        let hop = is_hop(name) || connection.iter().any(|word| word.eq_ignore_ascii_case(bytes));
+        if hop && !passes || settings.hidden.contain(bytes) || is("content-length") {
+            continue;
+        }
+        if !SPECIAL.contain(bytes) {
+            response.fields.push((name.to_owned().into(), value.to_vec()));
             continue;
         }
         let changed = settings.answers.change(name, value, values)?;

@@ -1,6 +1,7 @@
 //! The client's body on its way to the server: kept until it is complete, or passed on as it comes.
 
 use super::State;
+use super::body_files::InFile;
 use super::exchange::{LAST_CHUNK, frame};
 use super::spool::Failure;
 use crate::context::Context;
@@ -32,6 +33,9 @@ impl Session {
                 return Step::Over;
             };
             exchange.body.memory = start;
+            return self.begin_trying(cx);
+        }
+        if self.request.as_ref().and_then(|request| request.exchange.as_ref()).is_some_and(|exchange| exchange.lost) {
             return self.begin_trying(cx);
         }
         match self.keep(&start) {
@@ -115,22 +119,27 @@ impl Session {
     fn keep(&mut self, content: &[u8]) -> Result<(), Failure> {
         let Some(request) = &mut self.request else { return Ok(()) };
         let Some(exchange) = &mut request.exchange else { return Ok(()) };
-        let settings = &exchange.settings;
-        // What is not passed on is read all the same.
-        if content.is_empty() || !settings.pass_body || settings.body.is_some() {
+        let store = &exchange.settings.store;
+        // Also of a body that is not passed on: variables tell of it, and another location may want it.
+        let any = request.has_body && (!content.is_empty() || store.in_file != InFile::Off);
+        if !any || !exchange.body.add(content, store)? {
             return Ok(());
         }
-        let (most, folder) = (settings.body_buffer, settings.body_temp.clone());
-        if exchange.body.add(content, most, &folder)? {
-            let message = format_args!("a client request body is buffered to a temporary file");
-            self.client.log(Level::Warn, None, "", self.request.as_deref(), message);
+        let message = "a client request body is buffered to a temporary file";
+        let path = exchange.body.path().map(|path| path.display().to_string());
+        match path {
+            Some(path) => {
+                let message = format_args!("{message} {path}");
+                self.client.log(Level::Notice, None, "", self.request.as_deref(), message);
+            }
+            None => self.client.log(Level::Warn, None, "", self.request.as_deref(), format_args!("{message}")),
         }
         Ok(())
     }
 
     fn no_room(&mut self, cx: &mut Context, Failure { call, error }: &Failure) -> Step {
         let Some(request) = &self.request else { return Step::Over };
-        let folder = request.exchange.as_ref().map(|exchange| exchange.settings.body_temp.display());
+        let folder = request.exchange.as_ref().map(|exchange| exchange.settings.store.folder.path.display());
         let folder = folder.map(|folder| folder.to_string()).unwrap_or_default();
         let message = format_args!("{call} \"{folder}\" failed");
         self.client.log(Level::Crit, Some(error), "reading client request body", Some(request), message);
@@ -184,6 +193,13 @@ impl Session {
         if exchange.state == State::Asking {
             exchange.client_due = None;
             exchange.upstream_due = Some(cx.reactor.now() + exchange.settings.send_timeout);
+        }
+        // For another server that an error page leads to.
+        let fits = exchange.body.memory.len() + content.len() <= exchange.settings.store.memory;
+        if fits && !exchange.lost {
+            exchange.body.memory.extend_from_slice(&content);
+        } else {
+            (exchange.lost, exchange.body.memory) = (true, Vec::new());
         }
         let Some(upstream) = &mut exchange.upstream else { return Err(Some(Step::Over)) };
         frame(&mut upstream.output, &content, chunked);

@@ -1,5 +1,6 @@
 //! The directives of proxying.
 
+use super::body_files::{Folder, InFile};
 use super::next::Fault;
 use super::pass::Pass;
 use crate::conf::{Arity, Call, Contexts, Directive, Result, Row, value};
@@ -157,13 +158,38 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
                 HSL,
                 "path [level [level [level]]]",
                 "client_body_temp",
-                "The folder of temporary files with bodies of requests. The files have no names, so that they are gone with their request whatever happens, and levels of folders are of no use.",
+                "The folder of temporary files with bodies of requests. The files have no names, so that they are gone with their request whatever happens, but those of `client_body_in_file_only`: these are in folders named by so many of the last digits of their names, level for level.",
             ),
         ),
         set: |level, call| {
-            level.proxy.body_temp = Some(temp_path(call)?);
+            let levels = levels(call)?;
+            level.proxy.body_temp = Some(Folder { path: call.path(1), levels });
             Ok(())
         },
+    },
+    Directive {
+        row: row(
+            "client_body_in_file_only",
+            HSL,
+            "on | clean | off",
+            "off",
+            "Whether every body that is read for a server is in a file of its own, however small, whose path is `$request_body_file`. `clean`: it goes with its request; `on`: it stays. Bodies that are passed on as they come (`proxy_request_buffering off`) are in none.",
+        ),
+        set: |level, call| {
+            let choices = [("off", InFile::Off), ("on", InFile::On), ("clean", InFile::Clean)];
+            level.proxy.body_in_file = Some(call.choice(1, &choices)?);
+            Ok(())
+        },
+    },
+    Directive {
+        row: row(
+            "client_body_in_single_buffer",
+            HSL,
+            "on | off",
+            "off",
+            "Accepted for compatibility, without effect: a body that is in memory is always in one piece.",
+        ),
+        set: |_, call| call.flag().map(drop),
     },
     value!(
         row(
@@ -264,7 +290,8 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
             ),
         ),
         set: |level, call| {
-            level.proxy.temp = Some(temp_path(call)?);
+            levels(call)?;
+            level.proxy.temp = Some(call.path(1));
             Ok(())
         },
     },
@@ -381,9 +408,8 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
     },
 ];
 
-fn temp_path(call: &Call<'_>) -> Result<std::path::PathBuf> {
-    for i in 2..=call.count() {
-        value::number(call.text(i)?).filter(|level| (1..=3).contains(level)).ok_or_else(|| call.invalid())?;
-    }
-    Ok(call.path(1))
+/// The levels of folders behind a path.
+fn levels(call: &Call<'_>) -> Result<Vec<usize>> {
+    let level = |i| value::number(call.text(i)?).filter(|level| (1..=3).contains(level)).ok_or_else(|| call.invalid());
+    (2..=call.count()).map(level).collect()
 }

@@ -37,12 +37,14 @@ impl Session {
         let now = cx.reactor.now();
         // One before it has come to an error page that is passed on too.
         let before = request.exchange.take();
-        let (body, tries) = before.map_or_else(Default::default, |before| (before.body, before.tries));
+        let (body, lost, tries) =
+            before.map_or_else(Default::default, |before| (before.body, before.lost, before.tries));
         let exchange = Exchange {
             settings: settings.clone(),
             state: State::Collecting,
             uri: settings.target.uri(request),
             body,
+            lost,
             upstream: None,
             tried: Tried::default(),
             tries_left: 0,
@@ -213,7 +215,7 @@ impl Session {
         let streamed = self.streams();
         let length = match &body {
             Some(body) => Length::Known(body.len() as u64),
-            None if !settings.pass_body || !request.has_body => Length::None,
+            None if !settings.pass_body || !request.has_body || exchange.lost => Length::None,
             None if streamed && request.chunk.is_some() => Length::Chunked,
             None if streamed => Length::Known(request.length),
             None => Length::Known(exchange.body.length()),
@@ -233,8 +235,7 @@ impl Session {
             }
             None if length == Length::None => false,
             None if streamed => {
-                let start = std::mem::take(&mut exchange.body.memory);
-                frame(&mut upstream.output, &start, length == Length::Chunked);
+                frame(&mut upstream.output, &exchange.body.memory, length == Length::Chunked);
                 if length == Length::Chunked && whole {
                     upstream.output.push_bytes(LAST_CHUNK);
                 }

@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::http::body::{Body, Chunks};
+use crate::http::field_names::Lengths;
 
 /// More fields than any server sends.
 const FIELDS_MAX: usize = 256;
@@ -20,6 +21,8 @@ pub(in crate::http) struct Head {
     modern: bool,
     /// Places in `names` and in `raw`.
     fields: Vec<(Span, Span)>,
+    /// Those of the names of its fields.
+    lengths: Lengths,
 }
 
 type Span = Range<u32>;
@@ -62,7 +65,9 @@ impl Head {
             start..start + part.len() as u32
         };
         let mut names = String::with_capacity(response.headers.iter().map(|field| field.name.len()).sum());
+        let mut lengths = Lengths::default();
         let mut named = |name: &str| {
+            lengths.add(name.as_bytes());
             let start = names.len() as u32;
             names.push_str(name);
             start..names.len() as u32
@@ -72,7 +77,7 @@ impl Head {
         let reason = response.reason.filter(|reason| !reason.is_empty()).map_or(0..0, |reason| span(reason.as_bytes()));
         let status = response.code.filter(|code| (100..600).contains(code));
         let status = status.ok_or("upstream sent no valid HTTP/1.0 header")?;
-        Ok(Some((Head { raw, names, status, reason, modern: response.version == Some(1), fields }, length)))
+        Ok(Some((Head { raw, names, status, reason, modern: response.version == Some(1), fields, lengths }, length)))
     }
 
     /// The text behind the status.
@@ -87,7 +92,9 @@ impl Head {
 
     /// All values of a field.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.fields().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let fields = if self.lengths.have(name.as_bytes()) { &self.fields[..] } else { &[] };
+        let same = move |field: &&(Span, Span)| self.names[place(&field.0)].eq_ignore_ascii_case(name);
+        fields.iter().filter(same).map(|(_, value)| &self.raw[place(value)])
     }
 
     /// The words of `Connection`.

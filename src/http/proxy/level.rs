@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::answer::HIDDEN;
 use super::answer_level;
+use super::body_files::{Folder, InFile, Store};
 use super::next::{Fault, Next};
 use super::pass::Pass;
 use super::{Settings, secure};
@@ -32,7 +33,8 @@ pub(in crate::http) struct Said {
     pub pass_body: Option<bool>,
     pub request_buffering: Option<bool>,
     pub body_buffer: Option<usize>,
-    pub body_temp: Option<PathBuf>,
+    pub body_temp: Option<Folder>,
+    pub body_in_file: Option<InFile>,
     pub connect_timeout: Option<Duration>,
     pub send_timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
@@ -69,6 +71,7 @@ impl Said {
         from(&mut self.request_buffering, &above.request_buffering);
         from(&mut self.body_buffer, &above.body_buffer);
         from(&mut self.body_temp, &above.body_temp);
+        from(&mut self.body_in_file, &above.body_in_file);
         from(&mut self.connect_timeout, &above.connect_timeout);
         from(&mut self.send_timeout, &above.send_timeout);
         from(&mut self.read_timeout, &above.read_timeout);
@@ -115,8 +118,14 @@ impl Said {
             pass_fields: self.pass_fields.unwrap_or(true),
             pass_body: self.pass_body.unwrap_or(true),
             request_buffering: self.request_buffering.unwrap_or(true),
-            body_buffer: self.body_buffer.unwrap_or(4 * page),
-            body_temp: self.body_temp.clone().unwrap_or_else(|| prefix.join(crate::config::defaults::CLIENT_TEMP_PATH)),
+            store: Store {
+                memory: self.body_buffer.unwrap_or(4 * page),
+                folder: self.body_temp.clone().unwrap_or_else(|| Folder {
+                    path: prefix.join(crate::config::defaults::CLIENT_TEMP_PATH),
+                    levels: Vec::new(),
+                }),
+                in_file: self.body_in_file.unwrap_or_default(),
+            },
             connect_timeout: self.connect_timeout.unwrap_or(MINUTE),
             send_timeout: self.send_timeout.unwrap_or(MINUTE),
             read_timeout: self.read_timeout.unwrap_or(MINUTE),

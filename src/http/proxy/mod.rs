@@ -18,6 +18,7 @@ pub(super) mod answer;
 pub(super) mod answer_directives;
 pub(super) mod answer_level;
 pub(super) mod body;
+pub(super) mod body_files;
 pub(super) mod collect;
 pub(super) mod cookies;
 pub(super) mod directives;
@@ -44,6 +45,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::field_names::FieldNames;
 use super::head::Version;
 use super::output::Output;
 use super::pace::Pace;
@@ -71,8 +73,7 @@ pub(super) struct Settings {
     pub pass_fields: bool,
     pub pass_body: bool,
     pub request_buffering: bool,
-    pub body_buffer: usize,
-    pub body_temp: PathBuf,
+    pub store: body_files::Store,
     pub connect_timeout: Duration,
     pub send_timeout: Duration,
     pub read_timeout: Duration,
@@ -86,7 +87,7 @@ pub(super) struct Settings {
     pub ignore_client_abort: bool,
     pub socket_keepalive: bool,
     /// Fields of the answer that the client does not get, in lower case.
-    pub hidden: Vec<Vec<u8>>,
+    pub hidden: FieldNames<Vec<Vec<u8>>>,
     pub answers: answer::Rules,
 }
 
@@ -117,6 +118,8 @@ pub(super) struct Exchange {
     pub uri: Vec<u8>,
     /// The client's body, as far as it has been collected.
     pub body: Spool,
+    /// What has gone on of the body as it came is too much to be kept: it cannot be sent again.
+    pub lost: bool,
     pub upstream: Option<Upstream>,
     pub tried: Tried,
     /// Tries that are left, the present one not counted.

@@ -1,11 +1,12 @@
 //! The head of the request that a server gets.
 
 use super::Exchange;
+use crate::http::field_names::FieldNames;
 use crate::http::head::Version;
 use crate::http::variables::Values;
 
 /// Fields that belong to the client's connection (RFC 9110 7.6.1), or that are said anew.
-const OWN: [&str; 10] = [
+const OWN: FieldNames<&[&str]> = FieldNames::fixed(&[
     "host",
     "connection",
     "content-length",
@@ -16,7 +17,7 @@ const OWN: [&str; 10] = [
     "upgrade",
     "trailer",
     "proxy-connection",
-];
+]);
 
 /// Bytes by which the head may be longer than the client's before its place has to grow.
 const ROOM: usize = 256;
@@ -70,10 +71,9 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, length: Length) -> 
         let named: Vec<&[u8]> =
             request.head.all("connection").flat_map(|value| value.split(|byte| *byte == b',')).collect();
         for (name, value) in request.head.fields() {
-            let own = OWN.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()));
             // What `Connection` names is for us only.
             let hop = named.iter().any(|word| word.trim_ascii().eq_ignore_ascii_case(name));
-            if own || hop || said(name) {
+            if OWN.contain(name) || hop || said(name) {
                 continue;
             }
             out.extend_from_slice(name);

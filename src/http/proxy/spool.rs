@@ -1,4 +1,4 @@
-//! Bytes that wait: in memory up to a bound, and then in a file that has no name.
+//! Bytes that wait: in memory up to a bound, and then in a file, which has no name unless one is asked for.
 
 use std::fs::File;
 use std::io;
@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
 
+use super::body_files::{InFile, Named, Store};
 use crate::http::output::Piece;
 
 /// A file without a name, which is gone with its last handle whatever happens, and where its next bytes go.
@@ -14,6 +15,8 @@ pub(in crate::http) struct Spool {
     /// A body's bytes that are in memory; an answer's stand in its output instead.
     pub memory: Vec<u8>,
     file: Option<Rc<File>>,
+    /// Where it has a name after all.
+    name: Option<Named>,
     /// Bytes in the file.
     pub filed: u64,
 }
@@ -31,16 +34,23 @@ impl Spool {
         self.memory.len() as u64 + self.filed
     }
 
-    /// Adds to a body; past `most` bytes in memory all goes to a file in `folder`. Tells whether that began now.
+    /// Adds to a body; what is too much for memory all goes to a file, which is begun with nothing already where every body is to have one.
+    /// Tells whether it began now.
     ///
     /// # Errors
     /// The call that failed, and why.
-    pub(super) fn add(&mut self, bytes: &[u8], most: usize, folder: &Path) -> Result<bool, Failure> {
-        if self.memory.len() + bytes.len() <= most {
+    pub(super) fn add(&mut self, bytes: &[u8], store: &Store) -> Result<bool, Failure> {
+        let named = store.in_file != InFile::Off;
+        if !named && self.memory.len() + bytes.len() <= store.memory {
             self.memory.extend_from_slice(bytes);
             return Ok(false);
         }
         let begins = self.file.is_none();
+        if begins && named {
+            let (file, name) = Named::create(store)?;
+            (self.file, self.name) = (Some(Rc::new(file)), Some(name));
+        }
+        let folder = &store.folder.path;
         let memory = std::mem::take(&mut self.memory);
         self.write(&memory, folder)?;
         self.write(bytes, folder)?;
@@ -68,8 +78,13 @@ impl Spool {
         Ok(Piece::File { file, offset, left: bytes.len() as u64 })
     }
 
+    /// The path of the file, where it has one.
+    pub(in crate::http) fn path(&self) -> Option<&Path> {
+        self.name.as_ref().map(Named::path)
+    }
+
     /// Whether there is a file.
-    pub(super) fn has_file(&self) -> bool {
+    pub(in crate::http) fn has_file(&self) -> bool {
         self.file.is_some()
     }
 
@@ -100,14 +115,17 @@ impl Spool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::proxy::body_files::Folder;
 
     #[test]
     fn a_body_goes_to_a_file_once_it_is_too_large_and_leaves_no_name() {
         let folder = tempfile::tempdir().unwrap();
         let mut spool = Spool::default();
-        assert!(!spool.add(b"abc", 4, folder.path()).unwrap());
-        assert!(spool.add(b"de", 4, folder.path()).unwrap());
-        assert!(!spool.add(b"f", 4, folder.path()).unwrap());
+        let path = folder.path().to_owned();
+        let store = Store { memory: 4, folder: Folder { path, levels: Vec::new() }, in_file: InFile::Off };
+        assert!(!spool.add(b"abc", &store).unwrap());
+        assert!(spool.add(b"de", &store).unwrap());
+        assert!(!spool.add(b"f", &store).unwrap());
         assert_eq!((spool.length(), spool.filed, &spool.memory[..]), (6, 5, &b"f"[..]));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let [Piece::File { file, offset, left }, Piece::Bytes(rest)] = spool.pieces() else { panic!("no file") };

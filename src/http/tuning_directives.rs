@@ -1,0 +1,85 @@
+//! Directives that tune what nginx is made of and weir is not: accepted, since nothing of what is served depends on them.
+
+use super::directives::{HS, HSL, row, sized, with};
+use super::level::Level;
+use crate::conf::value;
+use crate::conf::{Arity, Call, Contexts, Directive, Result};
+
+const H: Contexts = Contexts::HTTP;
+
+/// A row, and what its argument must be.
+const fn tuning(
+    name: &'static str,
+    contexts: Contexts,
+    syntax: &'static str,
+    help: &'static str,
+    check: fn(&mut Level, &mut Call<'_>) -> Result<()>,
+) -> Directive<Level> {
+    Directive { row: row(name, contexts, syntax, "-", help), set: check }
+}
+
+fn flag(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    call.flag().map(drop)
+}
+
+fn size(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    call.size().map(drop)
+}
+
+const MEMORY: &str = "Accepted for compatibility, without effect: memory is taken as it is needed.";
+const FILES: &str =
+    "Accepted for compatibility, without effect: files go by sendfile, or are read through the page cache.";
+const MSIE: &str =
+    "Accepted for compatibility, without effect: there is nothing special for browsers that are long gone.";
+
+/// The rows.
+pub(super) static TABLE: &[Directive<Level>] = &[
+    sized("variables_hash_max_size", H),
+    sized("variables_hash_bucket_size", H),
+    tuning("connection_pool_size", HS, "size", MEMORY, size),
+    tuning("request_pool_size", HS, "size", MEMORY, size),
+    tuning("subrequest_output_buffer_size", HSL, "size", MEMORY, size),
+    Directive {
+        row: with(Arity::Exactly(2), row("output_buffers", HSL, "number size", "-", MEMORY)),
+        set: |_, call| {
+            let number = value::number(call.text(1)?).filter(|number| *number > 0);
+            let size = value::size(call.text(2)?).filter(|size| *size > 0);
+            number.and(size).map(drop).ok_or_else(|| call.invalid())
+        },
+    },
+    tuning(
+        "postpone_output",
+        HSL,
+        "size",
+        "Accepted for compatibility, without effect: what there is of an answer is sent at once.",
+        size,
+    ),
+    tuning(
+        "send_lowat",
+        HSL,
+        "size",
+        "Accepted for compatibility, without effect: Linux has no such mark for sockets.",
+        size,
+    ),
+    tuning(
+        "sendfile_max_chunk",
+        HSL,
+        "size",
+        "Accepted for compatibility, without effect: a connection gives way to others by itself.",
+        size,
+    ),
+    tuning("read_ahead", HSL, "size", FILES, size),
+    tuning("aio", HSL, "on | off | threads[=pool]", FILES, |_, call| match call.text(1)? {
+        "on" | "off" | "threads" => Ok(()),
+        pool if pool.starts_with("threads=") => Ok(()),
+        _ => Err(call.invalid()),
+    }),
+    tuning("aio_write", HSL, "on | off", FILES, flag),
+    tuning("directio", HSL, "size | off", FILES, |level, call| match call.text(1)? {
+        "off" => Ok(()),
+        _ => size(level, call),
+    }),
+    tuning("directio_alignment", HSL, "size", FILES, size),
+    tuning("msie_padding", HSL, "on | off", MSIE, flag),
+    tuning("msie_refresh", HSL, "on | off", MSIE, flag),
+];
