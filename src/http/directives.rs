@@ -3,8 +3,8 @@
 use super::level::Level;
 use super::types::Types;
 use super::{
-    Content, LingeringClose, ModifiedSince, client_directives, field_directives, file_directives, gzip, limit_except, limits,
-    listen, proxy, script_directives, settings as set, tuning_directives,
+    Content, LingeringClose, ModifiedSince, client_directives, field_directives, file_directives, gzip, limit_except,
+    limits, listen, proxy, script_directives, settings as set, tuning_directives,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;

@@ -24,7 +24,13 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
     Directive {
         row: repeated(with(
             Arity::AtLeast(1),
-            row("gzip_types", HSL, "type ... | *", "text/html", "The types of bodies that are compressed; `text/html` always is. `*`: all."),
+            row(
+                "gzip_types",
+                HSL,
+                "type ... | *",
+                "text/html",
+                "The types of bodies that are compressed; `text/html` always is. `*`: all.",
+            ),
         )),
         set: types,
     },
@@ -73,7 +79,13 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         set: proxied,
     },
     Directive {
-        row: row("gzip_http_version", HSL, "1.0 | 1.1", "1.1", "The least version of requests whose answers are compressed."),
+        row: row(
+            "gzip_http_version",
+            HSL,
+            "1.0 | 1.1",
+            "1.1",
+            "The least version of requests whose answers are compressed.",
+        ),
         set: |level, call| {
             level.gzip.version = Some(call.choice(1, &[("1.0", Version::Http10), ("1.1", Version::Http11)])?);
             Ok(())
