@@ -58,13 +58,18 @@ impl Context {
         Ok(())
     }
 
-    /// [`Connection::connect`] to a server, for which pipes and then the descriptor in reserve are given up where it must be.
+    /// [`Connection::connect_from`] to a server, for which pipes and then the descriptor in reserve are given up where it must be.
     ///
     /// # Errors
     /// As there.
-    pub fn connect(&mut self, address: &Address, owner: Owner) -> Result<Connection, (&'static str, io::Error)> {
+    pub fn connect(
+        &mut self,
+        local: Option<&Address>,
+        address: &Address,
+        owner: Owner,
+    ) -> Result<Connection, (&'static str, io::Error)> {
         loop {
-            match Connection::connect(address, &mut self.reactor, owner) {
+            match Connection::connect_from(local, address, &mut self.reactor, owner) {
                 Err((_, error))
                     if out_of_descriptors(&error) && (self.give_up_pipes() || self.spare.take().is_some()) => {}
                 made => return made,

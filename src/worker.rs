@@ -294,8 +294,9 @@ impl Worker {
     fn bring_answers(&mut self) {
         let mut others = false;
         while let Some(answer) = self.cx.resolver.answer() {
-            if answer.asker.engine == engine::TCP {
-                others |= self.tcp.resolved(&mut self.cx, &answer);
+            match answer.asker.engine {
+                engine::TCP => others |= self.tcp.resolved(&mut self.cx, &answer),
+                _ => self.http.resolved(&mut self.cx, &answer),
             }
         }
         if others && !self.draining {

@@ -136,10 +136,10 @@ impl fmt::Display for While<'_> {
         let line = String::from_utf8_lossy(request.head.line());
         write!(f, ", server: {}, request: \"{line}\"", request.server.name)?;
         if let Some(exchange) = &request.exchange
-            && let Some(tried) = exchange.tries.last()
+            && let Some(tried) = exchange.tries[exchange.earlier..].last()
         {
             let uri = String::from_utf8_lossy(&exchange.uri);
-            let scheme = if exchange.settings.target.secure { "https" } else { "http" };
+            let scheme = if exchange.target.secure { "https" } else { "http" };
             write!(f, ", upstream: \"{scheme}://{}{uri}\"", tried.peer)?;
         }
         match request.head.field("host") {

@@ -365,6 +365,7 @@ impl Session {
             || self.leaving
             || location.keepalive.timeout.is_zero()
             || self.client.requests >= location.keepalive.requests
+            || cx.reactor.now().saturating_duration_since(self.client.since) > location.keepalive.age
             || location.keepalive_disable.covers(request);
         if request.limit_rate.is_some() || !location.limit.is_none() {
             let values = Values { client: &self.client, request, now: cx.reactor.now() };

@@ -68,6 +68,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     script_directives::TABLE,
     proxy::directives::TABLE,
     proxy::tls_directives::TABLE,
+    proxy::target_directives::TABLE,
     proxy::answer_directives::TABLE,
     client_directives::TABLE,
     field_directives::TABLE,
@@ -291,6 +292,11 @@ static TABLE: &[Directive<Level>] = &[
             Ok(())
         },
     },
+    value!(
+        row("keepalive_time", HSL, "time", "1h", "How old a connection may be and still be kept for another request.",),
+        keepalive_time,
+        time
+    ),
     value!(
         row("client_header_timeout", HS, "time", "60s", "How long a request's head may take to arrive; 408 after it."),
         header_timeout,

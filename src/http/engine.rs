@@ -13,11 +13,14 @@ use crate::context::{Context, Epoch};
 use crate::event::Owner;
 use crate::log::{Level, Record, emit};
 use crate::net::{Address, Connection};
+use crate::resolver::Answer;
 use crate::upstream::Balancer;
 use crate::upstream::shared::Roster;
 
 /// The part of an owner that is a connection to a server nobody uses at present; see [`crate::upstream::Stations`].
 pub const IDLE: u8 = 2;
+/// The part that waits for the addresses of a name.
+pub(super) const RESOLVED: u8 = 3;
 /// The part that is the server's connection of a request; 0 is the client's.
 pub(super) const UPSTREAM: u8 = 1;
 
@@ -145,6 +148,11 @@ impl Engine {
         self.serve(cx, owner.id, Session::timer);
     }
 
+    /// A name has been resolved that connection `answer.asker.id` waits for.
+    pub fn resolved(&mut self, cx: &mut Context, answer: &Answer) {
+        self.serve(cx, answer.asker.id, |session, cx| session.name_found(cx, &answer.result));
+    }
+
     fn serve(&mut self, cx: &mut Context, id: u32, step: impl FnOnce(&mut Session, &mut Context) -> Verdict) {
         let Some(session) = self.sessions.get_mut(id as usize) else { return };
         let verdict = step(session, cx);
@@ -205,7 +213,7 @@ impl Engine {
             cx.teller.shift(None, Some(session.counted));
             if let Some((group, peer)) = session.upstream() {
                 connections += 1;
-                if let Some(balancer) = cx.stations.balancer(session.client.epoch, group) {
+                if let Some(balancer) = group.and_then(|group| cx.stations.balancer(session.client.epoch, group)) {
                     balancer.count_session(peer);
                 }
             }

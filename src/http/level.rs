@@ -1,6 +1,5 @@
 //! What one level of an `http {}` block says, and how levels become servers and locations.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use super::location::{Locations, Pattern};
 use super::names::Name;
 use super::pace;
 use super::proxy;
+use super::proxy::goal::{Goal, Groups};
 use super::real_ip::{RealIp, Source};
 use super::roots::{Alias, Root};
 use super::script::{Branch, Program, Step};
@@ -63,6 +63,7 @@ pub struct Level {
     pub(super) nopush: Option<bool>,
     pub(super) keepalive_timeout: Option<(Duration, Option<u64>)>,
     pub(super) keepalive_requests: Option<u64>,
+    pub(super) keepalive_time: Option<Duration>,
     pub(super) max_body: Option<u64>,
     pub(super) body_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
@@ -164,7 +165,7 @@ impl Builder {
                 }
                 groups.push(Rc::new(group));
             }
-            let named = first..groups.len();
+            let named_groups = Rc::new(Groups { named: first..groups.len() });
             let mut formats = std::mem::take(&mut block.formats);
             formats.insert("combined", variables::combined());
             let definitions = Rc::new(block.registry.settle()?);
@@ -181,7 +182,7 @@ impl Builder {
                 definitions: &definitions,
                 groups: &mut groups,
                 zones: &block.zones,
-                named,
+                named_groups,
                 temp_folders: &mut temp_folders,
                 tls: &mut *tls,
                 tls_clients: &mut tls_clients,
@@ -216,7 +217,7 @@ struct Assembly<'a> {
     groups: &'a mut Vec<Rc<Group>>,
     zones: &'a [Rc<limits::zone::Zone>],
     /// The `upstream {}` blocks that a `proxy_pass` can mean.
-    named: Range<usize>,
+    named_groups: Rc<Groups>,
     temp_folders: &'a mut Vec<PathBuf>,
     tls: &'a mut tls::Shared,
     /// What TLS with servers is made from, so far.
@@ -241,6 +242,7 @@ impl Assembly<'_> {
             locations,
             program,
             definitions: self.definitions.clone(),
+            groups: self.named_groups.clone(),
             tls: tls::Server::build(&own.ssl, None, tls::Clients::NameHosts, self.tls)?,
             ssl: own.ssl.is_on(),
         })
@@ -313,7 +315,12 @@ impl Assembly<'_> {
             sendfile: level.sendfile.unwrap_or(false),
             nodelay: level.nodelay.unwrap_or(true),
             nopush: level.nopush.unwrap_or(false),
-            keepalive: Keepalive { timeout, header, requests: level.keepalive_requests.unwrap_or(1000) },
+            keepalive: Keepalive {
+                timeout,
+                header,
+                requests: level.keepalive_requests.unwrap_or(1000),
+                age: level.keepalive_time.unwrap_or(60 * MINUTE),
+            },
             max_body: level.max_body.unwrap_or(1 << 20),
             body_timeout: level.body_timeout.unwrap_or(MINUTE),
             send_timeout: level.send_timeout.unwrap_or(MINUTE),
@@ -355,10 +362,16 @@ impl Assembly<'_> {
 
     fn content(&mut self, level: &Level) -> Result<Content> {
         let Some(pass) = &level.proxy.pass else { return Ok(level.content.clone().unwrap_or(Content::Files)) };
-        let named = self.named.clone();
-        let group = Group::meant(self.groups, named, &pass.server, pass.port(), proxy::pass::PORT)
-            .map_err(|message| Error::at(&pass.place, message))?;
-        let settings = level.proxy.settle(pass, group, self.prefix, self.tls_clients)?;
+        let goal = match &pass.variable {
+            Some(url) => Goal::Variable(url.clone()),
+            None => {
+                let named = self.named_groups.named.clone();
+                let group = Group::meant(self.groups, named, &pass.server, pass.port(), proxy::pass::PORT)
+                    .map_err(|message| Error::at(&pass.place, message))?;
+                Goal::Fixed(Rc::new(pass.settle(group)))
+            }
+        };
+        let settings = level.proxy.settle(pass, goal, self.prefix, self.tls_clients)?;
         for folder in [&settings.store.folder.path, &settings.temp] {
             if !self.temp_folders.contains(folder) {
                 self.temp_folders.push(folder.clone());
@@ -445,6 +458,7 @@ impl Level {
         from(&mut self.nopush, &above.nopush);
         from(&mut self.keepalive_timeout, &above.keepalive_timeout);
         from(&mut self.keepalive_requests, &above.keepalive_requests);
+        from(&mut self.keepalive_time, &above.keepalive_time);
         from(&mut self.max_body, &above.max_body);
         from(&mut self.body_timeout, &above.body_timeout);
         from(&mut self.send_timeout, &above.send_timeout);
@@ -502,7 +516,7 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         definitions: &Rc::default(),
         groups: &mut Vec::new(),
         zones: &[],
-        named: 0..0,
+        named_groups: Rc::default(),
         temp_folders: &mut Vec::new(),
         tls: &mut tls::Shared::default(),
         tls_clients: &mut Vec::new(),

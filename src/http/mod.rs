@@ -104,6 +104,8 @@ struct Server {
     /// What is run before a location is found.
     program: script::Program,
     definitions: Rc<definitions::Definitions>,
+    /// The groups of its `http {}`.
+    groups: Rc<proxy::goal::Groups>,
     /// Of a server with certificates, whether its clients speak TLS or not.
     tls: Option<tls::Server>,
     /// `ssl on`
@@ -207,7 +209,7 @@ enum ModifiedSince {
     Before,
 }
 
-/// `keepalive_timeout` and `keepalive_requests`.
+/// `keepalive_timeout`, `keepalive_requests` and `keepalive_time`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Keepalive {
     /// How long an idle connection stays; zero: no connection does.
@@ -216,6 +218,8 @@ struct Keepalive {
     header: Option<u64>,
     /// Requests a connection may bring.
     requests: u64,
+    /// How old it may be after one.
+    age: Duration,
 }
 
 /// `lingering_close`, `lingering_time`, `lingering_timeout`.

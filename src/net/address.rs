@@ -161,6 +161,19 @@ pub fn resolve(text: &str, default_port: u16) -> Result<Vec<Address>, &'static s
     lookup(host, port.unwrap_or(default_port))
 }
 
+/// The address that `host:port`, `host`, `[v6]:port` or `unix:path` is; `None` for a name.
+///
+/// # Errors
+/// As of [`resolve`].
+pub fn literal(text: &str, default_port: u16) -> Result<Option<Address>, &'static str> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix_path(path).map(Some);
+    }
+    let Parts { host, port } = split(text)?;
+    let ip = host.parse::<IpAddr>().ok();
+    Ok(ip.map(|ip| Address::Inet(SocketAddr::new(ip, port.unwrap_or(default_port)))))
+}
+
 /// The halves of `name:port` or `name` where that is a host's name; `None` for IP addresses, `unix:` paths and faults.
 pub fn host_name(text: &str, default_port: u16) -> Option<(&str, u16)> {
     let Parts { host, port } = split(text).ok().filter(|_| !text.starts_with("unix:"))?;

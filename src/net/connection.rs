@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile64;
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
+use nix::sys::socket::{MsgFlags, recv, setsockopt};
 use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslRef};
 use socket2::{Socket, Type};
@@ -68,9 +69,29 @@ impl Connection {
     /// # Errors
     /// The call that failed (`socket()`, `connect()`, ...) and why; a refusal may come at once.
     pub fn connect(address: &Address, reactor: &mut Reactor, owner: Owner) -> Result<Self, (&'static str, io::Error)> {
+        Connection::connect_from(None, address, reactor, owner)
+    }
+
+    /// The same from an address of our own, whose port may be 0 for any.
+    ///
+    /// # Errors
+    /// `bind()` too.
+    pub fn connect_from(
+        local: Option<&Address>,
+        address: &Address,
+        reactor: &mut Reactor,
+        owner: Owner,
+    ) -> Result<Self, (&'static str, io::Error)> {
         let at = |call| move |error| (call, error);
         let socket = Socket::new(address.domain(), Type::STREAM.nonblocking(), None).map_err(at("socket()"))?;
         let peer = address.to_sockaddr().map_err(at("connect()"))?;
+        if let Some(local) = local {
+            if local.port() == Some(0) {
+                // The port is chosen when the peer is known, and may serve connections to others too. A kernel that cannot do that chooses now.
+                let _ = setsockopt(&socket, IpBindAddressNoPort, &true);
+            }
+            socket.bind(&local.to_sockaddr().map_err(at("bind()"))?).map_err(at("bind()"))?;
+        }
         match socket.connect(&peer) {
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
             result => result.map_err(at("connect()"))?,

@@ -132,6 +132,11 @@ impl Lookup {
         self.name == *name && *self.settings == *settings
     }
 
+    /// What it is to find out.
+    pub(super) fn question(&self) -> (&Rc<Settings>, &Name) {
+        (&self.settings, &self.name)
+    }
+
     /// Turns to the first server.
     pub(super) fn start(&mut self, reactor: &mut Reactor) -> Outcome {
         self.attempt(reactor);

@@ -5,8 +5,10 @@
 //! server it uses another socket, whose port the kernel picks at random, and other random ids; the socket is connected, so the
 //! kernel drops what comes from elsewhere. A reply with another id or question is passed over and does not end anything.
 //!
-//! Nothing is kept from one lookup to the next: an answer says how long it is good for, and who asked for it asks again then.
+//! An answer says how long it is good for. Those who follow a name ask again then; for those who need one at once, answers are kept as long as
+//! they are good ([`Resolver::known`]).
 
+mod cache;
 mod lookup;
 pub mod message;
 mod settings;
@@ -15,11 +17,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use crate::event::{Owner, Reactor};
+use cache::Cache;
 use lookup::Lookup;
 
 pub use message::Name;
@@ -95,6 +98,7 @@ pub struct Resolver {
     engine: u8,
     lookups: Slab<Lookup>,
     answers: VecDeque<Answer>,
+    cache: Cache,
     /// Counts lookups, so that each begins with another server.
     rotation: usize,
 }
@@ -102,7 +106,7 @@ pub struct Resolver {
 impl Resolver {
     /// A resolver without lookups; events of its sources come with `engine`.
     pub fn new(engine: u8) -> Self {
-        Resolver { engine, lookups: Slab::new(), answers: VecDeque::new(), rotation: 0 }
+        Resolver { engine, lookups: Slab::new(), answers: VecDeque::new(), cache: Cache::default(), rotation: 0 }
     }
 
     /// Asks for the addresses of `name`. The [`Resolver::answer`] carries `asker`; it comes in every case, within
@@ -119,6 +123,25 @@ impl Resolver {
         entry.insert(Lookup::new(settings.clone(), name.clone(), asker, owner, self.rotation, reactor));
         self.rotation = self.rotation.wrapping_add(1);
         self.step(reactor, id, Lookup::start);
+    }
+
+    /// The addresses of `name`, where an answer is still good.
+    pub fn known(&self, settings: &Settings, name: &Name, now: Instant) -> Option<Found> {
+        self.cache.get(settings, name, now)
+    }
+
+    /// A number that is another one each time, to begin with another address.
+    pub fn turn(&mut self) -> usize {
+        self.rotation = self.rotation.wrapping_add(1);
+        self.rotation
+    }
+
+    /// Who has asked wants no answer any more.
+    pub fn forget(&mut self, asker: Owner) {
+        for (_, lookup) in &mut self.lookups {
+            lookup.askers.retain(|known| *known != asker);
+        }
+        self.answers.retain(|answer| answer.asker != asker);
     }
 
     /// A socket of a lookup is ready.
@@ -149,7 +172,12 @@ impl Resolver {
     ) {
         let Some(lookup) = self.lookups.get_mut(id as usize) else { return };
         let Some(result) = step(lookup, reactor) else { return };
-        let askers = self.lookups.remove(id as usize).end(reactor);
+        let lookup = self.lookups.remove(id as usize);
+        if let Ok(found) = &result {
+            let (settings, name) = lookup.question();
+            self.cache.put(settings, name, found, reactor.now());
+        }
+        let askers = lookup.end(reactor);
         self.answers.extend(askers.into_iter().map(|asker| Answer { asker, result: result.clone() }));
     }
 }

@@ -89,6 +89,12 @@ impl Stations {
         Some(&mut self.epochs.get_mut(epoch)?.as_mut()?.get_mut(group)?.balancer)
     }
 
+    /// The number of the first group of a configuration that `is_it` says yes to, by its number and name.
+    pub fn find(&self, epoch: usize, is_it: impl Fn(usize, &str) -> bool) -> Option<usize> {
+        let stations = self.epochs.get(epoch)?.as_ref()?;
+        (0..stations.len()).find(|&number| is_it(number, &stations[number].balancer.group().name))
+    }
+
     /// All balancers in use.
     pub fn balancers(&mut self) -> impl Iterator<Item = &mut Balancer> {
         self.epochs.iter_mut().flatten().flatten().map(|station| &mut station.balancer)

@@ -291,6 +291,7 @@ fn http() {
         (HttpLocation, "max_ranges 0;"),
         (HttpLocation, "absolute_redirect off;"),
         (HttpLocation, "port_in_redirect off;"),
+        (HttpLocation, "keepalive_time 10m;"),
         (HttpServer, "connection_pool_size 512;"),
         (HttpServer, "request_pool_size 4k;"),
         (HttpLocation, "subrequest_output_buffer_size 4k;"),

@@ -129,3 +129,23 @@ fn files_that_are_not_there_are_told_of_or_not() {
     weir.wait_error("/loud/index.html\" is not found (2: No such file or directory)");
     assert!(!weir.error_log().contains("/quiet/one\" failed") && !weir.error_log().contains("/quiet/index.html\" is"));
 }
+
+/// What a client goes on sending after its answer is read and dropped for so long, however lively it is.
+#[test]
+fn lingering_ends_in_its_time() {
+    let (_weir, port) = server(
+        "client_max_body_size 1; lingering_timeout 1h; location /long { lingering_time 1h; } location /short { lingering_time 200ms; }",
+    );
+    let mut clients = ["/long", "/short"].map(|path| {
+        let mut stream = connect(port.v4());
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut stream, false).status, 413);
+        stream
+    });
+    wait_for("the end of the one that has little time", || {
+        let [long, short] = &mut clients;
+        long.write_all(b"x").unwrap();
+        short.write_all(b"x").is_err()
+    });
+}

@@ -169,8 +169,8 @@ impl Gzip {
                 || (proxied.private && says("private"));
         }
         let modified = response.last_modified.is_some() || field(response, "Last-Modified").is_some();
-        let off = proxied == Proxied::default();
-        !off && !(proxied.no_last_modified && modified) && !(proxied.no_etag && field(response, "ETag").is_some())
+        let refused = (proxied.no_last_modified && modified) || (proxied.no_etag && field(response, "ETag").is_some());
+        proxied != Proxied::default() && !refused
     }
 
     /// Whether the answer for a file of this length will be compressed, so that parts of it cannot be asked for.

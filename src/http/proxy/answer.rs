@@ -21,6 +21,7 @@ const HOP: FieldNames<&[&str]> = FieldNames::fixed(&[
     "upgrade",
     "proxy-connection",
 ]);
+
 /// Fields that do not simply go to the client as they are.
 const SPECIAL: FieldNames<&[&str]> =
     FieldNames::fixed(&["content-length", "content-type", "server", "date", "location", "refresh", "set-cookie"]);

@@ -4,6 +4,7 @@ use super::answer::{Ignored, Rules};
 use super::cookies::{self, Flags};
 use super::pass::Pass;
 use super::replace::{Pattern, Replace};
+use crate::conf::{Error, Result};
 use crate::http::variables::Text;
 
 /// One `proxy_redirect`.
@@ -48,18 +49,28 @@ impl Said {
     }
 
     /// The rules of a location with this `proxy_pass`.
-    pub(super) fn settle(&self, pass: &Pass) -> Rules {
-        let default = || {
-            let (from, to) = pass.default_redirect();
-            Replace { pattern: Pattern::Start(Text::plain(&from)), with: Text::plain(&to) }
+    ///
+    /// # Errors
+    /// `proxy_redirect default` with a `proxy_pass` that has variables.
+    pub(super) fn settle(&self, pass: &Pass) -> Result<Rules> {
+        let default = pass
+            .default_redirect()
+            .map(|(from, to)| Replace { pattern: Pattern::Start(Text::plain(&from)), with: Text::plain(&to) });
+        let rule = |redirect: &Redirect| match redirect {
+            Redirect::Default => default.clone().ok_or_else(|| {
+                Error::at(
+                    &pass.place,
+                    "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables",
+                )
+            }),
+            Redirect::Rule(rule) => Ok(rule.clone()),
         };
-        let redirects = self.redirects.clone().unwrap_or_else(|| vec![Redirect::Default]);
-        let rule = |redirect| match redirect {
-            Redirect::Default => default(),
-            Redirect::Rule(rule) => rule,
+        let redirects = match &self.redirects {
+            Some(redirects) => redirects.iter().map(rule).collect::<Result<_>>()?,
+            None => default.clone().into_iter().collect(),
         };
-        Rules {
-            redirects: redirects.into_iter().map(rule).collect(),
+        Ok(Rules {
+            redirects,
             cookies: cookies::Rules {
                 domains: self.cookie_domains.clone().unwrap_or_default(),
                 paths: self.cookie_paths.clone().unwrap_or_default(),
@@ -70,6 +81,6 @@ impl Said {
             pass_trailers: self.pass_trailers.unwrap_or(false),
             limit_rate: self.limit_rate.unwrap_or(0) as u64,
             ignored: self.ignored.unwrap_or_default(),
-        }
+        })
     }
 }

@@ -47,12 +47,12 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         row: row(
             "proxy_pass",
             L.or(Contexts::HTTP_LOCATION_IF).or(Contexts::HTTP_LIMIT_EXCEPT),
-            "http://host[:port][URI] | http://upstream[URI] | http://unix:path[:URI]",
+            "http[s]://host[:port][URI] | http[s]://upstream[URI] | http[s]://unix:path[:URI]",
             "-",
-            "Passes requests on to a server, or to one of a group. With a URI the path of the location is replaced by it; without one the request's target goes on as the client wrote it, or as a `rewrite` has made it. Within a location with a regular expression or a name, and within `if`, there can be no URI.",
+            "Passes requests on to a server, or to one of a group. With a URI the path of the location is replaced by it; without one the request's target goes on as the client wrote it, or as a `rewrite` has made it. Within a location with a regular expression or a name, and within `if`, there can be no URI. With `https` TLS is spoken, as `proxy_ssl_*` say. With variables the URL is put together for each request: its host is an `upstream {}`, the host of another `proxy_pass`, an address, or a name that `resolver` resolves; a URI in it is the whole target of the server's request.",
         ),
         set: |level, call| {
-            level.proxy.pass = Some(Pass::parse(call, level.pattern.as_ref())?);
+            level.proxy.pass = Some(Pass::parse(call, level.pattern.as_ref(), &mut level.registry)?);
             Ok(())
         },
     },

@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::body::Incoming;
+use super::goal::{Peers, Server};
 use super::head::{Framing, Head};
 use super::next::Fault;
 use super::request::{self, Length};
 use super::secure::is_end;
 use super::spool::Spool;
+use super::target_directives::bind_address;
 use super::{Exchange, Settings, State, Try, Upstream, answer, part};
 use crate::context::Context;
 use crate::event::Owner;
@@ -19,6 +21,7 @@ use crate::http::engine::UPSTREAM;
 use crate::http::head::Version;
 use crate::http::output::{Output, Piece, Progress};
 use crate::http::pace::Pace;
+use crate::http::response::Response;
 use crate::http::variables::Values;
 use crate::log::Level;
 use crate::net::{Address, Connection};
@@ -35,6 +38,14 @@ impl Session {
     pub(in crate::http) fn begin_exchange(&mut self, cx: &mut Context, settings: &Rc<Settings>) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
         let now = cx.reactor.now();
+        let target = match settings.goal.target(&Values { client: &self.client, request, now }) {
+            Ok(target) => target,
+            Err(message) => {
+                self.client.log(Level::Error, None, "", Some(request), format_args!("{message}"));
+                let tokens = request.location.server_tokens;
+                return self.answer_late(cx, Response::page(500, tokens));
+            }
+        };
         // One before it has come to an error page that is passed on too.
         let before = request.exchange.take();
         let (body, lost, tries) =
@@ -42,7 +53,12 @@ impl Session {
         let exchange = Exchange {
             settings: settings.clone(),
             state: State::Collecting,
-            uri: settings.target.uri(request),
+            uri: target.uri(request),
+            peers: match target.server {
+                Server::Group(group) => Peers::Group(group),
+                Server::Host(_) => Peers::Found(Vec::new(), 0),
+            },
+            target,
             body,
             lost,
             upstream: None,
@@ -77,9 +93,10 @@ impl Session {
         };
         let step = match exchange.state {
             State::Collecting => return self.collect(cx),
-            State::Connecting | State::Securing | State::Asking if self.client_is_gone(cx) => {
+            State::Resolving | State::Connecting | State::Securing | State::Asking if self.client_is_gone(cx) => {
                 return self.client_aborted(cx);
             }
+            State::Resolving => Step::Wait,
             State::Connecting => self.connecting(cx),
             State::Securing => self.securing(cx),
             State::Asking => self.asking(cx),
@@ -95,45 +112,54 @@ impl Session {
 
     /// The client's body is there as far as the server needs it before it is turned to.
     pub(super) fn begin_trying(&mut self, cx: &mut Context) -> Step {
+        if let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) {
+            exchange.client_due = None;
+        }
+        self.find_peers(cx)
+    }
+
+    /// Turns to the first of the peers that are known now.
+    pub(super) fn try_peers(&mut self, cx: &mut Context) -> Step {
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
         };
         let next = &exchange.settings.next;
-        let group = exchange.settings.target.group;
-        let tries = cx.stations.balancer(self.client.epoch, group).map_or(0, |balancer| balancer.tries());
+        let tries = match &exchange.peers {
+            Peers::Group(group) => {
+                cx.stations.balancer(self.client.epoch, *group).map_or(0, |balancer| balancer.tries())
+            }
+            Peers::Found(addresses, _) => addresses.len(),
+        };
         exchange.tries_left = if next.tries > 0 { tries.min(next.tries) } else { tries };
         exchange.began = cx.reactor.now();
-        exchange.client_due = None;
         self.connect(cx)
     }
 
     /// Turns to the next peer.
     pub(super) fn connect(&mut self, cx: &mut Context) -> Step {
-        let Some(request) = &mut self.request else { return Step::Over };
-        let client = self.client.speaks_for(request).clone();
-        let Some(exchange) = &mut request.exchange else { return Step::Over };
-        let (epoch, group, now) = (self.client.epoch, exchange.settings.target.group, cx.reactor.now());
-        let Some(balancer) = cx.stations.balancer(epoch, group) else { return Step::Over };
+        let now = cx.reactor.now();
+        let Some((name, picked)) = self.pick(cx) else { return Step::Over };
+        fault::point(format_args!("connect {name}"));
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+            return Step::Over;
+        };
         exchange.state = State::Connecting;
-        let picked = balancer.pick(&mut exchange.tried, &client, now);
-        let name = picked.map_or(&balancer.group().name, |peer| &balancer.peer(peer).name);
         let is_first = exchange.tries.len() == exchange.earlier;
-        exchange.tries.push(Try { is_first, ..Try::new(name.clone(), now) });
-        let Some(peer) = picked else {
+        exchange.tries.push(Try { is_first, ..Try::new(name, now) });
+        let Some((peer, address)) = picked else {
             self.log_upstream(Level::Error, None, format_args!("no live upstreams"));
             return self.fail(cx, 502);
         };
         exchange.tries_left = exchange.tries_left.saturating_sub(1);
-        let config = balancer.peer(peer);
-        let (address, connect_timeout) = (config.address.clone(), exchange.settings.connect_timeout);
-        fault::point(format_args!("connect {}", config.name));
+        let (group, connect_timeout) = (exchange.group(), exchange.settings.connect_timeout);
         let owner = Owner { part: UPSTREAM, ..self.owner };
         let way = self.way(now);
-        let kept = cx.stations.take(epoch, group, &address, &way, owner, &mut cx.reactor);
+        let take = |group| cx.stations.take(self.client.epoch, group, &address, &way, owner, &mut cx.reactor);
+        let kept = group.and_then(take);
         let reused = kept.is_some();
         let kept = match kept {
             Some(kept) => kept,
-            None => match self.open(cx, &address, owner) {
+            None => match self.open(cx, &way, &address, owner) {
                 Ok(connection) => Kept { connection, way, requests: 0, since: now },
                 Err(Some(error)) => {
                     self.log_upstream(
@@ -141,11 +167,11 @@ impl Session {
                         Some(&error),
                         format_args!("connect() to {address} failed"),
                     );
-                    self.forget_peer(cx, group, peer, Some(Fault::ERROR));
+                    self.forget_peer(cx, peer, Some(Fault::ERROR));
                     return self.after_fault(cx, Fault::ERROR, false);
                 }
                 Err(None) => {
-                    self.forget_peer(cx, group, peer, None);
+                    self.forget_peer(cx, peer, None);
                     return self.fail(cx, 500);
                 }
             },
@@ -166,25 +192,47 @@ impl Session {
     fn way(&self, now: Instant) -> Way {
         let Some(request) = &self.request else { return Way::default() };
         let Some(exchange) = &request.exchange else { return Way::default() };
-        let Settings { target, secured, .. } = &*exchange.settings;
+        let (target, settings) = (&exchange.target, &exchange.settings);
         let values = Values { client: &self.client, request, now };
-        let secured = secured.as_ref().filter(|_| target.secure);
-        Way { local: None, tls: secured.map(|secured| Box::new(secured.asked(&values, target))) }
+        let secured = settings.secured.as_ref().filter(|_| target.secure);
+        Way {
+            local: settings.bind.as_ref().and_then(|bind| self.local(&values.fill(bind))),
+            tls: secured.map(|secured| Box::new(secured.asked(&values, target))),
+        }
+    }
+
+    /// The address that `proxy_bind` has come to; none where it is empty or means nothing.
+    fn local(&self, text: &[u8]) -> Option<Address> {
+        let text = String::from_utf8_lossy(text);
+        let local = bind_address(&text);
+        if local.is_none() && !text.is_empty() {
+            self.log_upstream(Level::Error, None, format_args!("invalid local address \"{text}\""));
+        }
+        local
     }
 
     /// Begins to connect; `None` where the fault is ours and has been told.
-    fn open(&self, cx: &mut Context, address: &Address, owner: Owner) -> Result<Connection, Option<io::Error>> {
+    fn open(
+        &self,
+        cx: &mut Context,
+        way: &Way,
+        address: &Address,
+        owner: Owner,
+    ) -> Result<Connection, Option<io::Error>> {
         if !cx.connections.take() {
             let limit = cx.connections.limit;
             self.log_upstream(Level::Alert, None, format_args!("{limit} worker_connections are not enough"));
             return Err(None);
         }
-        cx.connect(address, owner).map_err(|(call, error)| {
+        cx.connect(way.local.as_ref(), address, owner).map_err(|(call, error)| {
             cx.connections.give_back();
-            if call == "connect()" {
-                return Some(error);
+            match (call, &way.local) {
+                ("connect()", _) => return Some(error),
+                ("bind()", Some(local)) => {
+                    self.log_upstream(Level::Crit, Some(&error), format_args!("bind({local}) failed"));
+                }
+                _ => self.log_upstream(Level::Alert, Some(&error), format_args!("{call} failed")),
             }
-            self.log_upstream(Level::Alert, Some(&error), format_args!("{call} failed"));
             None
         })
     }
@@ -440,10 +488,10 @@ impl Session {
         self.answer_late(cx, response)
     }
 
-    /// The group and the peer that the present request is with.
-    pub(in crate::http) fn upstream(&self) -> Option<(usize, usize)> {
+    /// The peer that the present request is with, and its group, where it is of one.
+    pub(in crate::http) fn upstream(&self) -> Option<(Option<usize>, usize)> {
         let exchange = self.request.as_ref()?.exchange.as_ref()?;
-        Some((exchange.settings.target.group, exchange.upstream.as_ref()?.peer))
+        Some((exchange.group(), exchange.upstream.as_ref()?.peer))
     }
 
     /// Whether the body goes on to the server as it comes.
@@ -480,6 +528,7 @@ impl Session {
         let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
         let action = match exchange.map(|exchange| exchange.state) {
             Some(State::Collecting) => "reading client request body",
+            Some(State::Resolving) => "",
             Some(State::Connecting) | None => "connecting to upstream",
             Some(State::Securing) => SECURING,
             Some(State::Asking)

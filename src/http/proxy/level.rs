@@ -1,11 +1,13 @@
 //! What one level says about proxying, and how that becomes the settings of a location.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::answer::HIDDEN;
 use super::answer_level;
 use super::body_files::{Folder, InFile, Store};
+use super::goal::Goal;
 use super::next::{Fault, Next};
 use super::pass::Pass;
 use super::{Settings, secure};
@@ -14,6 +16,7 @@ use crate::http::head::Version;
 use crate::http::variables::{self, Text};
 use crate::log::format::{Escape, Format};
 use crate::relay::page_size;
+use crate::resolver;
 use crate::tls::{Client, ClientSettings};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -51,6 +54,11 @@ pub(in crate::http) struct Said {
     pub hide: Option<Vec<Vec<u8>>>,
     pub pass_hidden: Option<Vec<Vec<u8>>>,
     pub tls: secure::Said,
+    /// `None` inside: `off`.
+    pub bind: Option<Option<Text>>,
+    /// Likewise.
+    pub resolver: Option<Option<resolver::Settings>>,
+    pub resolver_timeout: Option<Duration>,
     pub answers: answer_level::Said,
 }
 
@@ -88,17 +96,20 @@ impl Said {
         from(&mut self.hide, &above.hide);
         from(&mut self.pass_hidden, &above.pass_hidden);
         self.tls.inherit(&above.tls);
+        from(&mut self.bind, &above.bind);
+        from(&mut self.resolver, &above.resolver);
+        from(&mut self.resolver_timeout, &above.resolver_timeout);
         self.answers.inherit(&above.answers);
     }
 
-    /// The settings of a location that passes its requests on to `group`. `clients` are those of other locations.
+    /// The settings of a location that passes its requests on as `pass` says, which is `goal`. `clients` are those of other locations.
     ///
     /// # Errors
     /// What is wrong with TLS.
     pub(in crate::http) fn settle(
         &self,
         pass: &Pass,
-        group: usize,
+        goal: Goal,
         prefix: &Path,
         clients: &mut Vec<(ClientSettings, Client)>,
     ) -> Result<Settings> {
@@ -109,7 +120,12 @@ impl Said {
         let page = page_size();
         let secured = if pass.may_be_secure() { Some(self.tls.settle(clients)?) } else { None };
         Ok(Settings {
-            target: pass.settle(group),
+            goal,
+            bind: self.bind.clone().flatten(),
+            resolver: self.resolver.clone().flatten().map(|settings| {
+                let timeout = self.resolver_timeout.unwrap_or(settings.timeout);
+                Rc::new(resolver::Settings { timeout, ..settings })
+            }),
             secured,
             fields: self.all_fields(),
             version: self.version.unwrap_or(Version::Http10),
@@ -142,7 +158,7 @@ impl Said {
             ignore_client_abort: self.ignore_client_abort.unwrap_or(false),
             socket_keepalive: self.socket_keepalive.unwrap_or(false),
             hidden: hidden.filter(|name| !pass_hidden.contains(name)).collect(),
-            answers: self.answers.settle(pass),
+            answers: self.answers.settle(pass)?,
         })
     }
 

@@ -1,14 +1,13 @@
 //! `proxy_pass`: a request is passed on to a server, and its answer to the client.
 //!
 //! ```text
-//! Collecting ─▶ Connecting ─▶ (Securing) ─▶ Asking ─▶ Answering ─▶ the next request of the client
-//!     │            │  ▲            │           │ └────▶ Upgrading ─▶ Tunnel ─▶ closed
-//!     │            │  │            │           │
-//!     │            │  └────────────┴───────────┤ the next peer
-//!     └────────────┴───────────────────────────┴─▶ an answer of our own
+//! Collecting ─▶ (Resolving) ─▶ Connecting ─▶ (Securing) ─▶ Asking ─▶ Answering ─▶ the next request of the client
+//!     │              │          │  ▲            │           │ └────▶ Upgrading ─▶ Tunnel ─▶ closed
+//!     │              │          │  └────────────┴───────────┤ the next peer
+//!     └──────────────┴──────────┴───────────────────────────┴─▶ an answer of our own
 //! ```
 //!
-//! [`exchange`] is this machine; [`pass`] says where a request goes, [`secure`] agrees on TLS with the server, [`request`] how it is written for the server, [`collect`] keeps
+//! [`exchange`] is this machine; [`pass`] and [`goal`] say where a request goes, [`secure`] agrees on TLS with the server, [`request`] how it is written for the server, [`collect`] keeps
 //! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest; [`next`] decides about
 //! another try, [`outcome`] brings it about, or the end; [`accel`] leads elsewhere by what a server says; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is
 //! what an answer with 101 begins.
@@ -23,6 +22,7 @@ pub(super) mod collect;
 pub(super) mod cookies;
 pub(super) mod directives;
 pub(super) mod exchange;
+pub(super) mod goal;
 pub(super) mod head;
 pub(super) mod level;
 pub(super) mod next;
@@ -33,6 +33,7 @@ pub(super) mod replace;
 pub(super) mod request;
 pub(super) mod secure;
 pub(super) mod spool;
+pub(super) mod target_directives;
 pub(super) mod tls_directives;
 pub(super) mod trailers;
 pub(super) mod tunnel;
@@ -52,8 +53,10 @@ use super::output::Output;
 use super::pace::Pace;
 use super::variables::Text;
 use crate::relay::Relay;
+use crate::resolver;
 use crate::upstream::{Kept, Tried};
 use body::Incoming;
+use goal::{Goal, Peers};
 use head::Head;
 use next::Next;
 use pass::Target;
@@ -63,7 +66,11 @@ use spool::Spool;
 /// What the `proxy_*` directives of a location come to.
 #[derive(Debug)]
 pub(super) struct Settings {
-    pub target: Target,
+    pub goal: Goal,
+    /// Whom to ask for the names of servers that only requests name.
+    pub resolver: Option<Rc<resolver::Settings>>,
+    /// The address of ours that connections to servers begin at.
+    pub bind: Option<Text>,
     /// How TLS is spoken with servers; `None`: it never is.
     pub secured: Option<Secured>,
     /// Fields of the server's request, in their order; those with an empty value are left out.
@@ -97,6 +104,8 @@ pub(super) struct Settings {
 pub(super) enum State {
     /// The client's body is being read.
     Collecting,
+    /// The server's name is being resolved.
+    Resolving,
     /// A connection to a peer is being made.
     Connecting,
     /// TLS is being agreed on with it.
@@ -115,6 +124,8 @@ pub(super) enum State {
 pub(super) struct Exchange {
     pub settings: Rc<Settings>,
     pub state: State,
+    pub target: Rc<Target>,
+    pub peers: Peers,
     /// The target as the server gets it.
     pub uri: Vec<u8>,
     /// The client's body, as far as it has been collected.

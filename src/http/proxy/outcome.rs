@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::head::Head;
 use super::next::Fault;
-use super::{State, Upstream};
+use super::{Exchange, State, Upstream};
 use crate::context::Context;
 use crate::http::Tokens;
 use crate::http::connection::{Session, Step};
@@ -32,7 +32,7 @@ impl Session {
             return Step::Over;
         };
         let sent = exchange.state == State::Asking;
-        let group = exchange.settings.target.group;
+        let group = exchange.group();
         if let Some(tried) = exchange.tries.last_mut() {
             tried.status = fault.status();
         }
@@ -40,13 +40,14 @@ impl Session {
         // A connection that had been kept says nothing about the peer: it does not count as a try.
         if upstream.reused && fault == Fault::ERROR {
             exchange.tries_left += 1;
-            if cx.stations.balancer(self.client.epoch, group).is_some_and(|balancer| balancer.is_alone()) {
+            let balancer = group.and_then(|group| cx.stations.balancer(self.client.epoch, group));
+            if balancer.is_some_and(|balancer| balancer.is_alone()) {
                 exchange.tried = Tried::default();
             }
         }
         let peer = upstream.peer;
         self.close_upstream(cx, upstream);
-        self.forget_peer(cx, group, peer, Some(fault));
+        self.forget_peer(cx, peer, Some(fault));
         self.after_fault(cx, fault, sent)
     }
 
@@ -62,8 +63,10 @@ impl Session {
     }
 
     /// The session with a peer is over; `fault`: why it came to nothing.
-    pub(super) fn forget_peer(&self, cx: &mut Context, group: usize, peer: usize, fault: Option<Fault>) {
+    pub(super) fn forget_peer(&self, cx: &mut Context, peer: usize, fault: Option<Fault>) {
         let now = cx.reactor.now();
+        let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
+        let Some(group) = exchange.and_then(|exchange| exchange.group()) else { return };
         let Some(balancer) = cx.stations.balancer(self.client.epoch, group) else { return };
         if fault.is_some_and(Fault::is_peers) && balancer.failed(peer, now) {
             self.log_upstream(Level::Warn, None, format_args!("upstream server temporarily disabled"));
@@ -92,10 +95,11 @@ impl Session {
         let Some(exchange) = &mut request.exchange else { return };
         let Some(upstream) = exchange.upstream.take() else { return };
         exchange.upstream_due = None;
-        let group = exchange.settings.target.group;
+        let group = exchange.group();
         let keeps = exchange.head.as_ref().is_some_and(Head::keeps_alive);
         let asked = upstream.output.is_empty() && (request.body.is_complete() || !self.streams());
-        let Some(balancer) = cx.stations.balancer(self.client.epoch, group) else { return };
+        let balancer = group.and_then(|group| cx.stations.balancer(self.client.epoch, group));
+        let Some((group, balancer)) = group.zip(balancer) else { return self.close_upstream(cx, upstream) };
         let address = balancer.peer(upstream.peer).address.clone();
         balancer.succeeded(upstream.peer);
         balancer.release(upstream.peer);
@@ -111,24 +115,25 @@ impl Session {
     /// The connection ends in whatever state it is.
     pub(in crate::http) fn drop_exchange(&mut self, cx: &mut Context) {
         self.close_relay(cx);
+        self.stop_resolving(cx);
         self.drop_upstream(cx);
     }
 
     /// The connection to the present peer ends, of whom that says nothing.
     pub(super) fn drop_upstream(&mut self, cx: &mut Context) {
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else { return };
-        let group = exchange.settings.target.group;
         if let Some(upstream) = exchange.upstream.take() {
             let peer = upstream.peer;
             self.close_upstream(cx, upstream);
-            self.forget_peer(cx, group, peer, None);
+            self.forget_peer(cx, peer, None);
         }
     }
 
     /// No server answers: we do.
     pub(super) fn fail(&mut self, cx: &mut Context, status: u16) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
-        if let Some(tried) = request.exchange.as_mut().and_then(|exchange| exchange.tries.last_mut()) {
+        let own = |exchange: &&mut Box<Exchange>| exchange.tries.len() > exchange.earlier;
+        if let Some(tried) = request.exchange.as_mut().filter(own).and_then(|exchange| exchange.tries.last_mut()) {
             tried.status = status;
             tried.took.get_or_insert(cx.reactor.now().saturating_duration_since(tried.began));
         }
@@ -214,7 +219,7 @@ impl Session {
                 self.arm(cx);
                 return Step::Wait;
             }
-            State::Collecting | State::Connecting | State::Securing | State::Asking => {
+            State::Collecting | State::Resolving | State::Connecting | State::Securing | State::Asking => {
                 self.log_upstream(Level::Error, Some(&timed_out), format_args!("upstream timed out"));
                 return self.give_up(cx, Fault::TIMEOUT);
             }

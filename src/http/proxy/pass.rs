@@ -1,15 +1,18 @@
 //! `proxy_pass`: which group is meant, and what becomes of the path.
 
+use super::goal::Server;
 use crate::conf::{Call, Contexts, Place, Result};
+use crate::http::definitions::Registry;
 use crate::http::location::Pattern;
 use crate::http::request::Request;
 use crate::http::uri;
+use crate::http::variables::Text;
 
 /// The port of an `http://` URL that names none.
 pub(in crate::http) const PORT: u16 = 80;
 
 /// And of an `https://` one.
-const TLS_PORT: u16 = 443;
+pub(super) const TLS_PORT: u16 = 443;
 
 /// nginx's message: where no path of a location is known there is none to replace.
 const NO_URI: &str = "\"proxy_pass\" cannot have URI part in location given by regular expression, or inside named location, \
@@ -18,6 +21,8 @@ const NO_URI: &str = "\"proxy_pass\" cannot have URI part in location given by r
 /// A `proxy_pass` as written; the group it names may stand below it.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct Pass {
+    /// All of it, where it has variables; then nothing else of it is known.
+    pub variable: Option<Text>,
     /// `host:port`, a group's name, or `unix:/path`.
     pub server: String,
     /// `https://`
@@ -33,10 +38,13 @@ pub(in crate::http) struct Pass {
 
 impl Pass {
     /// Reads the argument; `location` is what the directive stands in.
-    pub(super) fn parse(call: &Call<'_>, location: Option<&Pattern>) -> Result<Self> {
+    pub(super) fn parse(call: &Call<'_>, location: Option<&Pattern>, registry: &mut Registry) -> Result<Self> {
         let text = call.text(1)?;
         if text.contains('$') {
-            return Err(call.error("variables in \"proxy_pass\" are not offered by weir yet"));
+            let place = call.node.place.clone();
+            let variable = registry.text(text.as_bytes(), &place).map_err(|message| call.error(message))?;
+            let (server, url, location) = (String::new(), Vec::new(), Vec::new());
+            return Ok(Pass { variable: Some(variable), server, secure: false, uri: None, url, place, location });
         }
         let starts = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
         let (secure, rest) = match text {
@@ -58,7 +66,7 @@ impl Pass {
         }
         let place = call.node.place.clone();
         let location = location.map_or_else(Vec::new, |location| location.text().to_vec());
-        Ok(Pass { server: server.to_owned(), secure, uri, url: text.into(), place, location })
+        Ok(Pass { variable: None, server: server.to_owned(), secure, uri, url: text.into(), place, location })
     }
 
     /// The port of a host that names none.
@@ -68,11 +76,11 @@ impl Pass {
 
     /// Whether TLS is spoken with its servers.
     pub(super) fn may_be_secure(&self) -> bool {
-        self.secure
+        self.secure || self.variable.is_some()
     }
 
     /// What it comes to with the group it means.
-    pub(super) fn settle(&self, group: usize) -> Target {
+    pub(in crate::http) fn settle(&self, group: usize) -> Target {
         let unix = self.server.starts_with("unix:");
         let port = if unix { None } else { crate::net::address::explicit_port(&self.server) };
         let host = match port {
@@ -81,20 +89,23 @@ impl Pass {
             _ => &self.server,
         };
         Target {
-            group,
+            server: Server::Group(group),
             secure: self.secure,
             host: host.to_owned(),
             port: if unix { String::new() } else { port.unwrap_or(self.port()).to_string() },
-            uri: self.uri.clone(),
-            location: self.location.len(),
+            uri: match &self.uri {
+                Some(uri) => Uri::Replaced(uri.clone(), self.location.len()),
+                None => Uri::Kept,
+            },
         }
     }
 
-    /// What `proxy_redirect default` changes, and into what.
-    pub(super) fn default_redirect(&self) -> (Vec<u8>, Vec<u8>) {
+    /// What `proxy_redirect default` changes, and into what; nothing that is known where there are variables.
+    pub(super) fn default_redirect(&self) -> Option<(Vec<u8>, Vec<u8>)> {
         match self.uri {
-            Some(_) => (self.url.clone(), self.location.clone()),
-            None => ([&self.url[..], b"/"].concat(), b"/".to_vec()),
+            _ if self.variable.is_some() => None,
+            Some(_) => Some((self.url.clone(), self.location.clone())),
+            None => Some(([&self.url[..], b"/"].concat(), b"/".to_vec())),
         }
     }
 }
@@ -102,18 +113,43 @@ impl Pass {
 /// Where requests go.
 #[derive(Debug)]
 pub(in crate::http) struct Target {
-    /// The number of the group.
-    pub group: usize,
+    pub server: Server,
     /// TLS is spoken.
     pub secure: bool,
     /// `$proxy_host`
     pub host: String,
     /// `$proxy_port`
     pub port: String,
-    /// What takes the place of the location's path; `None`: the client's target is passed on as it came.
-    uri: Option<Vec<u8>>,
-    /// The length of that path.
-    location: usize,
+    pub uri: Uri,
+}
+
+/// What becomes of the client's target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Uri {
+    /// It is passed on as it came.
+    Kept,
+    /// In the place of the location's path, whose length is the number, stands this.
+    Replaced(Vec<u8>, usize),
+    /// This stands in its place.
+    Made(Vec<u8>),
+}
+
+impl Uri {
+    /// That of a URL that was made for a request.
+    pub(super) fn made(text: &str) -> Self {
+        if text.is_empty() {
+            return Uri::Kept;
+        }
+        let mut uri = if text.starts_with('/') { Vec::new() } else { b"/".to_vec() };
+        for &byte in text.as_bytes() {
+            // nginx writes them as they are, and so lets a decoded path end the line of the request.
+            match byte {
+                0..=b' ' | 0x7f => uri.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+                _ => uri.push(byte),
+            }
+        }
+        Uri::Made(uri)
+    }
 }
 
 impl Target {
@@ -121,16 +157,17 @@ impl Target {
     pub(super) fn uri(&self, request: &Request) -> Vec<u8> {
         // What a rewrite or a redirect has made of the path is not what the client wrote.
         let (start, path) = match &self.uri {
-            None if request.as_received => {
+            Uri::Made(uri) => return uri.clone(),
+            Uri::Kept if request.as_received => {
                 return if request.uri.is_empty() || request.uri[0] == b'?' {
                     [b"/", &request.uri[..]].concat()
                 } else {
                     request.uri.clone()
                 };
             }
-            None => (&b""[..], &request.path[..]),
-            Some(uri) if request.outside_location => (&uri[..], &request.path[..]),
-            Some(uri) => (&uri[..], request.path.get(self.location..).unwrap_or_default()),
+            Uri::Kept => (&b""[..], &request.path[..]),
+            Uri::Replaced(uri, _) if request.outside_location => (&uri[..], &request.path[..]),
+            Uri::Replaced(uri, location) => (&uri[..], request.path.get(*location..).unwrap_or_default()),
         };
         let mut target = start.to_vec();
         // As in nginx: bytes that the client has not escaped need it no more than before.

@@ -5,7 +5,8 @@ use crate::http::body::is_name;
 use crate::http::field_names::FieldNames;
 
 /// Fields that a message's framing and meaning hang on, which must not come when they are too late (RFC 9110 6.5.1).
-const EARLY: [&str; 5] = ["content-length", "content-type", "content-encoding", "content-range", "set-cookie"];
+const EARLY: FieldNames<&[&str]> =
+    FieldNames::fixed(&["content-length", "content-type", "content-encoding", "content-range", "set-cookie"]);
 
 /// Those of the lines that are fields.
 pub(super) fn fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
@@ -19,8 +20,7 @@ pub(super) fn fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
 /// Appends the lines of those that a client gets; `hidden` are others that it does not.
 pub(super) fn pass(lines: &[u8], hidden: &FieldNames<Vec<Vec<u8>>>, out: &mut Vec<u8>) {
     for (name, value) in fields(lines) {
-        let is = |known: &[u8]| name.as_bytes().eq_ignore_ascii_case(known);
-        if is_hop(name) || EARLY.iter().any(|early| is(early.as_bytes())) || hidden.contain(name.as_bytes()) {
+        if is_hop(name) || EARLY.contain(name.as_bytes()) || hidden.contain(name.as_bytes()) {
             continue;
         }
         out.extend_from_slice(name.as_bytes());

@@ -76,8 +76,8 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
     let Some(exchange) = &request.exchange else { return false };
     let fields = |name: &'static str| exchange.head.iter().flat_map(move |head| head.all(name));
     match variable {
-        Variable::Host => out.extend_from_slice(exchange.settings.target.host.as_bytes()),
-        Variable::Port => out.extend_from_slice(exchange.settings.target.port.as_bytes()),
+        Variable::Host => out.extend_from_slice(exchange.target.host.as_bytes()),
+        Variable::Port => out.extend_from_slice(exchange.target.port.as_bytes()),
         Variable::Tries(of) => return write_tries(&exchange.tries, *of, out),
         Variable::Field(name) => {
             let fields = exchange.head.iter().flat_map(Head::fields);

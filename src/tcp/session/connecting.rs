@@ -36,7 +36,7 @@ impl Session {
             }
             self.arrival.debug(format_args!("connect to {}", config.name));
             fault::point(format_args!("connect {}", self.arrival.route.name));
-            match cx.connect(&config.address, self.upstream_owner) {
+            match cx.connect(None, &config.address, self.upstream_owner) {
                 Ok(connection) => {
                     self.upstream = Some(Upstream { connection, peer });
                     cx.reactor.set_timer(self.timer, now + self.arrival.server.connect_timeout);

@@ -12,6 +12,8 @@ mod rates;
 mod reload;
 mod requests;
 mod rewrites;
+mod settings;
+mod targets;
 mod tls;
 mod upgrades;
 
