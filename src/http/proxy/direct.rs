@@ -1,4 +1,4 @@
-//! Unbuffered answers without chunks: behind the head and what came with it, bytes go from connection to connection as in a relay, through a pipe where much comes.
+//! Unbuffered answers that the client gets as they are, without chunks: behind the head and what came with it, bytes go from connection to connection as in a relay, through a pipe where much comes.
 
 use super::State;
 use super::head::Framing;
@@ -32,7 +32,7 @@ impl Session {
     fn may_go_direct(&self) -> bool {
         let Some(request) = &self.request else { return false };
         let Some(exchange) = &request.exchange else { return false };
-        if exchange.buffered || exchange.chunked || exchange.part.is_some() {
+        if exchange.buffered || exchange.chunked || exchange.part.is_some() || exchange.encoder.is_some() {
             return false;
         }
         let Some(upstream) = &exchange.upstream else { return false };

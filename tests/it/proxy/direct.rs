@@ -96,3 +96,24 @@ fn a_client_that_reads_nothing_is_left_in_its_time() {
     assert!(line.starts_with("200 ") && !line.contains(&SIZE.to_string()), "{line}");
     assert!(read_all(stream).len() < SIZE);
 }
+
+#[test]
+fn what_is_compressed_is_not_passed_by() {
+    let (backend, body) = large("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n");
+    let (_weir, port) = before(&backend, "proxy_buffering off; gzip on; gzip_http_version 1.0;");
+    let mut stream = connect(port.v4());
+    stream.write_all(b"GET / HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n").unwrap();
+    assert_eq!(read_reply(&mut stream, true).field("content-encoding"), Some("gzip"));
+    let compressed = read_all(stream);
+    let mut unpacker = std::process::Command::new("gzip")
+        .arg("-dc")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = unpacker.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || input.write_all(&compressed).unwrap());
+    let output = unpacker.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.stdout == body);
+}
