@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::connection::{GRACE, Phase, READ, Session, Step, Verdict, take_body};
+use super::connection::{Phase, READ, Session, Step, Verdict, take_body};
 use super::handlers::is_too_large;
 use crate::context::Context;
 use crate::log::Level;
@@ -80,10 +80,6 @@ impl Session {
     /// The worker is to finish: an idle connection ends at once, one that has just come may still send its request.
     pub(super) fn leave(&mut self, cx: &mut Context) -> Verdict {
         self.leaving = true;
-        if matches!(self.phase, Phase::Header | Phase::Handshake) && self.client.connection.is_plain() {
-            cx.reactor.set_timer(self.timer, cx.reactor.now() + GRACE);
-            return Verdict::GoesOn;
-        }
         if !matches!(self.phase, Phase::Head) || self.input.is_some() {
             return Verdict::GoesOn;
         }
@@ -93,10 +89,8 @@ impl Session {
                 self.skip_blank_lines(cx);
                 self.ready(cx)
             }
-            Ok(None) if self.client.requests == 0 => {
-                cx.reactor.set_timer(self.timer, cx.reactor.now() + GRACE);
-                Verdict::GoesOn
-            }
+            // It has its usual time, as with nginx.
+            Ok(None) if self.client.requests == 0 => Verdict::GoesOn,
             _ => Verdict::Over,
         }
     }

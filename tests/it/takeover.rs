@@ -16,6 +16,7 @@ use super::common::proc;
 use super::common::running::{binary, copy_program, send};
 use super::common::wait::StopOnDrop;
 use super::http::read_reply;
+use super::proxy::read_head;
 use crate::common::*;
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -136,12 +137,17 @@ fn nginx_to_weir_and_back(parameters: &str) {
     let port = Port::reserve();
     let site = Site { prefix: Prefix::new(), address: port.v4() };
     site.prefix.write("html/large", noise(LARGE));
+    let backend = Backend::start(|mut stream: TcpStream| {
+        read_head(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserved");
+    });
     // One configuration, which both understand.
     let text = format!(
         "worker_processes {WORKERS}; pid server.pid; error_log error.log notice; events {{ worker_connections 1024; }}
          http {{ access_log access.log; sendfile on; server {{ listen {} {parameters};
-             location / {{ return 200 served; }} location /large {{ root html; }} }} }}",
-        port.v4()
+             location / {{ proxy_pass http://{}; }} location /large {{ root html; }} }} }}",
+        port.v4(),
+        backend.address
     );
     site.prefix.write("nginx.conf", text);
     site.install(Path::new(NGINX));

@@ -1,4 +1,7 @@
-//! Fifty reloads and three binary upgrades under load: every session is served to its end, those begun before all of it among them.
+//! Fifty reloads and three binary upgrades under load: every session and every request is served to its end, those begun before all of it
+//! among them.
+
+mod http;
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -9,10 +12,10 @@ use std::time::Duration;
 
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 
-use super::common::clients::{fetch, noise, try_connect};
-use super::common::proc;
-use super::common::running::{send, workers_of};
-use super::common::wait::StopOnDrop;
+use crate::common::clients::{fetch, noise, try_connect};
+use crate::common::proc;
+use crate::common::running::{send, workers_of};
+use crate::common::wait::StopOnDrop;
 use crate::common::*;
 use crate::http::read_reply;
 use crate::tls::certs::Identity;
@@ -88,6 +91,8 @@ fn served(address: &str, dice: &mut Dice) -> io::Result<()> {
 struct Traffic {
     opened: AtomicUsize,
     answered: AtomicUsize,
+    /// Requests that no server was needed for.
+    alone: AtomicUsize,
     /// Pieces that came back in long sessions.
     exchanged: AtomicUsize,
     faults: Mutex<Vec<String>>,
@@ -107,20 +112,27 @@ impl Traffic {
     }
 
     /// One session after the other.
-    fn short(&self, address: &str, mut dice: Dice) {
+    fn short(&self, place: &Place, mut dice: Dice) {
+        let mut kept = None;
         while !self.is_over() {
             self.opened.fetch_add(1, Ordering::SeqCst);
             match dice.roll(2) {
-                0 => self.count("echoed", echoed(address, &mut dice)),
-                _ => self.count("served", served(address, &mut dice)),
+                _ if place.kind == Kind::Requests => {
+                    self.count("request", http::request(self, place, &mut kept, &mut dice))
+                }
+                0 => self.count("echoed", echoed(&place.port.v4(), &mut dice)),
+                _ => self.count("served", served(&place.port.v4(), &mut dice)),
             }
             thread::sleep(PAUSE);
         }
     }
 
     /// One session from the beginning to the end of the test.
-    fn long(&self, mut stream: TcpStream, mut dice: Dice) {
-        let mut talk = || {
+    fn long(&self, mut stream: TcpStream, kind: Kind, mut dice: Dice) {
+        let talk = || {
+            if kind == Kind::Requests {
+                return http::long(self, stream, &mut dice);
+            }
             stream.write_all(b"e")?;
             while !self.is_over() {
                 exchange(&mut stream, &mut dice)?;
@@ -148,13 +160,20 @@ impl Traffic {
 /// A weir whose configuration is another one after each reload.
 struct Site {
     weir: Weir,
-    port: Port,
-    /// Tells the number of the configuration.
-    number_port: Port,
+    place: Arc<Place>,
     number: usize,
     backends: [Backend; 2],
     /// That have reached them.
     sessions: Arc<AtomicUsize>,
+}
+
+/// Where a weir serves, and what.
+struct Place {
+    port: Port,
+    /// Tells the number of the configuration.
+    number_port: Port,
+    /// Where clients speak TLS, those of them that do.
+    secure: Port,
     kind: Kind,
 }
 
@@ -167,22 +186,31 @@ enum Kind {
     Reuseport,
     /// Servers are checked, and known to no configuration before.
     Checked,
+    /// Requests of `http {}` in the place of sessions.
+    Requests,
 }
 
 impl Site {
     fn start(kind: Kind) -> Site {
-        let (port, number_port) = (Port::reserve(), Port::reserve());
+        let [port, number_port, secure] = std::array::from_fn(|_| Port::reserve());
+        let place = Place { port, number_port, secure, kind };
         let sessions = Arc::new(AtomicUsize::new(0));
-        let backends = [Backend::start(server(sessions.clone())), Backend::start(server(sessions.clone()))];
-        let weir = setup(&port, &number_port, 0, &backends[0], kind).start();
-        Site { weir, port, number_port, number: 0, backends, sessions, kind }
+        let backends = [(); 2].map(|()| match kind {
+            Kind::Requests => Backend::start(http::server(sessions.clone())),
+            _ => Backend::start(server(sessions.clone())),
+        });
+        let prefix = Prefix::new();
+        Identity::alone().write(&prefix, "server");
+        prefix.write("html/file", http::file());
+        let weir = setup(&place, 0, &backends[0]).start_in(prefix);
+        Site { weir, place: Arc::new(place), number: 0, backends, sessions }
     }
 
     /// Writes the next configuration.
     fn next(&mut self) -> Setup {
         self.number += 1;
         let backend = &self.backends[self.number % 2];
-        let setup = setup(&self.port, &self.number_port, self.number, backend, self.kind);
+        let setup = setup(&self.place, self.number, backend);
         self.weir.prefix.replace("nginx.conf", setup.text());
         setup
     }
@@ -190,7 +218,7 @@ impl Site {
     fn reload(&mut self) {
         let setup = self.next();
         self.weir.reload(&setup);
-        assert_eq!(fetch(self.number_port.v4()), self.number.to_string());
+        assert_eq!(fetch(self.place.number_port.v4()), self.number.to_string());
     }
 
     /// Several reloads, none of which waits for the one before it.
@@ -200,7 +228,7 @@ impl Site {
             workers = self.next().workers;
             self.weir.signal(Signal::SIGHUP);
         }
-        wait_for("the last configuration", || fetch(self.number_port.v4()) == self.number.to_string());
+        wait_for("the last configuration", || fetch(self.place.number_port.v4()) == self.number.to_string());
         // That may have been read for a signal before the last; signals that wait are taken in the order of their numbers.
         let master = self.weir.master();
         let line = format!("{master}#{master}: signal 10 (SIGUSR1) received");
@@ -234,43 +262,48 @@ impl Site {
         traffic.goes_on();
         send(old, Signal::SIGQUIT);
         wait_for("the old master to retire", || !self.weir.prefix.join("weir.pid.oldbin").exists());
-        assert_eq!(fetch(self.number_port.v4()), self.number.to_string());
+        assert_eq!(fetch(self.place.number_port.v4()), self.number.to_string());
         assert!(proc::alive(old));
     }
 }
 
-fn setup(port: &Port, number_port: &Port, number: usize, backend: &Backend, kind: Kind) -> Setup {
-    let (port, number_port, backend) = (port.v4(), number_port.v4(), backend.address);
+fn setup(place: &Place, number: usize, backend: &Backend) -> Setup {
+    let (port, number_port, backend, kind) = (place.port.v4(), place.number_port.v4(), backend.address, place.kind);
     // A reload with fewer workers closes sockets with `reuseport`, and with them a client whose handshake is just under way.
     let (word, workers) = if kind == Kind::Reuseport { ("reuseport", 2) } else { ("", 2 + number % 3) };
     let check = if kind == Kind::Checked { "check type=http interval=500 timeout=20000;" } else { "" };
-    Setup::tcp(format!(
+    let served = format!(
         "upstream u{number} {{ server {backend}; {check} }}
-         server {{ listen {port} {word}; proxy_pass u{number}; }}
-         server {{ listen {number_port} {word}; return {number}; access_log off; }}"
-    ))
-    .workers(workers)
-    .level("notice")
-    .daemon()
+         server {{ listen {port} {word}; proxy_pass u{number}; }}"
+    );
+    let (served, main) = match kind {
+        Kind::Requests => (String::new(), http::configuration(place, number, backend)),
+        _ => (served, String::new()),
+    };
+    Setup::tcp(format!("{served} server {{ listen {number_port} {word}; return {number}; access_log off; }}"))
+        .main(main)
+        .workers(workers)
+        .level("notice")
+        .daemon()
 }
 
 fn nothing_is_lost(kind: Kind) {
     let mut site = Site::start(kind);
     let first_master = site.weir.master();
     let first_workers = site.weir.workers();
-    let address = site.port.v4();
+    let place = site.place.clone();
     let traffic = Traffic::default();
     thread::scope(|scope| {
         let _stop = StopOnDrop(&traffic.over);
-        let (traffic, address) = (&traffic, &address);
+        let (traffic, place) = (&traffic, &*place);
         let begin_long = |seed: usize| {
-            let stream = connect(address);
+            let stream = connect(place.port.v4());
             traffic.opened.fetch_add(1, Ordering::SeqCst);
-            scope.spawn(move || traffic.long(stream, Dice::new(seed as u64)));
+            scope.spawn(move || traffic.long(stream, kind, Dice::new(seed as u64)));
         };
         (0..LONG_CLIENTS).for_each(begin_long);
         for seed in 0..SHORT_CLIENTS {
-            scope.spawn(move || traffic.short(address, Dice::new(seed as u64)));
+            scope.spawn(move || traffic.short(place, Dice::new(seed as u64)));
         }
         traffic.goes_on();
         for done in 1..=RELOADS {
@@ -301,7 +334,7 @@ fn nothing_is_lost(kind: Kind) {
             && proc::children(master) == site.weir.workers()
     });
     // Each session was one session of a server's, and has its line.
-    let reached = site.sessions.load(Ordering::SeqCst);
+    let reached = site.sessions.load(Ordering::SeqCst) + traffic.alone.load(Ordering::SeqCst);
     assert_eq!((reached, site.weir.wait_access(opened).len()), (opened, opened));
     assert!(!site.weir.prefix.join("weir.pid.oldbin").exists());
     let log = site.weir.error_log();
@@ -323,6 +356,11 @@ fn with_a_socket_for_each_worker() {
 #[test]
 fn with_servers_that_have_not_been_checked_before() {
     nothing_is_lost(Kind::Checked);
+}
+
+#[test]
+fn with_requests() {
+    nothing_is_lost(Kind::Requests);
 }
 
 #[test]
