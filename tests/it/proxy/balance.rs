@@ -38,7 +38,7 @@ fn keys_lead_where_they_do_in_nginx() {
     let ours: Vec<Port> = names.iter().map(|_| Port::reserve()).collect();
     let theirs: Vec<Port> = names.iter().map(|_| Port::reserve()).collect();
     let nginx = Server::nginx(0, &format!("{groups} {}", servers_of(&theirs.iter().map(Port::v4).collect::<Vec<_>>())));
-    wait_for("nginx", || try_connect(theirs[0].v4()).is_ok());
+    wait_for("nginx", || clients::try_connect(theirs[0].v4()).is_ok());
     let (_weir, _) = serve(|_| format!("{groups} {}", servers_of(&ours.iter().map(Port::v4).collect::<Vec<_>>())));
     for (name, (our, their)) in names.iter().zip(ours.iter().zip(&theirs)) {
         let expected = chosen(&their.v4(), 60);
