@@ -90,6 +90,8 @@ pub(super) struct Session {
     /// Bytes read and not used yet: never empty.
     pub(super) input: Option<BytesMut>,
     scan: Scan,
+    /// Something stood behind the last request already.
+    pipelined: bool,
     pub(super) request: Option<Box<Request>>,
     /// `TCP_NODELAY` as it stands.
     nodelay: bool,
@@ -131,6 +133,7 @@ impl Session {
             phase,
             input: None,
             scan: Scan::default(),
+            pipelined: false,
             request: None,
             nodelay,
             counted: Doing::Beginning,
@@ -260,15 +263,19 @@ impl Session {
 
     /// The client has ended its side while a head was waited for.
     fn client_left(&mut self, cx: &mut Context) -> Step {
-        if let Some(input) = &self.input {
-            let message = format_args!("client prematurely closed connection");
-            self.client.log(Level::Info, None, "reading client request headers", None, message);
-            let mut request = Request::new(Head::unreadable(input), &self.client.server, cx.reactor.now());
-            request.status = 400;
-            self.count_request(cx);
-            self.request = Some(Box::new(request));
-            self.write_access_log(cx);
-        }
+        let Some(input) = self.input.take() else {
+            if self.client.requests == 0 {
+                let message = format_args!("client closed connection");
+                self.client.log(Level::Info, None, "waiting for request", None, message);
+            }
+            return Step::Over;
+        };
+        let mut request = self.partial(cx, input);
+        let message = format_args!("client prematurely closed connection");
+        self.client.log(Level::Info, None, reading(&request), Some(&request), message);
+        request.status = 400;
+        self.request = Some(request);
+        self.write_access_log(cx);
         Step::Over
     }
 
@@ -287,42 +294,51 @@ impl Session {
         self.count_request(cx);
         let request = self.request.insert(Box::new(Request::new(head, &self.client.server, now)));
         self.client.answered = false;
-        request.pipelined = !input.is_empty();
+        request.pipelined = self.pipelined;
         let answer = request.interpret(&self.route.names).and_then(|()| {
             handshake::admit(&self.client, request, &self.route.names)?;
             drop_odd_fields(&self.client, request);
             let mut start = std::mem::take(&mut request.body_start);
-            take_body(request, &mut input, Some(&mut start))?;
+            let taken = take_body(request, &mut input, Some(&mut start));
             request.body_start = start;
             fault::point(format_args!("request {}", request.path.escape_ascii()));
-            Ok(handlers::serve(cx, &self.client, request))
+            let answer = handlers::serve(cx, &self.client, request);
+            // Its location says how a body that is none is answered.
+            Ok(taken.map_or_else(|refusal| body_refusal(cx, &self.client, &refusal, request), |()| answer))
+        });
+        let answer = answer.unwrap_or_else(|refusal| {
+            if request.path.is_empty() {
+                request.head.forget_fields();
+            }
+            refuse_head(cx, &self.client, &refusal, request)
         });
         self.input = Some(input);
         self.settle_input(cx);
-        let answer = answer.unwrap_or_else(|refusal| self.refusal(cx, &refusal));
         self.answer(cx, answer)
     }
 
     /// The head cannot be taken apart: it is answered all the same, and the rest of the input means nothing.
     fn refuse(&mut self, cx: &mut Context, refusal: Refusal) -> Step {
-        let input = self.input.take();
-        let head = Head::unreadable(input.as_deref().unwrap_or_default());
-        cx.buffers.put(input);
-        self.count_request(cx);
-        self.request = Some(Box::new(Request::new(head, &self.client.server, cx.reactor.now())));
-        self.client.answered = false;
-        let answer = self.refusal(cx, &refusal);
+        let input = self.input.take().unwrap_or_default();
+        let mut request = self.partial(cx, input);
+        let answer = refuse_head(cx, &self.client, &refusal, &mut request);
+        self.request = Some(request);
         self.answer(cx, answer)
     }
 
-    fn refusal(&mut self, cx: &mut Context, refusal: &Refusal) -> Answer {
-        let Some(request) = &mut self.request else { return Answer::Close(refusal.status) };
-        // A request line that is there and could be taken apart has not been at fault.
-        let past_line = self.scan.is_past_line() && (request.head.method().is_empty() || !request.path.is_empty());
-        let action = if past_line { "reading client request headers" } else { "reading client request line" };
-        self.client.log(Level::Info, None, action, Some(request), format_args!("{}", refusal.message));
-        let page = Answer::Respond(Response::page(refusal.status, request.location.server_tokens));
-        handlers::answer(cx, &self.client, request, page)
+    /// A request of whose head not all can be told.
+    fn partial(&mut self, cx: &mut Context, input: BytesMut) -> Box<Request> {
+        let head = Head::partial(&input, &self.scan, &self.client.server.limits);
+        cx.buffers.put(Some(input));
+        let mut request = Box::new(Request::new(head, &self.client.server, cx.reactor.now()));
+        request.pipelined = self.pipelined;
+        // What it says so far: its path, and the server it is for.
+        if !request.head.method().is_empty() {
+            let _ = request.interpret(&self.route.names);
+        }
+        self.count_request(cx);
+        self.client.answered = false;
+        request
     }
 
     /// Begins to send an answer, having decided whether the connection stays.
@@ -478,6 +494,7 @@ impl Session {
         if !self.last && !self.leaving {
             self.scan = Scan::default();
             self.phase = Phase::Head;
+            self.pipelined = self.input.is_some();
             self.skip_blank_lines(cx);
             let patience = match self.input {
                 Some(_) => self.client.server.header_timeout,
@@ -557,9 +574,7 @@ impl Session {
         match self.phase {
             Phase::Header | Phase::Handshake => self.greeting_timed_out(),
             Phase::Head if self.input.is_some() => {
-                let message = format_args!("client timed out");
-                self.client.log(Level::Info, error, "reading client request headers", None, message);
-                let step = self.refuse(cx, Refusal::new(408, "client sent no complete request in time"));
+                let step = self.refuse(cx, Refusal::new(408, "client timed out"));
                 self.go_on(cx, step)
             }
             Phase::Head => {
@@ -623,6 +638,31 @@ impl Session {
             cx.logs.write(&mut cx.reactor, self.client.epoch, entry.log, &line);
         }
     }
+}
+
+/// What was done for a request whose head is at fault: in its line, if no path has come of it.
+fn reading(request: &Request) -> &'static str {
+    match (request.path.is_empty(), request.pipelined) {
+        (false, _) => "reading client request headers",
+        (true, false) => "reading client request line",
+        (true, true) => "reading client pipelined request line",
+    }
+}
+
+/// The answer to a head that is refused, which is logged.
+fn refuse_head(cx: &mut Context, client: &Client, refusal: &Refusal, request: &mut Request) -> Answer {
+    let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
+    let error = (refusal.status == 408).then_some(&timed_out);
+    client.log(Level::Info, error, reading(request), Some(request), format_args!("{}", refusal.message));
+    let page = Response::page(refusal.status, request.location.server_tokens);
+    handlers::answer(cx, client, request, Answer::Respond(Response { close: true, ..page }))
+}
+
+/// The answer to a body that is none.
+fn body_refusal(cx: &mut Context, client: &Client, refusal: &Refusal, request: &mut Request) -> Answer {
+    client.log(Level::Error, None, "", Some(request), format_args!("{}", refusal.message));
+    let page = Response::page(refusal.status, request.location.server_tokens);
+    handlers::answer(cx, client, request, Answer::Respond(page))
 }
 
 fn drop_odd_fields(client: &Client, request: &mut Request) {

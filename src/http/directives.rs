@@ -353,7 +353,7 @@ static TABLE: &[Directive<Level>] = &[
                 HS,
                 "number size",
                 "4 8k",
-                "How large a head may be: a request line longer than the size is answered with 414; a longer header field, a head longer than all buffers together, and one with more than 256 fields, with 431.",
+                "How large a head may be: a request line longer than the size is answered with 414; a longer header field, and a head longer than all buffers together, with 400 (494 for `error_page`).",
             ),
         ),
         set: set::large_buffers,

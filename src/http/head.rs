@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::field_names::Lengths;
+use super::uri::Target;
 
 /// Why a request is answered with an error before any handler sees it.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,10 +20,13 @@ impl Refusal {
     }
 }
 
-/// More header fields than any client sends; RFC 9110 leaves the number to the server.
-const FIELDS_MAX: usize = 256;
+/// As many header fields as a request may have, nginx's figure.
+const FIELDS_MAX: usize = 1000;
 /// As many as there are as a rule: room for the most would take longer to prepare than to fill.
 const FIELDS_USUAL: usize = 32;
+
+/// How much of a line the error log shows, nginx's figure.
+const SHOWN_MAX: usize = 1748;
 
 /// How large a head may be: `client_header_buffer_size` and `large_client_header_buffers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +49,6 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Whether the request line has come.
-    pub(super) fn is_past_line(&self) -> bool {
-        self.line > 0
-    }
-
     /// Looks through what is new in `input`, which begins with the request line. Gives the length of the head once it is complete.
     ///
     /// # Errors
@@ -58,7 +57,7 @@ impl Scan {
         while let Some(end) = memchr::memchr(b'\n', &input[self.seen..]).map(|at| self.seen + at) {
             let line = &input[self.line..end];
             let first = self.line == 0;
-            self.check(line.len(), end, limits)?;
+            self.check(line, end, limits)?;
             self.seen = end + 1;
             self.line = end + 1;
             if first {
@@ -68,26 +67,25 @@ impl Scan {
             }
         }
         self.seen = input.len();
-        self.check(input.len() - self.line, input.len(), limits)?;
+        self.check(&input[self.line..], input.len(), limits)?;
         // What is no HTTP at all (a TLS hello, say) need not be waited for.
-        if self.line == 0 && !input.iter().take_while(|byte| **byte != b' ').all(|byte| is_method_byte(*byte)) {
+        let method = input.iter().take_while(|byte| **byte != b' ');
+        if self.line == 0 && (input.starts_with(b" ") || !method.copied().all(is_method_byte)) {
             return Err(Refusal::new(400, "client sent invalid method"));
         }
         Ok(None)
     }
 
     /// Holds a line, and all before it, against the limits.
-    fn check(&self, line: usize, total: usize, limits: &Limits) -> Result<(), Refusal> {
-        if line > limits.first.max(limits.size) {
-            return Err(match self.line {
-                0 => Refusal::new(414, "client sent too long URI"),
-                _ => Refusal::new(431, "client sent too long header line"),
-            });
+    fn check(&self, line: &[u8], total: usize, limits: &Limits) -> Result<(), Refusal> {
+        if line.len() <= limits.first.max(limits.size) && total <= limits.first.max(limits.number * limits.size) {
+            return Ok(());
         }
-        if total > limits.first.max(limits.number * limits.size) {
-            return Err(Refusal::new(431, "client sent too large request"));
+        if self.line == 0 {
+            return Err(Refusal::new(414, "client sent too long URI"));
         }
-        Ok(())
+        let shown = String::from_utf8_lossy(&line[..line.len().min(limits.size).min(SHOWN_MAX)]);
+        Err(Refusal::new(494, format!("client sent too long header line: \"{shown}...\"")))
     }
 }
 
@@ -133,10 +131,16 @@ impl<'a> RequestLine<'a> {
         let invalid = || Refusal::new(400, "client sent invalid request");
         let mut words = line.split(|byte| *byte == b' ');
         let method = words.next().unwrap_or_default();
-        if method.is_empty() || !method.iter().all(|byte| is_method_byte(*byte) && *byte != b'\r') {
+        if method.is_empty()
+            || method.len() == line.len()
+            || !method.iter().all(|byte| is_method_byte(*byte) && *byte != b'\r')
+        {
             return Err(Refusal::new(400, "client sent invalid method"));
         }
         let target = words.next().filter(|target| !target.is_empty()).ok_or_else(invalid)?;
+        if target[0] != b'/' {
+            Target::parse(target)?;
+        }
         let version = words.next().ok_or_else(invalid)?;
         if words.next().is_some() || target.iter().any(|byte| *byte < 0x20 || *byte == 0x7f) {
             return Err(invalid());
@@ -156,7 +160,8 @@ impl Version {
         let number = text.strip_prefix(b"HTTP/").and_then(|number| std::str::from_utf8(number).ok());
         let parts = number.map_or(("", ""), |number| number.split_once('.').unwrap_or((number, "")));
         let digits = |text: &str| {
-            let form = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+            let padded = text.len() > 1 && text.starts_with('0');
+            let form = (1..=3).contains(&text.len()) && !padded && text.bytes().all(|byte| byte.is_ascii_digit());
             form.then(|| text.parse::<u16>().ok()).flatten()
         };
         let (major, minor) = (digits(parts.0), digits(parts.1));
@@ -168,6 +173,51 @@ impl Version {
         }
     }
 }
+
+/// How many bytes of whole lines are sound header lines, and the one behind them up to the byte at fault, in nginx's form.
+fn sound_lines(lines: &[u8]) -> (usize, String) {
+    let (mut sound, mut count) = (0, 0);
+    while let Some(end) = memchr::memchr(b'\n', &lines[sound..]).map(|at| sound + at + 1) {
+        let line = &lines[sound..end];
+        let one = [line, b"\r\n"].concat();
+        let parsed =
+            httparse::parse_headers(&one, &mut [httparse::EMPTY_HEADER; 1]).is_ok_and(|parsed| parsed.is_complete());
+        if cut_cr(&line[..line.len() - 1]).is_empty() || !parsed {
+            return (sound, up_to_fault(line));
+        }
+        count += 1;
+        if count > FIELDS_MAX {
+            break;
+        }
+        sound = end;
+    }
+    (sound, up_to_fault(&lines[sound..]))
+}
+
+fn up_to_fault(line: &[u8]) -> String {
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let name = line.iter().take_while(|byte| token(byte)).count();
+    let value = |byte: &u8| *byte >= b' ' && *byte != 0x7f || *byte == b'\t';
+    let at = match line.get(name) {
+        Some(b':') if name > 0 => name + line[name..].iter().take_while(|byte| value(byte)).count(),
+        _ => name,
+    };
+    let fault = line.get(at).map(|byte| format!("\\x{byte:02x}")).unwrap_or_default();
+    format!("{}{fault}...", String::from_utf8_lossy(&line[..at]))
+}
+
+/// Fields that may stand once only.
+const UNIQUE: [&str; 9] = [
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-match",
+    "if-none-match",
+    "if-range",
+    "content-range",
+    "expect",
+    "authorization",
+    "content-length",
+];
 
 /// Whether nginx takes the name of a field for valid: letters, digits and `-`, with `underscores` also `_`.
 fn is_plain(name: &[u8], underscores: bool) -> bool {
@@ -185,6 +235,8 @@ pub struct Head {
     target: Span,
     version: Version,
     fields: Vec<(Span, Span)>,
+    /// How much of it has been taken apart, bytes.
+    length: usize,
     /// Those of the names of its fields.
     lengths: Lengths,
     /// Some name has more than letters, digits and `-`.
@@ -206,20 +258,21 @@ impl Head {
         };
         let request = RequestLine::parse(text)?;
         let mut few = [httparse::EMPTY_HEADER; FIELDS_USUAL];
-        let mut many;
+        let mut many = Vec::new();
         let lines = raw.get(end + 1..).unwrap_or_default();
         let parsed = match httparse::parse_headers(lines, &mut few) {
             Err(httparse::Error::TooManyHeaders) => {
-                many = [httparse::EMPTY_HEADER; FIELDS_MAX];
+                many.resize(FIELDS_MAX, httparse::EMPTY_HEADER);
                 httparse::parse_headers(lines, &mut many)
             }
             parsed => parsed,
         };
         let fields = match parsed {
             Ok(httparse::Status::Complete((_, fields))) => fields,
-            Err(httparse::Error::TooManyHeaders) => return Err(Refusal::new(431, "client sent too many header lines")),
+            Err(httparse::Error::TooManyHeaders) => return Err(Refusal::new(494, "client sent too many header lines")),
             Ok(httparse::Status::Partial) | Err(_) => {
-                return Err(Refusal::new(400, "client sent invalid header line"));
+                let (_, fault) = sound_lines(lines);
+                return Err(Refusal::new(400, format!("client sent invalid header line: \"{fault}\"")));
             }
         };
         let mut lengths = Lengths::default();
@@ -232,23 +285,40 @@ impl Head {
         };
         let fields = fields.iter().map(place).collect();
         let (line, method, target) = (span(text), span(request.method), span(request.target));
-        Ok(Head { line, method, target, version: request.version, fields, lengths, odd_names, raw })
+        Ok(Head { line, method, target, version: request.version, fields, lengths, odd_names, length: raw.len(), raw })
     }
 
-    /// What is known of a request that cannot be taken apart: its first line, as far as it came, for the logs.
-    pub(super) fn unreadable(input: &[u8]) -> Self {
-        let end = memchr::memchr(b'\n', input).unwrap_or(input.len());
-        let raw: Box<[u8]> = cut_cr(&input[..end]).into();
-        Head {
-            line: 0..raw.len() as u32,
-            method: 0..0,
-            target: 0..0,
-            version: Version::Http10,
-            fields: Vec::new(),
-            lengths: Lengths::default(),
-            odd_names: false,
-            raw,
-        }
+    /// What is known of a head that is at fault, or not complete, behind what `scan` has passed, for the logs: the request line, and the
+    /// fields before the fault.
+    pub(super) fn partial(input: &[u8], scan: &Scan, limits: &Limits) -> Self {
+        let passed = &input[..scan.line.min(input.len())];
+        let parsed = memchr::memchr(b'\n', passed).and_then(|end| {
+            let sound = end + 1 + sound_lines(&passed[end + 1..]).0;
+            let head = Head::parse(&[&passed[..sound], b"\r\n"].concat()).ok()?;
+            Some(Head { length: sound, ..head })
+        });
+        parsed.unwrap_or_else(|| {
+            let end = memchr::memchr(b'\n', input).unwrap_or(input.len());
+            let line = cut_cr(&input[..end]);
+            let raw: Box<[u8]> = line[..line.len().min(limits.first.max(limits.size))].into();
+            Head {
+                line: 0..raw.len() as u32,
+                method: 0..0,
+                target: 0..0,
+                version: Version::Http10,
+                fields: Vec::new(),
+                lengths: Lengths::default(),
+                odd_names: false,
+                length: 0,
+                raw,
+            }
+        })
+    }
+
+    /// Nothing but the request line counts any more, in which there is a fault.
+    pub(super) fn forget_fields(&mut self) {
+        self.fields.clear();
+        self.length = memchr::memchr(b'\n', &self.raw).map_or(0, |end| end + 1);
     }
 
     /// Leaves out fields whose names nginx holds for invalid, and gives them back as they stood.
@@ -286,6 +356,12 @@ impl Head {
         self.part(&self.target)
     }
 
+    /// The version as the client wrote it: the last word of the line; `None` when the line cannot be taken apart.
+    pub(super) fn protocol(&self) -> Option<&[u8]> {
+        let word = self.line().rsplit(|byte| *byte == b' ').next();
+        word.filter(|_| !self.method().is_empty())
+    }
+
     /// The version, as far as its rules differ.
     pub fn version(&self) -> Version {
         self.version
@@ -316,15 +392,39 @@ impl Head {
     /// It stands more than once.
     pub fn unique(&self, name: &str) -> Result<Option<&[u8]>, Refusal> {
         let first = self.field(name);
-        match self.all(name).nth(1) {
-            Some(_) => Err(Refusal::new(400, format!("client sent duplicate header line: \"{name}\""))),
-            None => Ok(first),
+        if self.all(name).nth(1).is_none() {
+            return Ok(first);
         }
+        let lines = self.fields().filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+        let line = |(name, value): (&[u8], &[u8])| format!("\"{}: {}\"", name.escape_ascii(), value.escape_ascii());
+        let mut lines = lines.map(line);
+        let (first, second) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        let what = if name == "host" { "host header" } else { "header line" };
+        Err(Refusal::new(400, format!("client sent duplicate {what}: {second}, previous value: {first}")))
+    }
+
+    /// Refuses a head in which a field stands twice whose values are no list, nginx's list of them.
+    ///
+    /// # Errors
+    /// Which one it is.
+    pub(super) fn check_unique(&self) -> Result<(), Refusal> {
+        let mut seen = [false; UNIQUE.len()];
+        for (name, _) in self.fields() {
+            let known = UNIQUE
+                .iter()
+                .position(|known| known.len() == name.len() && name.eq_ignore_ascii_case(known.as_bytes()));
+            if let Some(place) = known
+                && std::mem::replace(&mut seen[place], true)
+            {
+                self.unique(UNIQUE[place])?;
+            }
+        }
+        Ok(())
     }
 
     /// Bytes it took on the wire.
     pub(super) fn length(&self) -> usize {
-        self.raw.len()
+        self.length
     }
 }
 
@@ -370,6 +470,10 @@ mod tests {
             ("GET / HTTP/2.0\r\n\r\n", 505),
             ("GET / HTTP/3\r\n\r\n", 505),
             ("GET / FTP/1.1\r\n\r\n", 400),
+            ("OPTIONS * HTTP/1.1\r\n\r\n", 400),
+            ("PRI * HTTP/2.0\r\n\r\n", 400),
+            ("GET / HTTP/01.1\r\n\r\n", 400),
+            ("GET http://user@a/ HTTP/1.1\r\n\r\n", 400),
             ("GET /\x01 HTTP/1.1\r\n\r\n", 400),
             ("\x16\x03\x01", 400),
             ("GET / HTTP/1.1\r\nA : b\r\n\r\n", 400),
@@ -390,11 +494,11 @@ mod tests {
     fn limits_are_those_of_the_buffers() {
         let long = "a".repeat(8192);
         assert_eq!(read(&format!("GET /{long} HTTP/1.1\r\n\r\n")).err(), Some(414));
-        assert_eq!(read(&format!("GET / HTTP/1.1\r\nA: {long}\r\n\r\n")).err(), Some(431));
+        assert_eq!(read(&format!("GET / HTTP/1.1\r\nA: {long}\r\n\r\n")).err(), Some(494));
         let field = format!("A: {}\r\n", "a".repeat(8000));
         assert!(read(&format!("GET / HTTP/1.1\r\n{}\r\n", field.repeat(4))).is_ok());
-        assert_eq!(read(&format!("GET / HTTP/1.1\r\n{}\r\n", field.repeat(5))).err(), Some(431));
-        assert_eq!(read(&format!("GET / HTTP/1.1\r\n{}\r\n", "a:b\r\n".repeat(300))).err(), Some(431));
+        assert_eq!(read(&format!("GET / HTTP/1.1\r\n{}\r\n", field.repeat(5))).err(), Some(494));
+        assert!(read(&format!("GET / HTTP/1.1\r\n{}\r\n", "a:b\r\n".repeat(300))).is_ok());
         let endless = vec![b'A'; 9000];
         assert_eq!(Scan::default().advance(&endless, &LIMITS).unwrap_err().status, 414);
     }
@@ -419,7 +523,7 @@ mod tests {
             if let Ok(Some(length)) = whole {
                 let _ = Head::parse(&input[..length]);
             }
-            let _ = Head::unreadable(&input);
+            let _ = Head::partial(&input, &pieces, &LIMITS);
         }
     }
 }

@@ -34,7 +34,6 @@ pub(super) fn reason(status: u16) -> &'static str {
         416 => "Requested Range Not Satisfiable",
         421 => "Misdirected Request",
         429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
@@ -46,10 +45,10 @@ pub(super) fn reason(status: u16) -> &'static str {
     }
 }
 
-/// The status that a client is sent. Those for requests to addresses with TLS are nginx's own, for `error_page` and the choice of a page; to the client they are
+/// The status that a client is sent. Those for heads that are too large and for requests to addresses with TLS are nginx's own, for `error_page` and the choice of a page; to the client they are
 /// bad requests.
 pub(super) fn sent(status: u16) -> u16 {
-    if matches!(status, 495..=497) { 400 } else { status }
+    if matches!(status, 494..=497) { 400 } else { status }
 }
 
 /// The page of a status of 300 and more; `None` for those that have none.
@@ -62,6 +61,7 @@ pub(super) fn page(status: u16, tokens: Tokens) -> Option<Vec<u8>> {
     };
     let server = tokens.name();
     let (status, title, detail) = match status {
+        494 => (400, "Request Header Or Cookie Too Large", true),
         495 => (400, "The SSL certificate error", true),
         496 => (400, "No required SSL certificate was sent", true),
         497 => (400, "The plain HTTP request was sent to HTTPS port", true),

@@ -94,7 +94,7 @@ impl Response {
     /// The answer to what cannot be served, or a redirect, with its page. After statuses that leave the client's next bytes in doubt
     /// the connection is closed, as in nginx.
     pub(super) fn page(status: u16, tokens: Tokens) -> Self {
-        let close = matches!(status, 400 | 408 | 413 | 414 | 421 | 431 | 495..=497 | 500 | 501 | 505);
+        let close = matches!(status, 400 | 408 | 413 | 414 | 421 | 494..=497 | 500 | 501 | 505);
         let page = match pages::page(status, tokens) {
             Some(page) => Response::text(status, "text/html", page),
             None => Response::new(status, Vec::new()),

@@ -35,6 +35,10 @@ impl<'a> Target<'a> {
                 let rest = &target[colon + 3..];
                 let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
                 if end == 0 {
+                    return Err(Refusal::new(400, "client sent invalid host in request line"));
+                }
+                // Without a user, as in nginx: who does not know of one would take another host.
+                if !rest[..end].iter().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(byte)) {
                     return Err(invalid());
                 }
                 (Some(&rest[..end]), &rest[end..])

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::basic_auth::Credentials;
 use super::client::Client;
 use super::definitions::Source;
-use super::head::Version;
 use super::proxy;
 use super::request::Request;
 use crate::log::format::{Escape, Format};
@@ -245,7 +244,7 @@ impl Values<'_> {
             }
             Variable::Cookie(name) => {
                 let cookies = request.head.all("cookie").flat_map(|value| value.split(|byte| *byte == b';'));
-                pair(cookies.map(<[u8]>::trim_ascii_start), name)
+                pair(cookies.map(<[u8]>::trim_ascii_start), name).map(<[u8]>::trim_ascii_start)
             }
             Variable::Capture(group) => {
                 let memory = request.memory.borrow();
@@ -344,6 +343,9 @@ impl Values<'_> {
             Named::ConnectionsReading => write!(out, "{}", client.teller.figures().reading),
             Named::ConnectionsWaiting => write!(out, "{}", client.teller.figures().waiting),
             Named::ConnectionsWriting => write!(out, "{}", client.teller.figures().writing),
+            Named::ContentLength if request.chunk.is_some() && request.body.is_complete() => {
+                write!(out, "{}", request.length)
+            }
             Named::ContentLength => optional(head.field("content-length"), out),
             Named::ContentType => optional(head.field("content-type"), out),
             Named::DocumentRoot => out.write_all(location.root.directory(self).as_os_str().as_bytes()),
@@ -411,7 +413,7 @@ impl Values<'_> {
             Named::RequestLength => write!(out, "{}", head.length() as u64 + request.received),
             Named::RequestMethod => optional(Some(request.method()).filter(|method| !method.is_empty()), out),
             Named::RequestTime => seconds(now.saturating_duration_since(request.started), out),
-            Named::RequestUri => out.write_all(&request.uri),
+            Named::RequestUri => optional(Some(&request.uri[..]).filter(|uri| !uri.is_empty()), out),
             Named::Scheme => write!(out, "{}", client.scheme()),
             Named::ServerAddr => match client.local() {
                 Address::Inet(inet) => write!(out, "{}", inet.ip()),
@@ -419,11 +421,7 @@ impl Values<'_> {
             },
             Named::ServerName => write!(out, "{}", request.server.name),
             Named::ServerPort => write!(out, "{}", port(client.local())),
-            Named::ServerProtocol if head.method().is_empty() => optional(None, out),
-            Named::ServerProtocol => out.write_all(match head.version() {
-                Version::Http10 => b"HTTP/1.0",
-                Version::Http11 => b"HTTP/1.1",
-            }),
+            Named::ServerProtocol => optional(head.protocol(), out),
             Named::Status => write!(out, "{:03}", request.error_status.unwrap_or(request.status)),
             Named::TcpInfoRcvSpace | Named::TcpInfoRtt | Named::TcpInfoRttVar | Named::TcpInfoSndCwnd => {
                 let value = client.connection.tcp_info().ok().map(|info| match named {
@@ -436,7 +434,7 @@ impl Values<'_> {
             }
             Named::TimeIso8601 => write!(out, "{}", clock::now_iso8601()),
             Named::TimeLocal => write!(out, "{}", clock::now_local()),
-            Named::Uri => out.write_all(&request.path),
+            Named::Uri => optional(Some(&request.path[..]).filter(|_| !head.method().is_empty()), out),
         };
         debug_assert!(written.is_ok(), "writing to memory does not fail");
         present
@@ -465,7 +463,7 @@ fn join<'a>(values: impl Iterator<Item = &'a [u8]>, between: &[u8], out: &mut Ve
 fn pair<'a>(mut pairs: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<&'a [u8]> {
     pairs.find_map(|pair| {
         let (found, value) = pair.split_at(memchr::memchr(b'=', pair)?);
-        found.eq_ignore_ascii_case(name.as_bytes()).then_some(&value[1..])
+        found.trim_ascii_end().eq_ignore_ascii_case(name.as_bytes()).then_some(&value[1..])
     })
 }
 

@@ -7,6 +7,7 @@ mod check_types;
 mod checks;
 mod cmdline;
 mod common;
+mod compare;
 mod config_accept;
 mod config_errors;
 mod config_files;

@@ -28,6 +28,14 @@ impl Session {
             // A client that is gone is found out when its body is read.
             let _ = request.output.send(connection, &mut cx.reactor, &mut cx.buffers, false);
         }
+        let is_whole = request.body.is_complete();
+        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        exchange.body_is_whole = is_whole;
+        // What is there as a whole needs no file.
+        if is_whole && !start.is_empty() && exchange.settings.store.in_file == InFile::Off {
+            exchange.body.memory = start;
+            return self.begin_trying(cx);
+        }
         if self.streams() {
             let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
                 return Step::Over;
@@ -149,7 +157,8 @@ impl Session {
 
     fn client_left_body(&mut self, cx: &mut Context, error: Option<&std::io::Error>) -> Step {
         let message = format_args!("client prematurely closed connection");
-        self.client.log(Level::Info, error, "reading client request body", self.request.as_deref(), message);
+        let action = if self.streams() { "sending request to upstream" } else { "" };
+        self.client.log(Level::Info, error, action, self.request.as_deref(), message);
         self.end_with(cx, 400)
     }
 

@@ -60,6 +60,7 @@ impl Session {
             },
             target,
             body,
+            body_is_whole: false,
             lost,
             upstream: None,
             tried: Tried::default(),
@@ -500,6 +501,7 @@ impl Session {
             let settings = &exchange.settings;
             let framed = request.chunk.is_none() || settings.version == Version::Http11;
             request.has_body
+                && !exchange.body_is_whole
                 && exchange.earlier == 0
                 && !settings.request_buffering
                 && settings.pass_body

@@ -129,6 +129,8 @@ pub(super) struct Exchange {
     pub uri: Vec<u8>,
     /// The client's body, as far as it has been collected.
     pub body: Spool,
+    /// All of it was there when the request began.
+    pub body_is_whole: bool,
     /// What has gone on of the body as it came is too much to be kept: it cannot be sent again.
     pub lost: bool,
     pub upstream: Option<Upstream>,

@@ -77,10 +77,10 @@ fn descriptors_for_what_a_request_needs() {
     for _ in 0..2 {
         assert_eq!(without(&request("/passed")), 500);
         assert_eq!(without(&request("/file")), 500);
-        assert_eq!(without(&post("/kept", 3000)), 500);
+        assert_eq!(without(&post("/kept", 40_000)), 500);
         assert_eq!(get(&plan.port, "/passed").text(), "/passed");
         assert_eq!(get(&plan.port, "/file").text(), "text");
-        assert_eq!(ask_http(&plan.port, &post("/kept", 3000)).text(), "/kept");
+        assert_eq!(ask_http(&plan.port, &post("/kept", 40_000)).text(), "/kept");
     }
     for (level, text) in [
         ("alert", format!("socket() failed {EMFILE} while connecting to upstream, ")),

@@ -1,0 +1,169 @@
+//! The client: sends a case's request, takes the answers apart and finds out whether the connection is kept.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use super::case::Case;
+
+/// How long an answer may take: more than the timeouts of the configurations.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What one connection brought.
+#[derive(Default)]
+pub struct Heard {
+    pub answers: Vec<Answer>,
+    /// What became of the connection.
+    pub end: &'static str,
+    /// What came behind the answers, that to the last request among it.
+    pub rest: Vec<u8>,
+    /// All bytes that came.
+    pub total: usize,
+}
+
+/// One answer as it came.
+pub struct Answer {
+    /// Up to the empty line; empty when no head came.
+    pub head: Vec<u8>,
+    pub body: Vec<u8>,
+    /// It ended before it was complete.
+    pub cut: bool,
+    /// To HEAD.
+    pub to_head: bool,
+}
+
+/// The last request on a connection, which shows whether it was kept.
+const LAST: &[u8] = b"GET /last HTTP/1.1\r\nHost: last\r\nConnection: close\r\n\r\n";
+
+/// A connection and what has come on it and is not taken apart yet.
+struct Line {
+    stream: TcpStream,
+    bytes: Vec<u8>,
+    total: usize,
+    end: Option<&'static str>,
+}
+
+impl Line {
+    /// Reads on; false when nothing more comes.
+    fn more(&mut self) -> bool {
+        let mut buffer = [0; 16384];
+        while self.end.is_none() {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => self.end = Some("closed"),
+                Ok(count) => {
+                    self.total += count;
+                    self.bytes.extend_from_slice(&buffer[..count]);
+                    return true;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    self.end = Some("silent");
+                }
+                // What is sent to a connection that is closed already.
+                Err(_) => self.end = Some("closed"),
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let rest = self.bytes.split_off(count.min(self.bytes.len()));
+        std::mem::replace(&mut self.bytes, rest)
+    }
+
+    /// Reads up to what `find` finds the end of; all there is, and false, when that does not come.
+    fn up_to(&mut self, find: impl Fn(&[u8]) -> Option<usize>) -> (Vec<u8>, bool) {
+        loop {
+            if let Some(end) = find(&self.bytes) {
+                return (self.take(end), true);
+            }
+            if !self.more() {
+                return (std::mem::take(&mut self.bytes), false);
+            }
+        }
+    }
+}
+
+/// Sends the request from an address of its own and hears the answers.
+pub fn converse(to: SocketAddr, from: Ipv4Addr, case: &Case, pieces: &[Vec<u8>]) -> Heard {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_tcp_nodelay(true).unwrap();
+    let mut line = Line { stream: socket.into(), bytes: Vec::new(), total: 0, end: None };
+    for (number, piece) in pieces.iter().enumerate() {
+        if number > 0 {
+            thread::sleep(Duration::from_millis(30));
+        }
+        if line.stream.write_all(piece).is_err() {
+            break;
+        }
+    }
+    if case.ends {
+        let _ = line.stream.shutdown(Shutdown::Write);
+    }
+    let methods = case.methods();
+    let mut heard = Heard::default();
+    for number in 0..case.answers {
+        let to_head = methods.get(number).is_some_and(|method| method == "HEAD");
+        while let Some(answer) = read_answer(&mut line, to_head) {
+            let interim = answer.head.starts_with(b"HTTP/1.1 1") && !answer.head.starts_with(b"HTTP/1.1 101");
+            heard.answers.push(answer);
+            if !interim {
+                break;
+            }
+        }
+    }
+    let told = |answer: &Answer| String::from_utf8_lossy(&answer.head).contains("\r\nConnection: close\r\n");
+    let closing = heard.answers.last().is_some_and(told);
+    if line.end.is_none() && !closing && !case.ends {
+        let _ = line.stream.write_all(LAST);
+    }
+    while line.more() {}
+    heard.end = match line.end {
+        Some("silent") => "silent",
+        _ if line.bytes.starts_with(b"HTTP/1.1") => "kept",
+        _ => "closed",
+    };
+    heard.rest = line.bytes;
+    heard.total = line.total;
+    heard
+}
+
+/// `None` when nothing more came.
+fn read_answer(line: &mut Line, to_head: bool) -> Option<Answer> {
+    let end_of = |bytes: &[u8], what: &[u8]| memchr(bytes, what).map(|at| at + what.len());
+    while line.bytes.len() < 5 && line.more() {}
+    if line.bytes.is_empty() {
+        return None;
+    }
+    if !line.bytes.starts_with(b"HTTP/") {
+        let (body, _) = line.up_to(|_| None);
+        return Some(Answer { head: Vec::new(), body, cut: false, to_head });
+    }
+    let (head, whole) = line.up_to(|bytes| end_of(bytes, b"\r\n\r\n"));
+    if !whole {
+        return Some(Answer { head, body: Vec::new(), cut: true, to_head });
+    }
+    let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    let field = |name: &str| text.split(&format!("\r\n{name}: ")).nth(1).and_then(|rest| rest.split("\r\n").next());
+    let status = &text[9..12];
+    let (body, whole) = if to_head || matches!(status, "100" | "103" | "204" | "304") {
+        (Vec::new(), true)
+    } else if field("transfer-encoding") == Some("chunked") {
+        line.up_to(|bytes| if bytes.starts_with(b"0\r\n\r\n") { Some(5) } else { end_of(bytes, b"\r\n0\r\n\r\n") })
+    } else if let Some(length) = field("content-length").and_then(|length| length.parse::<usize>().ok()) {
+        line.up_to(|bytes| (bytes.len() >= length).then_some(length))
+    } else {
+        (line.up_to(|_| None).0, true)
+    };
+    Some(Answer { head, body, cut: !whole, to_head })
+}
+
+fn memchr(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}

@@ -1,0 +1,217 @@
+//! Where weir means to answer otherwise than nginx 1.22; `docs/differences.md` is made from this table.
+
+/// What is compared of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Answer,
+    Connection,
+    Upstream,
+    AccessLog,
+    ErrorLog,
+}
+
+/// One difference that is meant.
+pub struct Difference {
+    /// What cases call it.
+    pub key: &'static str,
+    /// Where it may show; elsewhere the case must be the same.
+    pub parts: &'static [Part],
+    /// What nginx does.
+    pub nginx: &'static str,
+    /// What weir does instead.
+    pub weir: &'static str,
+    pub reason: &'static str,
+}
+
+use Part::{AccessLog, Answer, Connection, ErrorLog, Upstream};
+
+/// All of them.
+pub const TABLE: &[Difference] = &[
+    Difference {
+        key: "control-bytes-in-logs",
+        parts: &[ErrorLog],
+        nginx: "writes the control bytes of a request line into the error log as they are",
+        weir: "writes them as `\\x01`",
+        reason: "They could move the cursor of the operator's terminal or begin lines of someone else's choice.",
+    },
+    Difference {
+        key: "foreign-scheme",
+        parts: &[Answer, Connection, AccessLog, ErrorLog],
+        nginx: "serves an absolute target of any scheme, `ftp://name/path`, as if it were `http`",
+        weir: "answers with 400",
+        reason: "It is not a resource of this server (RFC 9110 4.2).",
+    },
+    Difference {
+        key: "blanks-in-request-line",
+        parts: &[Answer, Connection, AccessLog, ErrorLog],
+        nginx: "takes several blanks between the words of a request line, and some behind it",
+        weir: "answers with 400",
+        reason: "Programs do not agree on where such words begin, which serves to smuggle requests past one of them (RFC 9112 3).",
+    },
+    Difference {
+        key: "http-0.9",
+        parts: &[Answer, AccessLog, ErrorLog],
+        nginx: "answers a request line without a version, that of HTTP/0.9, with a body and no head",
+        weir: "answers with 400",
+        reason: "No client speaks it; a body without a head is what another protocol's client can be made to believe.",
+    },
+    Difference {
+        key: "strict-host",
+        parts: &[Answer, Connection, AccessLog, ErrorLog],
+        nginx: "does not look at what follows the colon in `Host`, nor whether a bracket is closed",
+        weir: "answers with 400 unless the port is a number and brackets are closed",
+        reason: "What is refused here another server could read as another host.",
+    },
+    Difference {
+        key: "repeated-fields",
+        parts: &[Answer, AccessLog],
+        nginx: "has the first value only in `$http_NAME` when a field stands more than once",
+        weir: "has all values, with commas between them",
+        reason: "So does nginx from 1.23 on; it is what the field means (RFC 9110 5.3).",
+    },
+    Difference {
+        key: "tabs-around-values",
+        parts: &[Answer, AccessLog],
+        nginx: "takes tabs around a field's value for a part of it",
+        weir: "takes them for the blanks that they are",
+        reason: "RFC 9110 5.6.3; servers behind read them so.",
+    },
+    Difference {
+        key: "strict-fields",
+        parts: &[Answer, Connection, AccessLog, ErrorLog],
+        nginx: "takes a header line without a colon for a field without a value, one with bytes in its name that no name has for none, and takes control bytes in a value",
+        weir: "answers with 400",
+        reason: "Programs do not agree on what such lines mean, which serves to smuggle requests past one of them (RFC 9112 5, RFC 9110 5.5).",
+    },
+    Difference {
+        key: "words-of-connection",
+        parts: &[Answer, Connection, AccessLog],
+        nginx: "looks for `close` anywhere in `Connection`, `foreclose` too, and believes the last of several fields",
+        weir: "reads a list of words, in which `close` prevails",
+        reason: "RFC 9112 9.3, 9.6.",
+    },
+    Difference {
+        key: "answer-408",
+        parts: &[Answer, AccessLog],
+        nginx: "closes the connection of a client whose head does not come in time without a word, and logs 408",
+        weir: "answers with 408 and closes",
+        reason: "It is what nginx's documentation says, and tells the client that it may ask again (RFC 9110 15.5.9).",
+    },
+    Difference {
+        key: "long-lines-in-logs",
+        parts: &[ErrorLog],
+        nginx: "shows as much of a header line that is too long as was left of its buffer",
+        weir: "shows 1748 bytes at most, nginx's bound",
+        reason: "A head is in one piece here.",
+    },
+    Difference {
+        key: "length-of-no-body",
+        parts: &[Upstream, AccessLog],
+        nginx: "announces the length of the client's body with `proxy_pass_request_body off`, and sends none; configurations add `proxy_set_header Content-Length`",
+        weir: "announces no body",
+        reason: "A server that believes the length waits for the body until it gives up.",
+    },
+    Difference {
+        key: "discarded-bodies-in-logs",
+        parts: &[AccessLog],
+        nginx: "does not count a body that nobody wants in `$request_length`, and has some number for `$content_length` when it came in chunks",
+        weir: "counts what has come, and has its length",
+        reason: "The figures are of use only if they are right.",
+    },
+    Difference {
+        key: "refused-bodies-in-logs",
+        parts: &[AccessLog, ErrorLog],
+        nginx: "counts of a body that is refused what it had looked at before the fault, and logs variables of the location that would have had it",
+        weir: "counts what has come of it, and has no variables of a server behind that was not turned to",
+        reason: "Nothing else depends on it.",
+    },
+    Difference {
+        key: "interim-answers-in-logs",
+        parts: &[AccessLog],
+        nginx: "takes `100 Continue` for a part of the body in `$body_bytes_sent`",
+        weir: "does not",
+        reason: "It is none.",
+    },
+    Difference {
+        key: "timeouts-of-bodies-in-logs",
+        parts: &[ErrorLog],
+        nginx: "does not log that `client_body_timeout` has passed",
+        weir: "logs it at level `info`",
+        reason: "The 408 in the access log would have no explanation.",
+    },
+    Difference {
+        key: "line-ends-of-chunks",
+        parts: &[Answer, Connection, Upstream, AccessLog, ErrorLog],
+        nginx: "takes a bare line feed for the end of a line between chunks",
+        weir: "answers with 400",
+        reason: "Programs do not agree on where such chunks end, which serves to smuggle requests past one of them (RFC 9112 7.1).",
+    },
+    Difference {
+        key: "limits-of-discarded-bodies",
+        parts: &[Answer, Connection, AccessLog, ErrorLog],
+        nginx: "does not hold a body in chunks that nobody wants against `client_max_body_size`",
+        weir: "answers with 413, or ends the connection when its answer has been sent",
+        reason: "A body without end would keep the connection for as long as it likes.",
+    },
+    Difference {
+        key: "refused-heads-in-logs",
+        parts: &[AccessLog],
+        nginx: "logs of a head that is refused what it had parsed before the fault: `$request_length` up to the line, an empty `$server_protocol`, the `Host` before a second one",
+        weir: "logs `$request_length` of the whole head when the fault is in what fields mean, and no `$server_protocol` when the line is at fault",
+        reason: "The head is looked at when it is complete; nothing else depends on it.",
+    },
+];
+
+/// The entry of a key.
+pub fn find(key: &str) -> &'static Difference {
+    TABLE.iter().find(|difference| difference.key == key).unwrap_or_else(|| panic!("no difference is called {key}"))
+}
+
+/// `docs/differences.md`.
+fn document() -> String {
+    let mut text = String::from(
+        "# Where weir differs from nginx\n\n\
+         weir answers as nginx 1.22 does, byte for byte, but for what stands here. `tests/it/compare/` sends the same requests to both, through the same configurations and to the same servers\n\
+         behind them, and compares answers, connections, what the servers behind are sent, access logs and error logs; it fails when something else differs, and when something that stands here does\n\
+         not differ any more. This page is made from its table (`UPDATE_DOCS=1 cargo test --test it differences`). Names, versions, dates and process numbers are left out of account.\n",
+    );
+    for difference in TABLE {
+        let Difference { key, parts, nginx, weir, reason } = difference;
+        let parts: Vec<&str> = parts.iter().map(|part| part.name()).collect();
+        text.push_str(&format!(
+            "\n## {key}\n\nnginx {nginx}.\n\nweir {weir}.\n\nShows in {}. {reason}\n",
+            parts.join(", ")
+        ));
+    }
+    text
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Answer => "the answer",
+            Connection => "whether the connection is kept",
+            Upstream => "what the server behind is sent",
+            AccessLog => "the access log",
+            ErrorLog => "the error log",
+        }
+    }
+}
+
+#[test]
+fn differences_are_documented() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/differences.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, document()).unwrap();
+    }
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(text == document(), "docs/differences.md is out of date: UPDATE_DOCS=1 cargo test --test it differences");
+}
+
+#[test]
+fn differences_all_have_a_request_that_shows_them() {
+    let shown: Vec<&str> =
+        super::THEMES.iter().flat_map(|theme| theme().cases).flat_map(|case| case.differences).collect();
+    let unseen: Vec<&str> = TABLE.iter().map(|difference| difference.key).filter(|key| !shown.contains(key)).collect();
+    assert!(unseen.is_empty(), "{unseen:?}");
+}
