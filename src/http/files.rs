@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::entity::{Entity, Source, http_date};
+use super::gzip::Gzip;
 use super::request::Request;
 use super::response::Response;
 use super::uri;
@@ -64,12 +65,14 @@ pub(super) fn serve(values: &Values<'_>) -> Found {
         fields: etag.iter().map(|etag| ("ETag".into(), etag.clone())).collect(),
         ..Response::new(200, Vec::new())
     };
+    let compresses = |gzip: &Rc<Gzip>| gzip.takes(values, &response, size);
+    let compressed = request.head.field("range").is_some() && location.gzip.as_ref().is_some_and(compresses);
     let entity = Entity {
         source: Source::File(Rc::new(file), 0),
         size,
         modified: Some(modified),
         etag,
-        ranges: location.max_ranges,
+        ranges: if compressed { 0 } else { location.max_ranges },
     };
     Found::Answer(entity.answer(client, request, response))
 }

@@ -10,9 +10,15 @@ use crate::http::output::Piece;
 use crate::http::proxy::answer;
 use crate::http::proxy::head::Head;
 use crate::http::proxy::next::Fault;
-use crate::http::response::Length;
+use crate::http::response::{Length, Response};
 use crate::http::variables::Values;
 use crate::log::Level;
+
+/// Whether a part that is asked for would be one of what is compressed on the way, which has none.
+pub(super) fn compresses(values: &Values<'_>, response: &Response, size: u64) -> bool {
+    values.request.head.field("range").is_some()
+        && values.request.location.gzip.as_ref().is_some_and(|gzip| gzip.takes(values, response, size))
+}
 
 impl Session {
     /// Answers with what is there.
@@ -49,12 +55,14 @@ impl Session {
         response.fields.push(("Age".into(), age.to_string().into_bytes()));
         let (start, size) = (preamble.body_start(), preamble.length);
         if status_code == 200 {
+            let values = Values { client: &self.client, request, now };
+            let compressed = compresses(&values, &response, size);
             let entity = Entity {
                 source: body.map_or(Source::File(file, start), Source::Bytes),
                 size,
                 modified: preamble.last_modified,
                 etag: Some(preamble.etag).filter(|etag| !etag.is_empty()),
-                ranges: if parted { request.location.max_ranges } else { 0 },
+                ranges: if parted && !compressed { request.location.max_ranges } else { 0 },
             };
             response = entity.answer(&self.client, request, response);
         } else {

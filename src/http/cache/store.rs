@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::file::{Draft, Preamble, Validity};
 use super::key::Key;
+use super::serve::compresses;
 use super::zone::{Grant, on_disk};
 use super::{Access, Cache, any_holds, mirror, validity, vary};
 use crate::context::Context;
@@ -282,6 +283,7 @@ fn shape(values: &Values<'_>, head: &Head, response: &mut Response) -> Wanted {
         _ => None,
     };
     let exchange = values.request.exchange.as_ref();
+    let compressed = compresses(values, response, size.unwrap_or(0));
     let parted = takes_parts(head) || exchange.is_some_and(|exchange| exchange.settings.answers.force_ranges);
     let entity = Entity {
         source: Source::Elsewhere,
@@ -289,7 +291,7 @@ fn shape(values: &Values<'_>, head: &Head, response: &mut Response) -> Wanted {
         modified: head.all("last-modified").next().and_then(parse_date),
         etag: head.all("etag").next().map(<[u8]>::to_vec),
         // Parts in another order than they come in would have to wait for each other.
-        ranges: if parted && size.is_some() { values.request.location.max_ranges.min(1) } else { 0 },
+        ranges: if parted && !compressed && size.is_some() { values.request.location.max_ranges.min(1) } else { 0 },
     };
     let whole = std::mem::replace(response, Response::new(200, Vec::new()));
     let (shaped, wanted) = entity.shape(values.request, whole);

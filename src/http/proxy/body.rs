@@ -66,7 +66,17 @@ impl Exchange {
     }
 
     /// Puts content behind what the client has not taken. Tells whether a file was begun.
-    fn put(&mut self, output: &mut Output, content: &[u8], kept: Option<Kept>) -> Result<bool, Failure> {
+    fn put(&mut self, output: &mut Output, content: &[u8], mut kept: Option<Kept>) -> Result<bool, Failure> {
+        let encoded;
+        let content = match &mut self.encoder {
+            Some(encoder) => {
+                // What the client gets is not what is kept.
+                kept = None;
+                encoded = encoder.take(content, !self.buffered);
+                &encoded[..]
+            }
+            None => content,
+        };
         let (settings, chunked) = (&self.settings, self.chunked);
         let fits = !self.buffered || content.is_empty() || output.held() < settings.buffers;
         if fits || (kept.is_none() && settings.max_temp_file == 0) {
@@ -100,6 +110,9 @@ impl Session {
     pub(super) fn answering(&mut self, cx: &mut Context) -> Step {
         let mut left = TURN;
         loop {
+            if let Some(step) = self.go_direct(cx) {
+                return step;
+            }
             let pulled = if left > 0 { self.pull(cx) } else { Pulled::Nothing };
             match pulled {
                 Pulled::Bytes(count) => left = left.saturating_sub(count),
@@ -311,6 +324,13 @@ impl Session {
     fn body_ended(&mut self, cx: &mut Context) {
         self.finish_filling();
         if let Some(request) = &mut self.request
+            && let Some(exchange) = &mut request.exchange
+            && let Some(mut encoder) = exchange.encoder.take()
+        {
+            frame(&mut request.output, &encoder.finish(), exchange.chunked);
+            request.output.ratio = Some(encoder.totals());
+        }
+        if let Some(request) = &mut self.request
             && let Some(exchange) = request.exchange.as_ref().filter(|exchange| exchange.chunked)
         {
             request.output.push_bytes(b"0\r\n");
@@ -336,6 +356,7 @@ impl Session {
             return Step::Over;
         };
         exchange.cut = true;
+        exchange.flow = None;
         self.client.connection.truncate();
         Step::Next
     }

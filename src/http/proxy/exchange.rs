@@ -207,7 +207,8 @@ impl Session {
             match (call, &way.local) {
                 ("connect()", _) => return Some(error),
                 ("bind()", Some(local)) => {
-                    self.log_upstream(Level::Crit, Some(&error), format_args!("bind({local}) failed"));
+                    let written = if local.port() == Some(0) { local.host().to_string() } else { local.to_string() };
+                    self.log_upstream(Level::Crit, Some(&error), format_args!("bind({written}) failed"));
                 }
                 _ => self.log_upstream(Level::Alert, Some(&error), format_args!("{call} failed")),
             }
@@ -574,8 +575,10 @@ impl Exchange {
             incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete), trailer: Vec::new() },
             part: None,
             chunked: false,
+            encoder: None,
             buffered,
             spool: Spool::default(),
+            flow: None,
             cache: None,
             filling: None,
             detached: false,

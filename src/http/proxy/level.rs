@@ -125,10 +125,7 @@ impl Said {
         Ok(Settings {
             goal,
             bind: self.bind.clone().flatten(),
-            resolver: self.resolver.clone().flatten().map(|settings| {
-                let timeout = self.resolver_timeout.unwrap_or(settings.timeout);
-                Rc::new(resolver::Settings { timeout, ..settings })
-            }),
+            resolver: self.resolver(),
             secured,
             fields: self.all_fields(),
             version: self.version.unwrap_or(Version::Http10),
@@ -165,6 +162,13 @@ impl Said {
             cache: None,
             mirror: self.cache.mirror(),
         })
+    }
+
+    /// Whom to ask for names.
+    pub(in crate::http) fn resolver(&self) -> Option<Rc<resolver::Settings>> {
+        let settings = self.resolver.clone().flatten()?;
+        let timeout = self.resolver_timeout.unwrap_or(settings.timeout);
+        Some(Rc::new(resolver::Settings { timeout, ..settings }))
     }
 
     /// The fields that are said, and those that every request has, where they are not said.

@@ -1,9 +1,11 @@
 //! `proxy_pass` in `http {}`: real clients, real servers, raw requests and answers.
 
 mod answers;
+mod balance;
 mod bodies;
 mod body_files;
 mod cookies;
+mod direct;
 mod elsewhere;
 mod faults;
 mod kept;
