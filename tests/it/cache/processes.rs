@@ -70,9 +70,12 @@ fn a_reload_keeps_what_is_known_and_a_restart_finds_it_again() {
     for number in 0..5 {
         get(&port, &format!("/{number}"));
     }
-    let old = weir.worker();
+    let old = weir.workers();
     weir.signal(Signal::SIGHUP);
-    wait_for("a new worker", || weir.workers().len() == 1 && weir.worker() != old);
+    wait_for("a new worker", || {
+        let now = weir.workers();
+        now.len() == 1 && now != old
+    });
     expect(&port, "/0", "HIT", "0");
     wait_for("the loader to end", || keeper(&weir, "loader").is_none());
     assert_eq!(figure(&port, "files"), 5);
