@@ -17,6 +17,7 @@ use bytes::{Buf, BytesMut};
 use super::body::Body;
 use super::client::{Client, origin};
 use super::fields::in_one_chunk;
+use super::gzip::encoder::Stream;
 use super::handlers::{self, Stage};
 use super::handshake;
 use super::head::{Head, Refusal, Scan};
@@ -359,6 +360,15 @@ impl Session {
                 return Step::Next;
             }
         };
+        let follows = |exchange: &Exchange| exchange.upstream.is_some();
+        let followed = request.exchange.as_deref().is_some_and(follows);
+        request.status = response.status;
+        if location.fields.is_some() || location.gzip.is_some() {
+            filter(&self.client, request, &mut response, followed, cx.reactor.now());
+        }
+        if let Some(exchange) = &mut request.exchange {
+            exchange.chunked = response.length == Length::Chunked;
+        }
         // Whether a client that waits for 100 will send its body after an error is not known.
         let unread = !request.body.is_complete();
         let in_doubt = unread && request.expects_continue && response.status >= 400;
@@ -370,20 +380,6 @@ impl Session {
             || self.client.requests >= location.keepalive.requests
             || cx.reactor.now().saturating_duration_since(self.client.since) > location.keepalive.age
             || location.keepalive_disable.covers(request);
-        let follows = |exchange: &Exchange| exchange.upstream.is_some();
-        let followed = request.exchange.as_deref().is_some_and(follows);
-        request.status = response.status;
-        if let Some(fields) = &location.fields {
-            response.fields.splice(0..0, request.kept.drain(..));
-            let values = Values { client: &self.client, request, now: cx.reactor.now() };
-            fields.add(&values, &mut response);
-            if fields.frame(&values, &mut response) && !followed {
-                response.body = in_one_chunk(response.body, &fields.trailers(&values));
-            }
-        }
-        if let Some(exchange) = &mut request.exchange {
-            exchange.chunked = response.length == Length::Chunked;
-        }
         if request.limit_rate.is_some() || !location.limit.is_none() {
             let values = Values { client: &self.client, request, now: cx.reactor.now() };
             request.output.pace = location.limit.pace(&values, &response);
@@ -672,6 +668,34 @@ fn drop_odd_fields(client: &Client, request: &mut Request) {
             client.log(Level::Info, None, "reading client request headers", Some(request), message);
         }
     }
+}
+
+/// What the location adds to an answer, and whether its body is compressed; `followed` when that is still to come from a server.
+fn filter(client: &Client, request: &mut Request, response: &mut Response, followed: bool, now: Instant) {
+    let location = request.location.clone();
+    response.fields.splice(0..0, request.kept.drain(..));
+    let values = Values { client, request, now };
+    if let Some(fields) = &location.fields {
+        fields.add(&values, response);
+    }
+    let encoder = location.gzip.as_ref().and_then(|gzip| gzip.encode(&values, response));
+    let trailed = location.fields.as_ref().filter(|fields| fields.frame(&values, response));
+    let trailers = trailed.map(|fields| fields.trailers(&values));
+    if followed {
+        if let Some(exchange) = &mut request.exchange {
+            exchange.encoder = encoder.map(Box::new);
+        }
+        return;
+    }
+    let chunked = response.length == Length::Chunked;
+    response.body = match (encoder, trailers) {
+        (Some(encoder), trailers) => {
+            let trailers = chunked.then(|| trailers.unwrap_or_default());
+            vec![Piece::Gzip(Box::new(Stream::new(encoder, std::mem::take(&mut response.body), trailers)))]
+        }
+        (None, Some(trailers)) => in_one_chunk(std::mem::take(&mut response.body), &trailers),
+        (None, None) => return,
+    };
 }
 
 /// Takes from the input what belongs to the body of a request; what is in its framing goes to `content`.

@@ -3,8 +3,8 @@
 use super::level::Level;
 use super::types::Types;
 use super::{
-    Content, LingeringClose, ModifiedSince, client_directives, field_directives, limit_except, limits, listen, proxy,
-    script_directives, settings as set, tuning_directives,
+    Content, LingeringClose, ModifiedSince, client_directives, field_directives, file_directives, gzip, limit_except,
+    limits, listen, proxy, script_directives, settings as set, tuning_directives,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
@@ -72,6 +72,8 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     proxy::answer_directives::TABLE,
     client_directives::TABLE,
     field_directives::TABLE,
+    file_directives::TABLE,
+    gzip::directives::TABLE,
     tuning_directives::TABLE,
     limit_except::TABLE,
     limits::directives::TABLE,
@@ -511,6 +513,8 @@ static TABLE: &[Directive<Level>] = &[
         lingering_timeout,
         time
     ),
+    sized("map_hash_max_size", H),
+    sized("map_hash_bucket_size", H),
     sized("types_hash_max_size", HSL),
     sized("types_hash_bucket_size", HSL),
     sized("server_names_hash_max_size", H),

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::client::Client;
+use super::gzip::Gzip;
 use super::output::Piece;
 use super::ranges::{self, Asked};
 use super::request::Request;
@@ -62,7 +63,7 @@ pub(super) fn serve(values: &Values<'_>) -> Found {
     }
     let size = metadata.len();
     let entity = Entity { file: Rc::new(file), size, modified: u64::try_from(metadata.mtime()).unwrap_or_default() };
-    Found::Answer(entity.answer(client, request))
+    Found::Answer(entity.answer(values))
 }
 
 /// nginx's status and level for a file that cannot be opened.
@@ -138,7 +139,8 @@ struct Entity {
 }
 
 impl Entity {
-    fn answer(&self, client: &Client, request: &Request) -> Response {
+    fn answer(&self, values: &Values<'_>) -> Response {
+        let Values { client, request, .. } = *values;
         let location = &*request.location;
         let etag = location.etag.then(|| self.etag());
         let content_type = location.types.of(&request.path).unwrap_or(&location.default_type).to_vec();
@@ -160,13 +162,17 @@ impl Entity {
             last_modified: Some(http_date(self.modified)),
             ..Response::new(200, Vec::new())
         };
+        response.fields.extend(etag.clone().map(|etag| ("ETag".into(), etag)));
+        let compresses = |gzip: &Rc<Gzip>| gzip.takes(values, &response, self.size);
+        let compressed = request.head.field("range").is_some() && location.gzip.as_ref().is_some_and(compresses);
         let asked = match request.head.field("range") {
-            Some(range) if !whole && location.max_ranges > 0 && self.range_holds(request, etag.as_deref()) => {
+            Some(range)
+                if !whole && !compressed && location.max_ranges > 0 && self.range_holds(request, etag.as_deref()) =>
+            {
                 ranges::parse(range, self.size)
             }
             _ => Asked::Whole,
         };
-        response.fields.extend(etag.map(|etag| ("ETag".into(), etag)));
         match asked {
             Asked::Parts(parts) if parts.len() <= location.max_ranges => self.parts(client, &parts, &mut response),
             Asked::Nothing => {

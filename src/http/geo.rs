@@ -6,15 +6,20 @@ use std::rc::Rc;
 
 use ipnet::IpNet;
 
+use super::real_ip;
 use super::variables::{Values, Variable};
 use crate::conf::{Call, Result};
 use crate::net::Address;
+use crate::net::access::Match;
 
 /// A `geo {}`.
 #[derive(Clone, Debug)]
 pub struct Geo {
     /// The variable that has the address; `None`: the client's.
     address: Option<Variable>,
+    /// Proxies that are trusted to say in `X-Forwarded-For` whose request they pass on.
+    proxies: Vec<Match>,
+    proxy_recursive: bool,
     table: Table,
     default: Rc<[u8]>,
 }
@@ -30,7 +35,7 @@ enum Table {
 impl Geo {
     pub(super) fn new(address: Option<Variable>) -> Self {
         let table = Table::Networks { values: HashMap::new(), lengths: BTreeSet::new() };
-        Geo { address, table, default: Rc::default() }
+        Geo { address, proxies: Vec::new(), proxy_recursive: false, table, default: Rc::default() }
     }
 
     /// The value for the address of a request.
@@ -45,7 +50,14 @@ impl Geo {
             _ => None,
         };
         // nginx's address of those that have none.
-        self.find(address.unwrap_or(Ipv4Addr::BROADCAST.into()).to_canonical())
+        let mut address: IpAddr = address.unwrap_or(Ipv4Addr::BROADCAST.into());
+        if !self.proxies.is_empty()
+            && real_ip::trusts(&self.proxies, &Address::Inet((address, 0).into()))
+            && let Some(Address::Inet(client)) = real_ip::forwarded(values.request, &self.proxies, self.proxy_recursive)
+        {
+            address = client.ip();
+        }
+        self.find(address.to_canonical())
     }
 
     fn find(&self, address: IpAddr) -> &[u8] {
@@ -78,8 +90,10 @@ pub(super) fn line(geo: &mut Geo, call: &mut Call<'_>) -> Result<()> {
             }
             _ => geo.table = Table::Ranges(BTreeMap::new()),
         },
-        (0, b"proxy_recursive") | (1, b"proxy") => {
-            return Err(call.error(format!("the \"{text}\" parameter of \"geo\" is not offered by weir yet")));
+        (0, b"proxy_recursive") => geo.proxy_recursive = true,
+        (1, b"proxy") => {
+            let proxy = Match::of(call, |text| format!("invalid network \"{text}\""))?;
+            geo.proxies.push(proxy);
         }
         (1, b"default") => geo.default = call.bytes(1).into(),
         (1, b"delete") => delete(geo, call)?,

@@ -24,7 +24,7 @@ fn has(agent: &[u8], word: &str) -> bool {
 }
 
 /// By the names that browsers give themselves, as nginx reads them.
-fn is_msie6(agent: &[u8]) -> bool {
+pub(super) fn is_msie6(agent: &[u8]) -> bool {
     let Some(at) = memchr::memmem::find(agent, b"MSIE ") else { return false };
     let old = match &agent[at + 5..] {
         [b'4' | b'5', b'.', _, ..] => true,

@@ -9,6 +9,7 @@ use super::basic_auth::{BasicAuth, Users};
 use super::definitions::{Definitions, Registry};
 use super::error_pages::ErrorPage;
 use super::fields;
+use super::gzip;
 use super::head::Limits;
 use super::keepalive::Disabled;
 use super::limit_except::Methods;
@@ -52,7 +53,6 @@ pub struct Level {
     pub(super) max_ranges: Option<usize>,
     pub(super) absolute_redirect: Option<bool>,
     pub(super) port_in_redirect: Option<bool>,
-    pub(super) log_not_found: Option<bool>,
     pub(super) server_name_in_redirect: Option<bool>,
     /// Of `http {}` and `server {}` only, these three.
     pub(super) merge_slashes: Option<bool>,
@@ -87,6 +87,8 @@ pub struct Level {
     pub(super) users: Option<Users>,
     pub(super) auth_delay: Option<Duration>,
     pub(super) limits: limits::Said,
+    pub(super) gzip: gzip::Said,
+    pub(super) log_not_found: Option<bool>,
     pub(super) fields: fields::Said,
     pub(super) reset_timed_out: Option<bool>,
     pub(super) keepalive_disable: Option<Disabled>,
@@ -308,7 +310,6 @@ impl Assembly<'_> {
             if_modified_since: level.if_modified_since.unwrap_or(ModifiedSince::Exact),
             max_ranges: level.max_ranges.unwrap_or(usize::MAX),
             absolute_redirect: level.absolute_redirect.unwrap_or(true),
-            log_not_found: level.log_not_found.unwrap_or(true),
             port_in_redirect: level.port_in_redirect.unwrap_or(true),
             server_name_in_redirect: level.server_name_in_redirect.unwrap_or(false),
             sendfile: level.sendfile.unwrap_or(false),
@@ -329,7 +330,9 @@ impl Assembly<'_> {
             limit_except: self.limit_except(level)?,
             auth_delay: level.auth_delay.unwrap_or_default(),
             limits: level.limits.settle(self.zones)?,
+            log_not_found: level.log_not_found.unwrap_or(true),
             fields: level.fields.settle(),
+            gzip: level.gzip.settle(),
             reset_timed_out: level.reset_timed_out.unwrap_or(false),
             keepalive_disable: level.keepalive_disable.unwrap_or(Disabled { msie6: true, safari: false }),
             real_ip: level.real_ip_from.clone().map(|from| RealIp {
@@ -445,7 +448,6 @@ impl Level {
         from(&mut self.if_modified_since, &above.if_modified_since);
         from(&mut self.max_ranges, &above.max_ranges);
         from(&mut self.absolute_redirect, &above.absolute_redirect);
-        from(&mut self.log_not_found, &above.log_not_found);
         from(&mut self.port_in_redirect, &above.port_in_redirect);
         from(&mut self.server_name_in_redirect, &above.server_name_in_redirect);
         from(&mut self.merge_slashes, &above.merge_slashes);
@@ -476,6 +478,8 @@ impl Level {
         from(&mut self.users, &above.users);
         from(&mut self.auth_delay, &above.auth_delay);
         self.limits.inherit(&above.limits);
+        self.gzip.inherit(&above.gzip);
+        from(&mut self.log_not_found, &above.log_not_found);
         self.fields.inherit(&above.fields);
         from(&mut self.reset_timed_out, &above.reset_timed_out);
         from(&mut self.keepalive_disable, &above.keepalive_disable);

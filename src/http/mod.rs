@@ -21,8 +21,10 @@ mod error_pages;
 mod field_directives;
 mod field_names;
 mod fields;
+mod file_directives;
 mod files;
 mod geo;
+mod gzip;
 mod handlers;
 mod handshake;
 pub mod head;
@@ -138,7 +140,6 @@ struct Location {
     max_ranges: usize,
     absolute_redirect: bool,
     port_in_redirect: bool,
-    log_not_found: bool,
     server_name_in_redirect: bool,
     sendfile: bool,
     nodelay: bool,
@@ -156,10 +157,13 @@ struct Location {
     /// What serves requests of other methods than those named.
     limit_except: Option<(limit_except::Methods, Rc<Location>)>,
     auth_delay: Duration,
+    log_not_found: bool,
     /// `None`: however many requests clients bring.
     limits: Option<Rc<limits::Limits>>,
     /// `None`: nothing is added to answers.
     fields: Option<Rc<fields::Fields>>,
+    /// `None`: nothing is compressed.
+    gzip: Option<Rc<gzip::Gzip>>,
     /// Clients that have timed out are cut off without what they have not taken yet.
     reset_timed_out: bool,
     keepalive_disable: keepalive::Disabled,

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::gzip::encoder::Stream;
 use super::pace::Pace;
 use crate::event::Reactor;
 use crate::net::Connection;
@@ -21,7 +22,13 @@ const FILE_TURN: u64 = 2 * 1024 * 1024;
 /// A piece of an answer.
 pub(super) enum Piece {
     Bytes(Vec<u8>),
-    File { file: Rc<File>, offset: u64, left: u64 },
+    File {
+        file: Rc<File>,
+        offset: u64,
+        left: u64,
+    },
+    /// What is compressed as it is sent.
+    Gzip(Box<Stream>),
 }
 
 impl Piece {
@@ -29,6 +36,8 @@ impl Piece {
         match self {
             Piece::Bytes(bytes) => bytes.len() as u64,
             Piece::File { left, .. } => *left,
+            // It is not known before it is sent, but something it is.
+            Piece::Gzip(_) => 1,
         }
     }
 }
@@ -40,6 +49,8 @@ pub(super) struct Output {
     /// How much of a first piece of bytes is gone.
     gone: usize,
     sent: u64,
+    /// What of it was compressed: its length before and after.
+    pub ratio: Option<(u64, u64)>,
     /// How fast it may go.
     pub pace: Option<Pace>,
     /// Bytes before a file wait in the socket for its first ones.
@@ -110,7 +121,7 @@ impl Output {
     pub(super) fn held(&self) -> usize {
         let held = |piece: &Piece| match piece {
             Piece::Bytes(bytes) => bytes.len(),
-            Piece::File { .. } => 0,
+            Piece::File { .. } | Piece::Gzip(_) => 0,
         };
         self.pieces.iter().map(held).sum::<usize>() - self.gone
     }
@@ -154,6 +165,7 @@ impl Output {
             }
             most = turn - self.sent;
         }
+        let mut compressed = 0;
         loop {
             let file_follows = matches!(self.pieces.get(1), Some(Piece::File { .. }));
             let Some(piece) = self.pieces.front_mut() else { return Ok(Progress::Done) };
@@ -165,7 +177,27 @@ impl Output {
             if self.sent >= end {
                 return Ok(Progress::TurnOver);
             }
+            if let Piece::Gzip(stream) = piece {
+                // Little may come of much.
+                if compressed >= TURN {
+                    return Ok(Progress::TurnOver);
+                }
+                match stream.step(buffers).map_err(|error| ("pread()", error))? {
+                    Some((bytes, read)) => {
+                        compressed += read;
+                        if !bytes.is_empty() {
+                            self.pieces.push_front(Piece::Bytes(bytes));
+                        }
+                    }
+                    None => {
+                        self.ratio = Some(stream.totals());
+                        self.pieces.pop_front();
+                    }
+                }
+                continue;
+            }
             let done = match piece {
+                Piece::Gzip(_) => true,
                 Piece::Bytes(bytes) => {
                     let rest = &bytes[self.gone..];
                     let rest = &rest[..rest.len().min(usize::try_from(most).unwrap_or(usize::MAX))];

@@ -42,36 +42,42 @@ impl Source {
 impl RealIp {
     /// The client that a request is from, if it is not the one that has connected.
     pub(super) fn find(&self, client: &Client, request: &Request) -> Option<Address> {
-        if !self.trusts(&client.address) {
+        if !trusts(&self.from, &client.address) {
             return None;
         }
         match &self.header {
             Source::ProxyProtocol => Some(Address::Inet(client.announced.as_ref()?.source)),
-            Source::Field(name) => self.last_of(request.head.all(name).take(1)),
-            Source::Forwarded => self.last_of(request.head.all("x-forwarded-for")),
+            Source::Field(name) => last_of(request.head.all(name).take(1), &self.from, self.recursive),
+            Source::Forwarded => forwarded(request, &self.from, self.recursive),
         }
     }
+}
 
-    fn trusts(&self, address: &Address) -> bool {
-        self.from.iter().any(|from| from.covers(address))
-    }
+/// Whether an address is that of a trusted proxy.
+pub(super) fn trusts(proxies: &[Match], address: &Address) -> bool {
+    proxies.iter().any(|proxy| proxy.covers(address))
+}
 
-    /// The address that counts among those in fields, which are written behind each other by one proxy after the other.
-    fn last_of<'a>(&self, fields: impl Iterator<Item = &'a [u8]>) -> Option<Address> {
-        let words = fields.flat_map(|field| field.split(|byte| matches!(byte, b' ' | b',')));
-        let addresses: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
-        let mut found = None;
-        for address in addresses.into_iter().rev().map(parse) {
-            // What is no address ends what can be believed.
-            let Some(address) = address else { break };
-            let goes_on = self.recursive && self.trusts(&address);
-            found = Some(address);
-            if !goes_on {
-                break;
-            }
+/// The address that counts in `X-Forwarded-For`.
+pub(super) fn forwarded(request: &Request, proxies: &[Match], recursive: bool) -> Option<Address> {
+    last_of(request.head.all("x-forwarded-for"), proxies, recursive)
+}
+
+/// The address that counts among those in fields, which are written behind each other by one proxy after the other.
+fn last_of<'a>(fields: impl Iterator<Item = &'a [u8]>, proxies: &[Match], recursive: bool) -> Option<Address> {
+    let words = fields.flat_map(|field| field.split(|byte| matches!(byte, b' ' | b',')));
+    let addresses: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
+    let mut found = None;
+    for address in addresses.into_iter().rev().map(parse) {
+        // What is no address ends what can be believed.
+        let Some(address) = address else { break };
+        let goes_on = recursive && trusts(proxies, &address);
+        found = Some(address);
+        if !goes_on {
+            break;
         }
-        found
     }
+    found
 }
 
 /// An address with or without a port.
@@ -87,9 +93,9 @@ mod tests {
     use super::*;
 
     fn last(fields: &[&str], recursive: bool) -> Option<String> {
-        let from = ["10.0.0.0/8", "::1"].map(|text| Match::parse(text).unwrap().0).to_vec();
-        let real_ip = RealIp { from, header: Source::Forwarded, recursive };
-        real_ip.last_of(fields.iter().map(|field| field.as_bytes())).map(|address| address.to_string())
+        let from = ["10.0.0.0/8", "::1"].map(|text| Match::parse(text).unwrap().0);
+        let fields = fields.iter().map(|field| field.as_bytes());
+        last_of(fields, &from, recursive).map(|address| address.to_string())
     }
 
     #[test]

@@ -249,9 +249,9 @@ pub static GEO: &[Directive<Geo>] = &[Directive {
         row(
             Row::ANY,
             Contexts::HTTP_GEO,
-            "value | ranges",
+            "value | ranges | proxy_recursive",
             "-",
-            "A network or an address, and what the variable is for it; `default` for all others; `delete` takes one out. After `ranges`: `first-last` of IPv4.",
+            "A network or an address, and what the variable is for it; `default` for all others; `delete` takes one out. After `ranges`: `first-last` of IPv4. `proxy`: an address or a network that is trusted to say in `X-Forwarded-For` whose request it passes on; `proxy_recursive`: such proxies are passed over in that list.",
         ),
     )),
     set: geo::line,

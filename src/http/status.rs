@@ -215,7 +215,7 @@ mod tests {
         let response = super::page(&request, &ROWS);
         let text = response.body.into_iter().map(|piece| match piece {
             Piece::Bytes(bytes) => String::from_utf8(bytes).unwrap(),
-            Piece::File { .. } => unreachable!(),
+            Piece::File { .. } | Piece::Gzip(_) => unreachable!(),
         });
         (response.status, String::from_utf8(response.content_type.unwrap()).unwrap(), text.collect())
     }

@@ -54,6 +54,7 @@ pub(super) enum Named {
     ContentLength,
     ContentType,
     DocumentRoot,
+    GzipRatio,
     Host,
     Hostname,
     Https,
@@ -116,6 +117,7 @@ const NAMES: &[(&str, Named)] = &[
     ("content_type", Named::ContentType),
     ("document_root", Named::DocumentRoot),
     ("document_uri", Named::Uri),
+    ("gzip_ratio", Named::GzipRatio),
     ("host", Named::Host),
     ("hostname", Named::Hostname),
     ("https", Named::Https),
@@ -349,6 +351,12 @@ impl Values<'_> {
             Named::ContentLength => optional(head.field("content-length"), out),
             Named::ContentType => optional(head.field("content-type"), out),
             Named::DocumentRoot => out.write_all(location.root.directory(self).as_os_str().as_bytes()),
+            Named::GzipRatio => {
+                let ratio = request.output.ratio.filter(|(_, given)| *given > 0);
+                let hundredths = ratio.map(|(taken, given)| (taken * 1000 / given + 5) / 10);
+                let text = hundredths.map(|ratio| format!("{}.{:02}", ratio / 100, ratio % 100));
+                optional(text.as_deref().map(str::as_bytes), out)
+            }
             Named::Host if request.host.is_empty() => write!(out, "{}", request.server.name),
             Named::Host => out.write_all(&request.host),
             Named::Hostname => write!(out, "{}", hostname()),

@@ -141,8 +141,8 @@ fn faults() {
 #[test]
 fn all_that_is_missing_is_told_at_once() {
     let prefix = Prefix::new();
-    prefix.write("part", "gzip on;\n");
-    let http = "server {\n  gzip_types a;\n  listen x y z;\n  location / {\n    fastcgi_pass a:1;\n include part;\n mp4 { odd; }\n  }\n}\nfoo;";
+    prefix.write("part", "ssi on;\n");
+    let http = "server {\n  ssi_types a;\n  listen x y z;\n  location / {\n    fastcgi_pass a:1;\n include part;\n mp4 { odd; }\n  }\n}\nfoo;";
     prefix.write("nginx.conf", config(http));
     let run = prefix.run(&["-t"]);
     let lines: Vec<String> =
@@ -151,9 +151,9 @@ fn all_that_is_missing_is_told_at_once() {
         format!("weir: [emerg] unknown directive \"{name}\" in {place} (weir does not have it yet)")
     };
     let mut wanted = vec![
-        line("gzip_types", "nginx.conf:9"),
+        line("ssi_types", "nginx.conf:9"),
         line("fastcgi_pass", "nginx.conf:12"),
-        line("gzip", "part:1"),
+        line("ssi", "part:1"),
         line("mp4", "nginx.conf:14"),
     ];
     wanted.push("weir: configuration file nginx.conf test failed".into());

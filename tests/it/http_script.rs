@@ -340,6 +340,8 @@ fn maps_shares_and_addresses() {
            split_clients $arg_k $some { 50% half; }
            geo $arg_a $place { default none; 10.0.0.0/8 ten; 10.1.0.0/16 ten-one; 10.1.2.3 host; 2001:db8::/32 six; 10.2.0.0/16 gone; delete 10.2.0.0/16; }
            geo $arg_a $in { ranges; default out; 10.0.0.0-10.0.255.255 a; 10.0.1.0-10.0.1.255 b; 127.0.0.0-127.0.0.1 home; }
+           geo $arg_a $last { proxy 10.0.0.0/8; proxy 2001:db8::1; default no; 1.0.0.0/8 one; 2.0.0.0/8 two; 10.0.0.0/8 ten; }
+           geo $arg_a $first { proxy 10.0.0.0/8; proxy_recursive; default no; 1.0.0.0/8 one; 2.0.0.0/8 two; 10.0.0.0/8 ten; }
            geo $here { default no; 127.0.0.0/8 yes; }
            log_format later "$made_later"; access_log off;
            server { listen {0}; set $made_later 1;
@@ -347,6 +349,7 @@ fn maps_shares_and_addresses() {
              location /late { set $x v; set $a $late; set $x w; return 200 "$a$late"; }
              location /share { return 200 "$share $some"; }
              location /geo { return 200 "$place $in $here"; }
+             location /proxied { return 200 "$last $first"; }
              location /over { set $over "set"; return 200 $over; }
              location /circle { return 200 "$circle"; }
              location /mapped { if ($plain = one) { return 200 "matched"; } return 200 "not"; } }"#,
@@ -374,6 +377,15 @@ fn maps_shares_and_addresses() {
         ["10.0.0.1", "10.0.1.5", "10.1.2.3", "10.1.9.9", "10.2.0.1", "2001:db8::1", "::ffff:10.1.2.3", "127.0.0.1", "x"]
     {
         targets.push(format!("/geo?a={address}"));
+    }
+    for (address, forwarded) in [
+        ("10.0.0.1", "1.1.1.1"),
+        ("10.0.0.1", "1.1.1.1, 2.2.2.2, 10.0.0.7"),
+        ("10.0.0.1", "1.1.1.1, nothing, 10.0.0.7"),
+        ("2001:db8::1", "2.2.2.2"),
+        ("3.3.3.3", "1.1.1.1"),
+    ] {
+        targets.push(format!("/proxied?a={address} Host: a|X-Forwarded-For: {forwarded}"));
     }
     for host in [
         "a.example.org",

@@ -20,6 +20,7 @@ mod http_access;
 mod http_config;
 mod http_fields;
 mod http_files;
+mod http_gzip;
 mod http_limits;
 mod http_real_ip;
 mod http_script;

@@ -65,6 +65,14 @@ impl Exchange {
 
     /// Puts content behind what the client has not taken. Tells whether a file was begun.
     fn put(&mut self, output: &mut Output, content: &[u8]) -> Result<bool, Failure> {
+        let encoded;
+        let content = match &mut self.encoder {
+            Some(encoder) => {
+                encoded = encoder.take(content, !self.buffered);
+                &encoded[..]
+            }
+            None => content,
+        };
         let (settings, chunked) = (&self.settings, self.chunked);
         if !self.buffered || settings.max_temp_file == 0 || content.is_empty() || output.held() < settings.buffers {
             frame(output, content, chunked);
@@ -282,6 +290,13 @@ impl Session {
 
     /// The server's body is complete.
     fn body_ended(&mut self, cx: &mut Context) {
+        if let Some(request) = &mut self.request
+            && let Some(exchange) = &mut request.exchange
+            && let Some(mut encoder) = exchange.encoder.take()
+        {
+            frame(&mut request.output, &encoder.finish(), exchange.chunked);
+            request.output.ratio = Some(encoder.totals());
+        }
         if let Some(request) = &mut self.request
             && let Some(exchange) = request.exchange.as_ref().filter(|exchange| exchange.chunked)
         {

@@ -72,6 +72,7 @@ impl Session {
             incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete), trailer: Vec::new() },
             part: None,
             chunked: false,
+            encoder: None,
             buffered: settings.buffering,
             spool: Spool::default(),
             relay: None,

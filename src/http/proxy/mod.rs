@@ -47,6 +47,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::field_names::FieldNames;
+use super::gzip::encoder::Encoder;
 use super::head::Version;
 use super::output::Output;
 use super::pace::Pace;
@@ -150,6 +151,8 @@ pub(super) struct Exchange {
     pub part: Option<Range<u64>>,
     /// The client gets chunks.
     pub chunked: bool,
+    /// What the body is compressed by.
+    pub encoder: Option<Box<Encoder>>,
     /// The answer waits in memory and files for a slow client.
     pub buffered: bool,
     pub spool: Spool,
