@@ -272,6 +272,7 @@ impl Worker {
                 engine::CHECKS => self.checks.timer(&mut self.cx.reactor, owner),
                 engine::FALLEN => {
                     self.tcp.close_fallen(&mut self.cx);
+                    self.http.close_fallen(&mut self.cx);
                     self.watch_for_fallen();
                 }
                 engine::SHUTDOWN => {
@@ -296,7 +297,7 @@ impl Worker {
         while let Some(answer) = self.cx.resolver.answer() {
             match answer.asker.engine {
                 engine::TCP => others |= self.tcp.resolved(&mut self.cx, &answer),
-                _ => self.http.resolved(&mut self.cx, &answer),
+                _ => others |= self.http.resolved(&mut self.cx, &answer),
             }
         }
         if others && !self.draining {
@@ -343,7 +344,7 @@ impl Worker {
 
     /// Peers go down in the sight of whoever checks them; the others look by and by.
     fn watch_for_fallen(&mut self) {
-        if self.tcp.closes_sessions() {
+        if self.tcp.closes_sessions() || self.cx.stations.closes_sessions() {
             self.cx.reactor.set_timer(self.fallen_timer, self.cx.reactor.now() + FALLEN_PERIOD);
         }
     }

@@ -14,11 +14,13 @@ use crate::event::Owner;
 use crate::log::{Level, Record, emit};
 use crate::net::{Address, Connection};
 use crate::resolver::Answer;
-use crate::upstream::Balancer;
 use crate::upstream::shared::Roster;
+use crate::upstream::{Balancer, Followers};
 
 /// The part of an owner that is a connection to a server nobody uses at present; see [`crate::upstream::Stations`].
 pub const IDLE: u8 = 2;
+/// The part that is a name being followed.
+const FOLLOWER: u8 = 4;
 /// The part that waits for the addresses of a name.
 pub(super) const RESOLVED: u8 = 3;
 /// The part that is the server's connection of a request; 0 is the client's.
@@ -40,6 +42,8 @@ pub struct Engine {
     sessions: Slab<Session>,
     /// By epoch; the last one gets new connections.
     serving: Vec<Option<Serving>>,
+    /// Names of all epochs.
+    followers: Followers,
     /// The worker is to finish.
     leaving: bool,
 }
@@ -47,12 +51,14 @@ pub struct Engine {
 impl Engine {
     /// An engine without a configuration; events of its sources come with `number`.
     pub fn new(number: u8) -> Self {
-        Engine { number, sessions: Slab::new(), serving: Vec::new(), leaving: false }
+        let followers = Followers::new(Owner { engine: number, part: FOLLOWER, id: 0 });
+        Engine { number, sessions: Slab::new(), serving: Vec::new(), followers, leaving: false }
     }
 
     /// From now on new connections are served by `config`; those of before end with the request they are at. Returns the epochs that
     /// no connection uses any more.
     pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, roster: Rc<Roster>) -> Vec<Epoch> {
+        self.followers.start(self.serving.len(), &config.groups, &mut cx.reactor, &mut cx.resolver);
         self.serving.push(Some(Serving { config, roster, sessions: 0 }));
         for id in self.ids() {
             self.serve(cx, id, Session::leave);
@@ -71,6 +77,7 @@ impl Engine {
         let unused = self.serving[epoch].as_ref().is_some_and(|serving| serving.sessions == 0);
         if old && unused {
             self.serving[epoch] = None;
+            self.followers.end(epoch, &mut cx.reactor);
             let closed = cx.stations.retire(epoch, &mut cx.reactor);
             cx.connections.give_back_some(closed);
         }
@@ -145,12 +152,43 @@ impl Engine {
             cx.connections.give_back_some(closed);
             return;
         }
+        if owner.part == FOLLOWER {
+            if let Some((epoch, group, follower)) = self.followers.get(owner.id)
+                && let Some(balancer) = cx.stations.balancer(epoch, group)
+            {
+                follower.ask(balancer.group(), &mut cx.reactor, &mut cx.resolver);
+            }
+            return;
+        }
         self.serve(cx, owner.id, Session::timer);
     }
 
-    /// A name has been resolved that connection `answer.asker.id` waits for.
-    pub fn resolved(&mut self, cx: &mut Context, answer: &Answer) {
-        self.serve(cx, answer.asker.id, |session, cx| session.name_found(cx, &answer.result));
+    /// A name has been resolved that a connection waits for or a group follows. Returns whether the peers that are to be checked have changed.
+    pub fn resolved(&mut self, cx: &mut Context, answer: &Answer) -> bool {
+        if answer.asker.part == RESOLVED {
+            self.serve(cx, answer.asker.id, |session, cx| session.name_found(cx, &answer.result));
+            return false;
+        }
+        let Some((epoch, group, follower)) = self.followers.get(answer.asker.id) else { return false };
+        let Some(balancer) = cx.stations.balancer(epoch, group) else { return false };
+        follower.answered(balancer, &answer.result, &mut cx.reactor) && balancer.group().check.is_some()
+    }
+
+    /// Ends the exchanges with peers that checks have found down since this was asked last, where the check says so.
+    pub fn close_fallen(&mut self, cx: &mut Context) {
+        let (fallen, closed) = cx.stations.close_fallen(&mut cx.reactor);
+        cx.connections.give_back_some(closed);
+        if fallen.is_empty() {
+            return;
+        }
+        let hit = |session: &Session| match session.upstream() {
+            Some((Some(group), peer)) => fallen.contains(&(session.client.epoch, group, peer)),
+            _ => false,
+        };
+        let ids: Vec<usize> = self.sessions.iter().filter(|(_, session)| hit(session)).map(|(id, _)| id).collect();
+        for id in ids {
+            self.serve(cx, id as u32, Session::peer_fell);
+        }
     }
 
     fn serve(&mut self, cx: &mut Context, id: u32, step: impl FnOnce(&mut Session, &mut Context) -> Verdict) {
@@ -193,7 +231,7 @@ impl Engine {
 
     /// Ends a connection whatever state it is in, after the program failed while serving it.
     pub fn abandon(&mut self, cx: &mut Context, owner: Owner) {
-        if owner.part != IDLE {
+        if owner.part != IDLE && owner.part != FOLLOWER {
             if let Some(session) = self.sessions.get_mut(owner.id as usize) {
                 session.abandoned();
             }

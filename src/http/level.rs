@@ -111,6 +111,8 @@ pub struct Level {
     /// Of `http {}` only.
     pub(super) zones: Vec<Rc<limits::zone::Zone>>,
     pub(super) groups: Vec<Group>,
+    /// What `hash` of each of them makes its key of.
+    pub(super) group_keys: Vec<Option<Text>>,
     pub(super) servers: Vec<Level>,
     pub(super) formats: Formats<Variable>,
     /// The variables of the block; an inner level has them while it is read.
@@ -158,14 +160,20 @@ impl Builder {
         let (mut tls_clients, mut zones) = (Vec::new(), Vec::new());
         for mut block in self.blocks {
             let first = groups.len();
-            for group in std::mem::take(&mut block.groups) {
-                if let Some(line) = group.followed.first() {
-                    let message = format!("no resolver defined to resolve {}", line.host);
-                    return Err(Error::at(&line.place, message));
+            let resolver = block.proxy.resolver();
+            for mut group in std::mem::take(&mut block.groups) {
+                match (group.followed.first(), &resolver) {
+                    (Some(_), Some(settings)) => group.follow_by(settings.clone()),
+                    (Some(line), None) => {
+                        let message = format!("no resolver defined to resolve {}", line.host);
+                        return Err(Error::at(&line.place, message));
+                    }
+                    (None, _) => {}
                 }
                 groups.push(Rc::new(group));
             }
-            let named_groups = Rc::new(Groups { named: first..groups.len() });
+            let named_groups =
+                Rc::new(Groups { named: first..groups.len(), keys: std::mem::take(&mut block.group_keys) });
             let mut formats = std::mem::take(&mut block.formats);
             formats.insert("combined", variables::combined());
             let definitions = Rc::new(block.registry.settle()?);

@@ -17,7 +17,7 @@ use crate::net::{Address, Connection, access};
 use crate::relay::Side;
 use crate::resolver::Answer;
 use crate::upstream::shared::Roster;
-use crate::upstream::{Balancer, Follower, Group};
+use crate::upstream::{Balancer, Follower, Followers, Group};
 
 /// A session, or what is left of one. Sessions stand in the slab itself: nothing is allocated to accept a client.
 #[allow(clippy::large_enum_variant)]
@@ -28,13 +28,6 @@ enum Slot {
 
 /// The part of an owner that is a name being followed and no session; the others are a session's [`Side`]s.
 const FOLLOWER: u8 = 2;
-
-/// A name being followed.
-struct Following {
-    epoch: Epoch,
-    group: usize,
-    follower: Follower,
-}
 
 /// A configuration that sessions are served by.
 struct Serving {
@@ -54,8 +47,8 @@ pub struct Engine {
     slots: Slab<Slot>,
     /// By epoch; the last one gets new sessions.
     serving: Vec<Option<Serving>>,
-    /// Names of all epochs; a place is never used again, as answers may still come for it.
-    following: Vec<Option<Following>>,
+    /// Names of all epochs.
+    followers: Followers,
     /// The slot that the current event has to do with, once that is known.
     at_work: Option<u32>,
 }
@@ -63,7 +56,8 @@ pub struct Engine {
 impl Engine {
     /// An engine without a configuration; events of its sources come with `number`.
     pub fn new(number: u8) -> Self {
-        Engine { number, slots: Slab::new(), serving: Vec::new(), following: Vec::new(), at_work: None }
+        let followers = Followers::new(Owner { engine: number, part: FOLLOWER, id: 0 });
+        Engine { number, slots: Slab::new(), serving: Vec::new(), followers, at_work: None }
     }
 
     /// From now on new sessions are served by `config`, whose groups' peers have their records in `roster`; `row` is this worker's in them.
@@ -74,7 +68,7 @@ impl Engine {
             Balancer::new(group.clone(), roster.records(number), roster.spares(number), row)
         };
         let balancers = groups.map(new).collect();
-        self.follow_names(cx, &config);
+        self.followers.start(self.serving.len(), &config.groups, &mut cx.reactor, &mut cx.resolver);
         self.serving.push(Some(Serving { config, roster, balancers, sessions: 0 }));
         (0..self.serving.len() - 1).filter(|&epoch| self.retire(cx, epoch)).collect()
     }
@@ -90,32 +84,16 @@ impl Engine {
         let unused = self.serving[epoch].as_ref().is_some_and(|serving| serving.sessions == 0);
         if old && unused {
             self.serving[epoch] = None;
-            for following in &mut self.following {
-                if let Some(ended) = following.take_if(|following| following.epoch == epoch) {
-                    ended.follower.end(&mut cx.reactor);
-                }
-            }
+            self.followers.end(epoch, &mut cx.reactor);
         }
         old && unused
     }
 
-    /// Begins to follow the names of the configuration that becomes the next epoch.
-    fn follow_names(&mut self, cx: &mut Context, config: &Config) {
-        let epoch = self.serving.len();
-        for (group, config) in config.groups.iter().enumerate() {
-            for line in 0..config.followed.len() {
-                let owner = Owner { engine: self.number, part: FOLLOWER, id: self.following.len() as u32 };
-                let follower = Follower::start(line, config, owner, &mut cx.reactor, &mut cx.resolver);
-                self.following.push(Some(Following { epoch, group, follower }));
-            }
-        }
-    }
-
     /// A name that is being followed, and the balancer of its group.
     fn following(&mut self, owner: Owner) -> Option<(&Follower, &mut Balancer)> {
-        let Following { epoch, group, follower } = self.following.get(owner.id as usize)?.as_ref()?;
-        let serving = self.serving.get_mut(*epoch)?.as_mut()?;
-        Some((follower, serving.balancers.get_mut(*group)?))
+        let (epoch, group, follower) = self.followers.get(owner.id)?;
+        let serving = self.serving.get_mut(epoch)?.as_mut()?;
+        Some((follower, serving.balancers.get_mut(group)?))
     }
 
     /// A name has been resolved. Returns whether the peers that are to be checked have changed.
@@ -286,7 +264,7 @@ impl Engine {
 
     /// Whether checks that find a peer down are to close its sessions, in any configuration in use.
     pub fn closes_sessions(&self) -> bool {
-        self.serving.iter().flatten().any(|serving| serving.balancers.iter().any(closes_sessions))
+        self.serving.iter().flatten().any(|serving| serving.balancers.iter().any(Balancer::closes_sessions))
     }
 
     /// Ends the sessions whose peers checks have found down since this was asked last, where the check says so.
@@ -295,7 +273,7 @@ impl Engine {
         let mut fallen: Vec<(Epoch, usize, usize)> = Vec::new();
         for (epoch, serving) in self.serving.iter_mut().enumerate() {
             let balancers = serving.iter_mut().flat_map(|serving| serving.balancers.iter_mut().enumerate());
-            for (group, balancer) in balancers.filter(|(_, balancer)| closes_sessions(balancer)) {
+            for (group, balancer) in balancers.filter(|(_, balancer)| balancer.closes_sessions()) {
                 fallen.extend(balancer.fallen().into_iter().map(|peer| (epoch, group, peer)));
             }
         }
@@ -373,10 +351,6 @@ impl Engine {
             self.drop_slot(cx, id);
         }
     }
-}
-
-fn closes_sessions(balancer: &Balancer) -> bool {
-    balancer.group().check.as_ref().is_some_and(|check| check.close_sessions)
 }
 
 /// The balancer that a session's peers come from.

@@ -1,5 +1,6 @@
-//! Choosing a peer: nginx's smooth weighted round robin with failure marks and backups, `ip_hash`, `busyness`.
+//! Choosing a peer: nginx's smooth weighted round robin with failure marks and backups, `ip_hash`, `busyness`, `least_conn`, `hash`, `random`.
 
+mod hash;
 mod ip_hash;
 
 use std::collections::HashSet;
@@ -7,6 +8,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
+
+use hash::{Ring, Shares};
 
 use super::shared::spares::{Spare, Spares};
 use super::shared::{Health, Record};
@@ -76,6 +79,10 @@ pub struct Balancer {
     alone: bool,
     /// The order in which `ip_hash` counts: that of [`Balancer::ordered`], primaries only, and those marked `down` last.
     hashed: Vec<usize>,
+    /// What `hash`, `random` and, in `http {}`, `ip_hash` count by.
+    shares: Shares,
+    /// That of `hash ... consistent`.
+    ring: Ring,
     random: Random,
 }
 
@@ -138,6 +145,8 @@ impl Balancer {
             tries: 0,
             alone: false,
             hashed: Vec::new(),
+            shares: Shares::default(),
+            ring: Ring::default(),
             random: Random::new(),
             group,
         };
@@ -156,6 +165,13 @@ impl Balancer {
         self.tries = present.iter().filter(|&&index| !self.peers[index].down).count();
         self.alone = self.tries == 1;
         present.retain(|&index| !self.peers[index].backup);
+        match self.group.method {
+            Method::ConsistentHash => self.ring = Ring::new(present.iter().map(|&index| &self.peers[index])),
+            Method::IpHash | Method::Hash | Method::Random | Method::RandomTwo => {
+                self.shares = Shares::new(present.iter().map(|&index| (index, self.peers[index].weight)));
+            }
+            Method::RoundRobin | Method::Busyness | Method::LeastConn => {}
+        }
         present.sort_by_key(|&index| self.peers[index].down);
         self.hashed = present;
     }
@@ -263,7 +279,16 @@ impl Balancer {
     /// The next peer to try for a client, marked in `tried` and counted as busy until [`Balancer::release`]. `None`: no peer is left; if
     /// that was because all are marked failed, the marks are cleared, so that the next session tries again.
     pub fn pick(&mut self, tried: &mut Tried, client: &Address, now: Instant) -> Option<usize> {
+        self.pick_by(&[], tried, client, now)
+    }
+
+    /// The same, with the key of `hash`.
+    pub fn pick_by(&mut self, key: &[u8], tried: &mut Tried, client: &Address, now: Instant) -> Option<usize> {
         let peer = match self.group.method {
+            Method::Hash => self.by_key(key, tried, now),
+            Method::ConsistentHash => self.by_ring(key, tried, now),
+            Method::Random => self.by_chance(false, tried, now),
+            Method::RandomTwo => self.by_chance(true, tried, now),
             Method::RoundRobin => None,
             Method::IpHash => self.by_hash(client, tried, now),
             Method::Busyness => self.least_busy(false, tried, now).or_else(|| self.least_busy(true, tried, now)),
@@ -331,6 +356,11 @@ impl Balancer {
         self.records[peer].enter(self.row);
     }
 
+    /// Whether the sessions of a peer are to be closed when checks find it down.
+    pub fn closes_sessions(&self) -> bool {
+        self.group.check.as_ref().is_some_and(|check| check.close_sessions)
+    }
+
     /// The peers that checks have found down since this was asked last.
     pub fn fallen(&mut self) -> Vec<usize> {
         let mut fallen = Vec::new();
@@ -349,8 +379,13 @@ impl Balancer {
         if self.hashed.is_empty() {
             return None;
         }
-        let path = ip_hash::path(client, self.hashed.len()).map(|place| self.hashed[place]);
-        path.into_iter().find(|&index| !tried.contains(index) && self.usable(index, now))
+        let fits = |&index: &usize| !tried.contains(index) && self.usable(index, now);
+        if self.group.recovers {
+            ip_hash::path(client, self.hashed.len()).map(|place| self.hashed[place]).find(fits)
+        } else {
+            let total = self.shares.total() as usize;
+            ip_hash::path(client, total).map(|place| self.shares.at(place as u64)).find(fits)
+        }
     }
 
     /// The usable primary, or backup, with the fewest open sessions; chance decides between equal ones.

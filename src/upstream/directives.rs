@@ -23,6 +23,8 @@ pub struct Builder {
     pub followed: Vec<Followed>,
     /// `ip_hash` or `busyness`, and where it stands.
     method: Option<(Method, Place)>,
+    /// What `hash` makes its key of.
+    key: Option<(Vec<u8>, Place)>,
     checks: Settings,
     /// `keepalive` and what goes with it.
     kept: Option<usize>,
@@ -79,7 +81,8 @@ impl Builder {
             None => Method::RoundRobin,
         };
         let keepalive = self.kept.map(|connections| Keepalive { connections, ..self.keepalive });
-        Group { primaries, method, check, keepalive, followed: self.followed, ..Group::new(name, peers) }
+        let key = self.key.filter(|_| matches!(method, Method::Hash | Method::ConsistentHash));
+        Group { primaries, method, key, check, keepalive, followed: self.followed, ..Group::new(name, peers) }
     }
 
     /// As in nginx the last of several methods counts.
@@ -130,7 +133,7 @@ pub static TABLE: &[Directive<Builder>] = &[
             "",
             "round robin",
             "Chooses by the client's address, so that a client stays with its server: the first three bytes of an IPv4 address, all \
-             of an IPv6 address. Servers below it take no `weight=` and no `backup`; those marked `down` keep their place in the count.",
+             of an IPv6 address. Servers below it take no `backup` and, in `tcp {}`, no `weight=`; those marked `down` keep their place in the count.",
         )),
         set: |builder, call| builder.choose(Method::IpHash, call),
     },
@@ -146,6 +149,50 @@ pub static TABLE: &[Directive<Builder>] = &[
             ),
         )),
         set: |builder, call| builder.choose(Method::LeastConn, call),
+    },
+    Directive {
+        row: repeated(only(
+            Contexts::HTTP_UPSTREAM,
+            row(
+                "hash",
+                Arity::Between(1, 2),
+                "key [consistent]",
+                "round robin",
+                "Chooses by the key, which has variables, so that a key stays with its server; an empty key means round robin. With `consistent` few keys \
+             change their server when servers come or go (ketama). Servers below it take no `backup`.",
+            ),
+        )),
+        set: |builder, call| {
+            let method = match call.count() {
+                1 => Method::Hash,
+                _ if call.bytes(2) == b"consistent" => Method::ConsistentHash,
+                _ => return Err(call.error(format!("invalid parameter \"{}\"", call.text(2)?))),
+            };
+            builder.key = Some((call.bytes(1).to_vec(), call.node.place.clone()));
+            builder.choose(method, call)
+        },
+    },
+    Directive {
+        row: repeated(only(
+            Contexts::HTTP_UPSTREAM,
+            row(
+                "random",
+                Arity::Between(0, 2),
+                "[two [least_conn]]",
+                "round robin",
+                "Chooses by chance, by weight. With `two` the one of two such servers that has fewer requests in relation to its weight, counted over all \
+             workers. Servers below it take no `backup`.",
+            ),
+        )),
+        set: |builder, call| {
+            let words = call.texts()?;
+            let method = match words[..] {
+                [] => Method::Random,
+                ["two"] | ["two", "least_conn"] => Method::RandomTwo,
+                ["two", word] | [word, ..] => return Err(call.error(format!("invalid parameter \"{word}\""))),
+            };
+            builder.choose(method, call)
+        },
     },
     Directive {
         row: only(
@@ -292,9 +339,12 @@ pub static TABLE: &[Directive<Builder>] = &[
 
 fn server(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
     let words = call.texts()?;
-    if builder.method.is_some()
-        && let Some(word) = words.iter().skip(1).find(|word| word.starts_with("weight=") || **word == "backup")
-    {
+    let method = builder.method.as_ref().map(|(method, _)| *method);
+    let in_http = call.context.overlaps(Contexts::HTTP_UPSTREAM);
+    let weighs = method.is_none_or(|method| in_http && method != Method::Busyness);
+    let backs_up = method.is_none_or(|method| in_http && method == Method::LeastConn);
+    let unfit = |word: &&&str| word.starts_with("weight=") && !weighs || **word == "backup" && !backs_up;
+    if let Some(word) = words.iter().skip(1).find(unfit) {
         return Err(call.error(format!("balancing method does not support parameter \"{word}\"")));
     }
     let server = parse_server(&words).map_err(|message| call.error(message))?;
@@ -310,6 +360,7 @@ fn server(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
         backup: server.backup,
         down: server.down,
         line,
+        server: server.target.to_owned(),
         ..Peer::new(address)
     };
     if let Some((host, port)) = followed {

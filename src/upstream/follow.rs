@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Balancer, Followed, Group};
@@ -11,6 +12,54 @@ use crate::resolver::{Failure, Found, Resolver, VALID_LEAST};
 
 /// How soon a name is asked for again when that has failed: nginx's time to send a query again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// The names that the groups of one engine follow, of all configurations in use.
+pub struct Followers {
+    /// Of timers and answers, but for the id.
+    owner: Owner,
+    /// A place is never used again, as answers may still come for it.
+    list: Vec<Option<Following>>,
+}
+
+/// A name being followed.
+struct Following {
+    epoch: usize,
+    group: usize,
+    follower: Follower,
+}
+
+impl Followers {
+    /// No names yet. Timers and answers come with `owner` and an id.
+    pub fn new(owner: Owner) -> Self {
+        Followers { owner, list: Vec::new() }
+    }
+
+    /// Begins to follow the names of a configuration.
+    pub fn start(&mut self, epoch: usize, groups: &[Rc<Group>], reactor: &mut Reactor, resolver: &mut Resolver) {
+        for (group, config) in groups.iter().enumerate() {
+            for line in 0..config.followed.len() {
+                let owner = Owner { id: self.list.len() as u32, ..self.owner };
+                let follower = Follower::start(line, config, owner, reactor, resolver);
+                self.list.push(Some(Following { epoch, group, follower }));
+            }
+        }
+    }
+
+    /// Follows the names of a configuration no longer.
+    pub fn end(&mut self, epoch: usize, reactor: &mut Reactor) {
+        for following in &mut self.list {
+            if let Some(ended) = following.take_if(|following| following.epoch == epoch) {
+                ended.follower.end(reactor);
+            }
+        }
+    }
+
+    /// A name that is being followed, and the epoch and the number of its group.
+    pub fn get(&self, id: u32) -> Option<(usize, usize, &Follower)> {
+        let Following { epoch, group, follower } = self.list.get(id as usize)?.as_ref()?;
+        Some((*epoch, *group, follower))
+    }
+}
 
 /// One followed line in one worker.
 pub struct Follower {

@@ -95,6 +95,31 @@ impl Stations {
         (0..stations.len()).find(|&number| is_it(number, &stations[number].balancer.group().name))
     }
 
+    /// Whether checks that find a peer down are to close its connections, in any configuration in use.
+    pub fn closes_sessions(&self) -> bool {
+        self.epochs.iter().flatten().flatten().any(|station| station.balancer.closes_sessions())
+    }
+
+    /// The peers that checks have found down since this was asked last where their connections are to be closed, each with the epoch and the
+    /// number of its group; and how many connections that were idle have been closed.
+    pub fn close_fallen(&mut self, reactor: &mut Reactor) -> (Vec<(usize, usize, usize)>, usize) {
+        let (mut fallen, mut idle) = (Vec::new(), Vec::new());
+        for (epoch, stations) in self.epochs.iter_mut().enumerate() {
+            for (group, station) in stations.iter_mut().flatten().enumerate() {
+                if !station.balancer.closes_sessions() {
+                    continue;
+                }
+                for peer in station.balancer.fallen() {
+                    let address = &station.balancer.peer(peer).address;
+                    idle.extend(station.idle.iter().filter(|&&id| self.idle[id].address == *address));
+                    fallen.push((epoch, group, peer));
+                }
+            }
+        }
+        idle.iter().for_each(|&id| self.drop_idle(id, reactor));
+        (fallen, idle.len())
+    }
+
     /// All balancers in use.
     pub fn balancers(&mut self) -> impl Iterator<Item = &mut Balancer> {
         self.epochs.iter_mut().flatten().flatten().map(|station| &mut station.balancer)

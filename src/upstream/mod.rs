@@ -24,7 +24,7 @@ use crate::resolver::{Name, Settings};
 
 pub use balancer::{Balancer, Tried};
 use checks::Check;
-pub use follow::Follower;
+pub use follow::{Follower, Followers};
 pub use kept::{Kept, Station, Stations, Way};
 
 /// nginx's level for a connect that failed: what a peer or the network can do is an error, anything else is for the operator.
@@ -51,6 +51,8 @@ pub struct Peer {
     pub address: Address,
     /// Its name in logs: the address as nginx prints it (`127.0.0.1:80`, `[::1]:80`, `unix:/path`).
     pub name: String,
+    /// Its server as the configuration writes it.
+    pub server: String,
     /// Its share, 1 or more.
     pub weight: u32,
     /// Failures within `fail_timeout` after which it is left alone; 0: never.
@@ -72,6 +74,7 @@ impl Peer {
     pub fn new(address: Address) -> Self {
         Peer {
             name: address.to_string(),
+            server: address.to_string(),
             address,
             weight: 1,
             max_fails: 1,
@@ -125,6 +128,14 @@ pub enum Method {
     Busyness,
     /// `least_conn`: the one with the fewest open sessions in relation to its weight.
     LeastConn,
+    /// `hash`: by a key.
+    Hash,
+    /// `hash ... consistent`: the same, so that few keys change their server where servers come or go.
+    ConsistentHash,
+    /// `random`
+    Random,
+    /// `random two`: of two by chance the one with fewer open sessions in relation to its weight.
+    RandomTwo,
 }
 
 /// `keepalive` and what goes with it: connections kept open for the next requests.
@@ -159,6 +170,8 @@ pub struct Group {
     pub primaries: usize,
     /// How peers are chosen.
     pub method: Method,
+    /// What `hash` makes its key of, as written, and where.
+    pub key: Option<(Vec<u8>, Place)>,
     /// How it is found out which peers are alive; `None`: only by sessions that fail.
     pub check: Option<Check>,
     /// When all peers have failed their marks are cleared at once, as in the tcp module; in `http {}` they are left alone for their time.
@@ -179,6 +192,7 @@ impl Group {
             primaries: peers.len(),
             peers,
             method: Method::default(),
+            key: None,
             check: None,
             recovers: true,
             keepalive: None,

@@ -3,7 +3,7 @@
 use super::body_files::{Folder, InFile};
 use super::next::Fault;
 use super::pass::Pass;
-use crate::conf::{Arity, Call, Contexts, Directive, Result, Row, value};
+use crate::conf::{Arity, Call, Contexts, Directive, Error, Place, Result, Row, value};
 use crate::http::directives::{repeated, row, sized, with};
 use crate::http::head::Version;
 use crate::http::level::Level;
@@ -39,6 +39,10 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
                 return Err(call.error(format!("duplicate upstream \"{name}\"")));
             }
             let group = upstream::directives::read(call)?;
+            let text = |(text, place): &(Vec<u8>, Place)| {
+                level.registry.text(text, place).map_err(|message| Error::at(place, message))
+            };
+            level.group_keys.push(group.key.as_ref().map(text).transpose()?);
             level.groups.push(group);
             Ok(())
         },

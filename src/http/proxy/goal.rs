@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::next::Fault;
 use super::pass::{PORT, TLS_PORT, Target, Uri};
 use super::{Exchange, State};
 use crate::context::Context;
@@ -46,6 +47,8 @@ pub(in crate::http) struct Host {
 pub(in crate::http) struct Groups {
     /// The numbers of those that are `upstream {}` blocks.
     pub named: Range<usize>,
+    /// What `hash` makes the keys of those of, where they have one.
+    pub keys: Vec<Option<Text>>,
 }
 
 /// Whom a request may be sent to.
@@ -204,11 +207,15 @@ impl Session {
         let request = self.request.as_mut()?;
         let now = cx.reactor.now();
         let client = self.client.speaks_for(request).clone();
+        let groups = &request.server.groups;
+        let number = request.exchange.as_ref()?.group().and_then(|group| group.checked_sub(groups.named.start));
+        let key = number.and_then(|number| groups.keys.get(number)?.as_ref());
+        let key = key.map(|text| Values { client: &self.client, request, now }.fill(text)).unwrap_or_default();
         let exchange = request.exchange.as_mut()?;
         match &mut exchange.peers {
             Peers::Group(group) => {
                 let balancer = cx.stations.balancer(self.client.epoch, *group)?;
-                Some(match balancer.pick(&mut exchange.tried, &client, now) {
+                Some(match balancer.pick_by(&key, &mut exchange.tried, &client, now) {
                     Some(peer) => {
                         let config = balancer.peer(peer);
                         (config.name.clone(), Some((peer, config.address.clone())))
@@ -224,6 +231,22 @@ impl Session {
                     None => (exchange.target.host.clone(), None),
                 })
             }
+        }
+    }
+
+    /// A check has found its peer down: the exchange with it ends.
+    pub(in crate::http) fn peer_fell(&mut self, cx: &mut Context) -> Verdict {
+        self.log_upstream(Level::Info, None, format_args!("upstream is down by a check, closing connection"));
+        let step = match self.exchange_state() {
+            Some(State::Connecting | State::Securing | State::Asking) => self.give_up(cx, Fault::ERROR),
+            Some(State::Answering) => self.cut(cx),
+            Some(State::Upgrading | State::Tunnel) => self.end_tunnel(cx),
+            _ => Step::Wait,
+        };
+        match step {
+            Step::Next => self.ready(cx),
+            Step::Wait => Verdict::GoesOn,
+            Step::Over => Verdict::Over,
         }
     }
 

@@ -122,10 +122,7 @@ impl Said {
         Ok(Settings {
             goal,
             bind: self.bind.clone().flatten(),
-            resolver: self.resolver.clone().flatten().map(|settings| {
-                let timeout = self.resolver_timeout.unwrap_or(settings.timeout);
-                Rc::new(resolver::Settings { timeout, ..settings })
-            }),
+            resolver: self.resolver(),
             secured,
             fields: self.all_fields(),
             version: self.version.unwrap_or(Version::Http10),
@@ -160,6 +157,13 @@ impl Said {
             hidden: hidden.filter(|name| !pass_hidden.contains(name)).collect(),
             answers: self.answers.settle(pass)?,
         })
+    }
+
+    /// Whom to ask for names.
+    pub(in crate::http) fn resolver(&self) -> Option<Rc<resolver::Settings>> {
+        let settings = self.resolver.clone().flatten()?;
+        let timeout = self.resolver_timeout.unwrap_or(settings.timeout);
+        Some(Rc::new(resolver::Settings { timeout, ..settings }))
     }
 
     /// The fields that are said, and those that every request has, where they are not said.

@@ -88,7 +88,7 @@ impl Session {
         self.end_tunnel(cx)
     }
 
-    fn end_tunnel(&mut self, cx: &mut Context) -> Step {
+    pub(super) fn end_tunnel(&mut self, cx: &mut Context) -> Step {
         self.client.answered = true;
         self.last = true;
         self.drop_exchange(cx);

@@ -1,6 +1,7 @@
 //! `proxy_pass` in `http {}`: real clients, real servers, raw requests and answers.
 
 mod answers;
+mod balance;
 mod bodies;
 mod body_files;
 mod cookies;
