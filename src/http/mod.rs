@@ -40,7 +40,7 @@ mod names;
 mod output;
 mod pace;
 mod pages;
-mod proxy;
+pub mod proxy;
 pub mod ranges;
 mod real_ip;
 mod regex;

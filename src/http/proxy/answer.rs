@@ -190,7 +190,8 @@ pub(super) fn response(values: &Values<'_>) -> Result<Response, Failed> {
                 continue;
             }
         };
-        place.get_or_insert_with(|| value.to_vec());
+        // Of several the last counts, as in nginx.
+        *place = Some(value.to_vec());
     }
     if let Some(charset) = head.all("x-accel-charset").next().filter(|_| !settings.answers.ignored.charset)
         && let Some(content_type) = &mut response.content_type

@@ -230,7 +230,8 @@ impl Session {
             match (call, &way.local) {
                 ("connect()", _) => return Some(error),
                 ("bind()", Some(local)) => {
-                    self.log_upstream(Level::Crit, Some(&error), format_args!("bind({local}) failed"));
+                    let written = if local.port() == Some(0) { local.host().to_string() } else { local.to_string() };
+                    self.log_upstream(Level::Crit, Some(&error), format_args!("bind({written}) failed"));
                 }
                 _ => self.log_upstream(Level::Alert, Some(&error), format_args!("{call} failed")),
             }

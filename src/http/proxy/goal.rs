@@ -77,7 +77,10 @@ impl Goal {
 
 /// Takes a URL apart that was made for a request.
 fn parse(url: &str) -> Result<Target, String> {
-    let starts = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    // As in nginx a scheme alone is none.
+    let starts = |scheme: &str| {
+        url.len() > scheme.len() && url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
     let (secure, rest) = match url {
         _ if starts("http://") => (false, &url["http://".len()..]),
         _ if starts("https://") => (true, &url["https://".len()..]),
@@ -301,7 +304,7 @@ mod tests {
         for (url, fault) in [
             ("", "invalid URL prefix in \"\""),
             ("ftp://a", "invalid URL prefix in \"ftp://a\""),
-            ("http://", "no host in upstream \"\""),
+            ("http://", "invalid URL prefix in \"http://\""),
             ("http:///x", "no host in upstream \"/x\""),
             ("http://:80", "no host in upstream \":80\""),
             ("http://a:0/", "invalid port in upstream \"a:0/\""),

@@ -23,7 +23,7 @@ pub(super) mod cookies;
 pub(super) mod directives;
 pub(super) mod exchange;
 pub(super) mod goal;
-pub(super) mod head;
+pub mod head;
 pub(super) mod level;
 pub(super) mod next;
 pub(super) mod outcome;

@@ -166,7 +166,8 @@ impl Target {
                 };
             }
             Uri::Kept => (&b""[..], &request.path[..]),
-            Uri::Replaced(uri, _) if request.outside_location => (&uri[..], &request.path[..]),
+            // There is no part left that the URI could stand for.
+            Uri::Replaced(..) if request.outside_location => (&b""[..], &request.path[..]),
             Uri::Replaced(uri, location) => (&uri[..], request.path.get(*location..).unwrap_or_default()),
         };
         let mut target = start.to_vec();

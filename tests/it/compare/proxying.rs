@@ -13,6 +13,7 @@ pub fn theme() -> Theme {
                 location /path/ { proxy_pass http://{up}/other/path; }
                 location = /exact { proxy_pass http://{up}/replaced; }
                 location ~ ^/regex/(.*)$ { proxy_pass http://{up}; }
+                location ~ ^/captured/(?<rest>.*)$ { proxy_pass http://{up}/c/$rest$is_args$args; }
                 location /group/ { proxy_pass http://group; }
                 location /kept/ { proxy_pass http://kept/; proxy_http_version 1.1; proxy_set_header Connection \"\"; }
                 location /v11/ { proxy_pass http://{up}/; proxy_http_version 1.1; }
@@ -30,7 +31,7 @@ pub fn theme() -> Theme {
                 location /unbuffered/ { proxy_pass http://{up}/; proxy_buffering off; }
                 location /internal { internal; proxy_pass http://{up}; }
                 location /last { return 200 last; } }",
-        files: Vec::new(),
+        files: vec![("html/index.html", String::new())],
         cases: cases(),
     }
 }
@@ -73,7 +74,11 @@ fn cases() -> Vec<Case> {
         "/slash/a%23b",
         "/slash/a;b=c,d",
     ] {
-        cases.push(get(target));
+        cases.push(
+            get(target)
+                .differs_where(target == "/captured/a%20b?c", "captures-in-targets")
+                .differs_where(target == "/hidden/", "own-server-and-date"),
+        );
     }
     for method in ["HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND", "X"] {
         cases.push(ask(method, "/m", "", ""));
@@ -89,8 +94,9 @@ fn cases() -> Vec<Case> {
         "If-Modified-Since: x\r\nIf-None-Match: y\r\nRange: bytes=0-1\r\nIf-Range: z\r\n",
         "X-Odd:    blanks   \r\nx-lower: a\r\nX-Empty:\r\n",
     ] {
-        cases.push(get_with("/f", fields));
-        cases.push(get_with("/fields/f", fields));
+        for target in ["/f", "/fields/f"] {
+            cases.push(get_with(target, fields).differs_where(fields.contains("X-A: 3"), "repeated-fields"));
+        }
     }
     for fields in [
         "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n",
@@ -101,7 +107,8 @@ fn cases() -> Vec<Case> {
         "Trailer: x\r\n",
         "Proxy-Authorization: x\r\n",
     ] {
-        cases.push(get_with("/hop", fields));
+        let dropped = ["X-Hop", "Proxy-Connection", "Trailer"].iter().any(|name| fields.contains(name));
+        cases.push(get_with("/hop", fields).differs_where(dropped, "hop-by-hop-fields"));
     }
     cases.push(raw("GET / HTTP/1.0\r\n\r\n"));
     cases.push(raw("GET http://other/x?y HTTP/1.1\r\nHost: a\r\n\r\n"));
@@ -142,12 +149,29 @@ fn cases() -> Vec<Case> {
         "HTTP/1.1 200 OK\r\nContent-Length: 02\r\n\r\nab",
         "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 0\r\n\r\n",
     ] {
-        cases.push(get("/answer").up(&[answer]));
-        cases.push(head("/answer").up(&[answer]));
-        cases.push(raw("GET /answer HTTP/1.0\r\n\r\n").up(&[answer]));
-        cases.push(get("/unbuffered/").up(&[answer]));
-        cases.push(get("/kept/answer").up(&[answer]));
-        cases.push(get("/hidden/").up(&[answer]));
+        let interim = answer.starts_with("HTTP/1.1 1");
+        for case in [
+            get("/answer"),
+            head("/answer"),
+            raw("GET /answer HTTP/1.0\r\n\r\n"),
+            get("/unbuffered/"),
+            get("/kept/answer"),
+            get("/hidden/"),
+        ] {
+            let (to_head, hidden) = (case.methods() == ["HEAD"], case.label().contains("/hidden/"));
+            // nginx never comes to its end.
+            if to_head && interim {
+                continue;
+            }
+            cases.push(
+                case.up(&[answer])
+                    .differs_where(interim, "interim-answers")
+                    .differs_where(hidden, "own-server-and-date")
+                    .differs_where(answer.starts_with("HTTP/1.1 200\r"), "empty-reason")
+                    .differs_where(answer.contains("chunked") && !to_head, "length-of-chunks-in-logs")
+                    .differs_where(answer.contains("Trailer: ") || answer.contains("X-Hop"), "hop-by-hop-fields"),
+            );
+        }
     }
     for location in [
         "http://{up}/one/two?x",
