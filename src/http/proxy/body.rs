@@ -96,6 +96,9 @@ impl Session {
     pub(super) fn answering(&mut self, cx: &mut Context) -> Step {
         let mut left = TURN;
         loop {
+            if let Some(step) = self.go_direct(cx) {
+                return step;
+            }
             let pulled = if left > 0 { self.pull(cx) } else { Pulled::Nothing };
             match pulled {
                 Pulled::Bytes(count) => left = left.saturating_sub(count),
@@ -323,6 +326,7 @@ impl Session {
             return Step::Over;
         };
         exchange.cut = true;
+        exchange.flow = None;
         self.client.connection.truncate();
         Step::Next
     }

@@ -75,6 +75,7 @@ impl Session {
             encoder: None,
             buffered: settings.buffering,
             spool: Spool::default(),
+            flow: None,
             relay: None,
             cut: false,
             upstream_due: None,

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`exchange`] is this machine; [`pass`] and [`goal`] say where a request goes, [`secure`] agrees on TLS with the server, [`request`] how it is written for the server, [`collect`] keeps
-//! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest; [`next`] decides about
+//! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest, or [`direct`]; [`next`] decides about
 //! another try, [`outcome`] brings it about, or the end; [`accel`] leads elsewhere by what a server says; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is
 //! what an answer with 101 begins.
 
@@ -20,6 +20,7 @@ pub(super) mod body;
 pub(super) mod body_files;
 pub(super) mod collect;
 pub(super) mod cookies;
+pub(super) mod direct;
 pub(super) mod directives;
 pub(super) mod exchange;
 pub(super) mod goal;
@@ -52,7 +53,7 @@ use super::head::Version;
 use super::output::Output;
 use super::pace::Pace;
 use super::variables::Text;
-use crate::relay::Relay;
+use crate::relay::{Flow, Relay};
 use crate::resolver;
 use crate::upstream::{Kept, Tried};
 use body::Incoming;
@@ -156,6 +157,8 @@ pub(super) struct Exchange {
     /// The answer waits in memory and files for a slow client.
     pub buffered: bool,
     pub spool: Spool,
+    /// The rest of an answer that goes from connection to connection.
+    pub flow: Option<Box<Flow>>,
     /// In [`State::Tunnel`].
     pub relay: Option<Box<Relay>>,
     /// The answer has ended before its time: the client's connection ends behind what has come of it.
