@@ -4,7 +4,7 @@ use super::level::Level;
 use super::types::Types;
 use super::{
     Content, LingeringClose, ModifiedSince, cache, client_directives, field_directives, file_directives, gzip,
-    limit_except, limits, listen, proxy, script_directives, settings as set, tuning_directives,
+    limit_except, limits, listen, proxy, script_directives, settings as set, ssl_directives, tuning_directives,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
@@ -78,6 +78,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     tuning_directives::TABLE,
     limit_except::TABLE,
     limits::directives::TABLE,
+    ssl_directives::TABLE,
     tls::directives::Table::ROWS,
 ];
 

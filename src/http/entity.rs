@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::ModifiedSince;
 use super::client::Client;
@@ -11,6 +11,7 @@ use super::output::Piece;
 use super::ranges::{self, Asked};
 use super::request::Request;
 use super::response::{Length, Response};
+use crate::log::clock;
 
 /// Where the bytes are.
 pub(super) enum Source {
@@ -181,9 +182,7 @@ impl Entity {
 
 /// A date for a header.
 pub(super) fn http_date(seconds: u64) -> Vec<u8> {
-    // The year 9999 is the last that the form has room for.
-    const LAST: u64 = 253_402_300_799;
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST))).into_bytes()
+    clock::http(seconds).into_bytes()
 }
 
 /// Seconds since 1970 of a date in a header.

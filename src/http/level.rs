@@ -210,6 +210,12 @@ impl Builder {
                 if names.is_empty() {
                     names.push(Name::nameless());
                 }
+                if let Some(place) = server.ssl.clone().or(&block.ssl).unstapled() {
+                    let message =
+                        "\"ssl_stapling\" ignored, no \"ssl_stapling_file\" is defined and weir asks no responder";
+                    let warning = Warning { message: message.into(), place: Some(place.clone()) };
+                    warnings.push(warning);
+                }
                 let built = assembly.server(&block, server, &names)?;
                 servers.push(listen::Served { server: Rc::new(built), names, listens });
             }

@@ -56,6 +56,7 @@ mod script_directives;
 mod script_settings;
 mod settings;
 mod split_clients;
+mod ssl_directives;
 mod status;
 mod stub_status;
 mod try_files;

@@ -107,6 +107,7 @@ fn every_directive_has_an_accepted_example() {
     let examples = concat!(
         include_str!("cache/configuration.rs"),
         include_str!("config_accept.rs"),
+        include_str!("http_ssl.rs"),
         include_str!("proxy/balance.rs"),
         include_str!("proxy/targets.rs"),
         include_str!("proxy/tls.rs"),
