@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::client::Client;
 use super::gzip::Gzip;
@@ -18,7 +18,7 @@ use super::request::Request;
 use super::response::Response;
 use super::variables::Values;
 use super::{ModifiedSince, uri};
-use crate::log::Level;
+use crate::log::{Level, clock};
 
 /// What a path leads to.
 pub(super) enum Found {
@@ -273,9 +273,7 @@ fn push_hex(out: &mut Vec<u8>, number: u64) {
 }
 
 fn http_date(seconds: u64) -> Vec<u8> {
-    // The year 9999 is the last that the form has room for.
-    const LAST: u64 = 253_402_300_799;
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST))).into_bytes()
+    clock::http(seconds).into_bytes()
 }
 
 fn parse_date(text: &[u8]) -> Option<u64> {
