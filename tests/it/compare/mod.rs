@@ -14,6 +14,7 @@ mod text;
 mod framing;
 mod heads;
 mod proxying;
+mod serving;
 
 use std::path::Path;
 use std::thread;
@@ -32,7 +33,7 @@ pub struct Theme {
 }
 
 /// Every theme, for what is asked of all of them.
-const THEMES: &[fn() -> Theme] = &[framing::theme, heads::theme, proxying::theme];
+const THEMES: &[fn() -> Theme] = &[framing::theme, heads::theme, proxying::theme, serving::theme];
 
 /// Sends all requests of a theme to both programs, and tells of every difference that is not meant, and of those that are gone.
 #[track_caller]
@@ -120,4 +121,9 @@ fn of_framing() {
 #[test]
 fn of_proxying() {
     compare(&proxying::theme());
+}
+
+#[test]
+fn of_what_is_served_from_here() {
+    compare(&serving::theme());
 }
