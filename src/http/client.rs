@@ -140,7 +140,8 @@ impl fmt::Display for While<'_> {
         {
             let uri = String::from_utf8_lossy(&exchange.uri);
             let scheme = if exchange.target.secure { "https" } else { "http" };
-            write!(f, ", upstream: \"{scheme}://{}{uri}\"", tried.peer)?;
+            let colon = if tried.peer.starts_with("unix:") { ":" } else { "" };
+            write!(f, ", upstream: \"{scheme}://{}{colon}{uri}\"", tried.peer)?;
         }
         match request.head.field("host") {
             Some(host) => write!(f, ", host: \"{}\"", String::from_utf8_lossy(host)),

@@ -104,6 +104,8 @@ pub(super) struct Session {
     pub(super) last: bool,
     /// The worker is to finish: no connection is kept for another request.
     pub(super) leaving: bool,
+    /// A request to be made once more, on the side: see [`super::cache::update`].
+    pub(super) offspring: Option<Box<Request>>,
 }
 
 impl Phase {
@@ -141,6 +143,7 @@ impl Session {
             corked: false,
             last: false,
             leaving,
+            offspring: None,
         };
         session.counted = session.doing();
         session
@@ -547,7 +550,7 @@ impl Session {
     }
 
     /// What a step that the timer has brought about comes to.
-    fn go_on(&mut self, cx: &mut Context, step: Step) -> Verdict {
+    pub(super) fn go_on(&mut self, cx: &mut Context, step: Step) -> Verdict {
         match step {
             Step::Next => self.ready(cx),
             Step::Wait => Verdict::GoesOn,

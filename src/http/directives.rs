@@ -3,8 +3,8 @@
 use super::level::Level;
 use super::types::Types;
 use super::{
-    Content, LingeringClose, ModifiedSince, client_directives, field_directives, file_directives, gzip, limit_except,
-    limits, listen, proxy, script_directives, settings as set, tuning_directives,
+    Content, LingeringClose, ModifiedSince, cache, client_directives, field_directives, file_directives, gzip,
+    limit_except, limits, listen, proxy, script_directives, settings as set, ssl_directives, tuning_directives,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
@@ -70,6 +70,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     proxy::tls_directives::TABLE,
     proxy::target_directives::TABLE,
     proxy::answer_directives::TABLE,
+    cache::directives::TABLE,
     client_directives::TABLE,
     field_directives::TABLE,
     file_directives::TABLE,
@@ -77,6 +78,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     tuning_directives::TABLE,
     limit_except::TABLE,
     limits::directives::TABLE,
+    ssl_directives::TABLE,
     tls::directives::Table::ROWS,
 ];
 

@@ -10,6 +10,7 @@ mod access;
 pub mod awaited;
 mod basic_auth;
 pub mod body;
+pub mod cache;
 mod client;
 mod client_directives;
 mod connection;
@@ -17,6 +18,7 @@ mod definitions;
 pub mod directives;
 mod ending;
 mod engine;
+mod entity;
 mod error_pages;
 mod field_directives;
 mod field_names;
@@ -40,7 +42,7 @@ mod names;
 mod output;
 mod pace;
 mod pages;
-mod proxy;
+pub mod proxy;
 pub mod ranges;
 mod real_ip;
 mod regex;
@@ -54,6 +56,7 @@ mod script_directives;
 mod script_settings;
 mod settings;
 mod split_clients;
+mod ssl_directives;
 mod status;
 mod stub_status;
 mod try_files;
@@ -71,6 +74,7 @@ use crate::log::error::ErrorLog;
 use crate::tls;
 use crate::upstream::Group;
 
+pub use cache::{Cache, loader, manager};
 pub use engine::{Engine, IDLE};
 pub use level::{Builder, ToOpen};
 pub use listen::Listen;
@@ -86,6 +90,8 @@ pub struct Config {
     pub zones: Vec<Rc<limits::zone::Zone>>,
     /// Folders that temporary files are made in.
     pub temp_folders: Vec<PathBuf>,
+    /// What `proxy_cache_path` says.
+    pub caches: Vec<Rc<cache::Cache>>,
 }
 
 /// One `server {}`.
@@ -176,8 +182,8 @@ struct Location {
 enum Content {
     /// Files below the root.
     Files,
-    /// `tcp_check_status`
-    Status,
+    /// `tcp_check_status`, which tells of the caches too.
+    Status(Rc<[Rc<Cache>]>),
     /// `stub_status`
     Figures,
     /// `proxy_pass`

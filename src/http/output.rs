@@ -16,6 +16,9 @@ use crate::relay::Buffers;
 /// Bytes sent for one event before others have their turn.
 const TURN: u64 = 256 * 1024;
 
+/// The same where the kernel moves them by itself, nginx's `sendfile_max_chunk`.
+const FILE_TURN: u64 = 2 * 1024 * 1024;
+
 /// A piece of an answer.
 pub(super) enum Piece {
     Bytes(Vec<u8>),
@@ -98,6 +101,12 @@ impl Output {
         }
     }
 
+    /// Forgets what is left.
+    pub(super) fn clear(&mut self) {
+        self.pieces.clear();
+        self.gone = 0;
+    }
+
     /// Counts bytes that have been sent by others.
     pub(super) fn count(&mut self, sent: u64) {
         self.sent += sent;
@@ -151,13 +160,16 @@ impl Output {
         buffers: &mut Buffers,
         sendfile: bool,
     ) -> Result<Progress, (&'static str, io::Error)> {
-        let (mut end, mut most) = (self.sent + TURN, u64::MAX);
+        let (mut turn, mut file_turn, mut most) = (self.sent + TURN, self.sent + FILE_TURN, u64::MAX);
         if let Some(pace) = self.pace.filter(|_| !self.is_empty() && reactor.writable(connection.source())) {
             match pace.allows(self.sent, reactor.now()) {
-                Ok(more) => end = end.min(self.sent.saturating_add(more)),
+                Ok(more) => {
+                    turn = turn.min(self.sent.saturating_add(more));
+                    file_turn = turn;
+                }
                 Err(until) => return Ok(Progress::Held(until)),
             }
-            most = end - self.sent;
+            most = turn - self.sent;
         }
         let mut compressed = 0;
         loop {
@@ -166,6 +178,8 @@ impl Output {
             if !reactor.writable(connection.source()) {
                 return Ok(Progress::Blocked);
             }
+            let moved = sendfile && connection.is_plain() && matches!(piece, Piece::File { .. });
+            let end = if moved { file_turn } else { turn };
             if self.sent >= end {
                 return Ok(Progress::TurnOver);
             }
@@ -204,7 +218,7 @@ impl Output {
                     self.gone == bytes.len()
                 }
                 Piece::File { file, offset, left } => {
-                    let count = if sendfile && connection.is_plain() {
+                    let count = if moved {
                         let most = (*left).min(end - self.sent) as usize;
                         connection.send_file(reactor, file, *offset, most).map_err(|error| ("sendfile()", error))?
                     } else {

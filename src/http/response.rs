@@ -180,7 +180,7 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
     let lines: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     let mut head = Vec::with_capacity(lines + known.map_or(0, |length| length.min(SHORT)) as usize + FIRST_LINE);
     head.extend_from_slice(b"HTTP/1.1 ");
-    head.extend_from_slice(status.to_string().as_bytes());
+    head.extend([status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8));
     head.push(b' ');
     head.extend_from_slice(reason.as_deref().unwrap_or_else(|| pages::reason(status).as_bytes()));
     head.extend_from_slice(b"\r\n");

@@ -43,14 +43,35 @@ pub fn now_syslog() -> String {
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`, the form of HTTP (RFC 9110 5.6.7).
 pub fn now_http() -> String {
-    static LAST: Mutex<(u64, String)> = Mutex::new((u64::MAX, String::new()));
-    let since_1970 = since_1970();
-    let (second, text) = &mut *LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if *second != since_1970.as_secs() {
-        *text = httpdate::fmt_http_date(UNIX_EPOCH + since_1970);
-        *second = since_1970.as_secs();
+    static LAST: HttpDate = HttpDate::new();
+    LAST.of(since_1970().as_secs())
+}
+
+/// A moment in the form of [`now_http`]; the last one is remembered, as a file that is asked for is often asked for again.
+pub fn http(unix_seconds: u64) -> String {
+    static LAST: HttpDate = HttpDate::new();
+    LAST.of(unix_seconds)
+}
+
+/// A second and its text.
+struct HttpDate(Mutex<(u64, String)>);
+
+impl HttpDate {
+    const fn new() -> Self {
+        HttpDate(Mutex::new((u64::MAX, String::new())))
     }
-    text.clone()
+
+    fn of(&self, unix_seconds: u64) -> String {
+        // The year 9999 is the last that the form has room for.
+        const LAST: u64 = 253_402_300_799;
+        let wanted = unix_seconds.min(LAST);
+        let (second, text) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *second != wanted {
+            *text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(wanted));
+            *second = wanted;
+        }
+        text.clone()
+    }
 }
 
 /// Seconds since 1970 with milliseconds, nginx's `$msec`: `1700000000.123`.

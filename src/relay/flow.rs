@@ -37,18 +37,36 @@ enum Kept {
     Pipe(Pooled),
 }
 
-/// The side that failed.
-pub(super) enum Failed {
+/// How much may be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reads {
+    /// The size that reads begin with.
+    pub first: u32,
+    /// Bytes that are wanted in all.
+    pub most: u64,
+}
+
+impl Reads {
+    /// A size, bounded by what is wanted.
+    fn bound(self, size: usize) -> usize {
+        size.min(usize::try_from(self.most).unwrap_or(usize::MAX))
+    }
+}
+
+/// The side that failed, and how.
+pub enum Failed {
+    /// The source.
     Receiving(io::Error),
+    /// The destination.
     Sending(io::Error),
 }
 
 /// One direction.
 #[derive(Debug, Default)]
-pub(super) struct Flow {
+pub struct Flow {
     kept: Option<Kept>,
     /// Why nothing more will be read, when that is so.
-    pub ended: Option<End>,
+    pub(super) ended: Option<End>,
     /// How much is read at once: the configured buffer at first and whenever the destination lags, more as long as it does not.
     read_size: u32,
     /// Whether bytes are moved by splice(2) where that can be done.
@@ -65,6 +83,11 @@ impl Flow {
     /// A flow that nothing has gone through, whose reads begin with `buffer` bytes.
     pub fn new(buffer: u32) -> Self {
         Flow { read_size: buffer, ..Flow::default() }
+    }
+
+    /// Whether nothing more will be read.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
     }
 
     /// Whether bytes wait for the destination.
@@ -133,8 +156,8 @@ impl Flow {
         Ok(count)
     }
 
-    /// Reads once, when nothing waits, and sends on what came; what the destination does not take then waits for it. `buffer` is the
-    /// size that reads begin with. Returns what it counts for in a turn. `None`: nothing has come, or the source has ended.
+    /// Reads once, when nothing waits, and sends on what came; what the destination does not take then waits for it. Returns what it counts
+    /// for in a turn. `None`: nothing has come, or the source has ended.
     ///
     /// # Errors
     /// Which side failed, and how.
@@ -142,7 +165,7 @@ impl Flow {
         &mut self,
         from: &Connection,
         to: &Connection,
-        buffer: u32,
+        reads: Reads,
         reactor: &mut Reactor,
         buffers: &mut Buffers,
     ) -> Result<Option<usize>, Failed> {
@@ -152,20 +175,20 @@ impl Flow {
             && to.is_plain()
             && !reactor.urgent(from.source());
         if spliced && let Some(pipe) = buffers.pipes.take(reactor.now()) {
-            return self.splice(from, to, buffer, pipe, reactor, buffers);
+            return self.splice(from, to, reads, pipe, reactor, buffers);
         }
-        self.copy(from, to, buffer, reactor, buffers)
+        self.copy(from, to, reads, reactor, buffers)
     }
 
     fn copy(
         &mut self,
         from: &Connection,
         to: &Connection,
-        buffer: u32,
+        reads: Reads,
         reactor: &mut Reactor,
         buffers: &mut Buffers,
     ) -> Result<Option<usize>, Failed> {
-        let scratch = buffers.scratch(self.read_size as usize);
+        let scratch = buffers.scratch(reads.bound(self.read_size as usize));
         let Some(received) = from.recv(reactor, scratch).map_err(Failed::Receiving)? else { return Ok(None) };
         if received == 0 {
             self.ended = Some(End::Source);
@@ -181,7 +204,7 @@ impl Flow {
         self.sent += sent as u64;
         if sent < received {
             self.kept = Some(Kept::Bytes(buffers.keep(sent..received)));
-            self.read_size = buffer;
+            self.read_size = reads.first;
         } else if filled {
             self.read_size = (self.read_size * 2).min(Buffers::SCRATCH as u32);
         }
@@ -192,23 +215,23 @@ impl Flow {
         &mut self,
         from: &Connection,
         to: &Connection,
-        buffer: u32,
+        reads: Reads,
         mut pipe: Pooled,
         reactor: &mut Reactor,
         buffers: &mut Buffers,
     ) -> Result<Option<usize>, Failed> {
-        let received = match from.fill(reactor, &mut pipe, SPLICE) {
+        let received = match from.fill(reactor, &mut pipe, reads.bound(SPLICE)) {
             Ok(Some(received)) if received > 0 => received,
             nothing => {
                 buffers.pipes.put(pipe);
                 return match nothing {
                     Ok(None) => Ok(None),
                     // It looks the same whether the peer has ended or urgent data has just come before its end: recv(2) knows.
-                    Ok(_) => self.copy(from, to, buffer, reactor, buffers),
+                    Ok(_) => self.copy(from, to, reads, reactor, buffers),
                     // The kernel, or a sandbox around it, does not splice here.
                     Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
                         buffers.pipes.give_up(reactor.now());
-                        self.copy(from, to, buffer, reactor, buffers)
+                        self.copy(from, to, reads, reactor, buffers)
                     }
                     Err(error) => Err(Failed::Receiving(error)),
                 };
@@ -217,7 +240,7 @@ impl Flow {
         self.received += received as u64;
         self.streak = if received < LITTLE { self.streak + 1 } else { 0 };
         if self.streak >= LITTLES {
-            (self.splicing, self.streak, self.read_size) = (false, 0, buffer);
+            (self.splicing, self.streak, self.read_size) = (false, 0, reads.first);
         }
         let sent = to.drain(reactor, &mut pipe);
         if pipe.holds() > 0 && sent.is_ok() {

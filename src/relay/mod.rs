@@ -25,7 +25,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 pub use buffers::{Buffers, page_size};
-use flow::{End, Failed, Flow};
+use flow::End;
+pub use flow::{Failed, Flow, Reads};
 
 use crate::event::Reactor;
 use crate::net::Connection;
@@ -308,7 +309,8 @@ impl Relay {
                 break;
             }
             let before = (flow.received, flow.sent);
-            let passed = flow.pass(source, destination, self.buffer, reactor, buffers);
+            let reads = Reads { first: self.buffer, most: u64::MAX };
+            let passed = flow.pass(source, destination, reads, reactor, buffers);
             if flow.received > before.0 {
                 self.active[from as usize] = now;
             }

@@ -17,6 +17,7 @@ use openssl::x509::X509VerifyResult;
 use super::client_settings::Client as Settings;
 use super::files::File;
 use super::server::{builder, load_crl};
+use super::settings::obey;
 use super::sys;
 use crate::conf::{Error, Result};
 use crate::net::reasons;
@@ -147,12 +148,7 @@ impl Client {
         let verify = settings.judges(&mut builder)?;
         let reuses = settings.session_reuse.unwrap_or(true);
         let sessions = reuses.then(|| keep_sessions(&mut builder));
-        for (name, value, place) in settings.commands.iter().flatten() {
-            sys::configure(&mut builder, name, value).map_err(|stack| {
-                let message = format!("SSL_CONF_cmd(\"{name}\", \"{value}\") failed (SSL: {})", reasons(&stack));
-                Error::at(place, message)
-            })?;
-        }
+        obey(&mut builder, settings.commands.iter().flatten())?;
         Ok(Client { context: builder.build(), sessions, verify })
     }
 

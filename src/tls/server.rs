@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use openssl::dh::Dh;
 use openssl::error::ErrorStack;
+use openssl::ocsp::OcspResponse;
 use openssl::sha::{Sha256, sha256};
 use openssl::ssl::{
     AlpnError, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslRef, SslSessionCacheMode,
@@ -16,7 +17,7 @@ use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Name, X509VerifyResult};
 
 use super::files::File;
-use super::settings::{SessionCache, Verify};
+use super::settings::{SessionCache, Verify, obey};
 use super::{Settings, Shared, Tickets, hello, sys};
 use crate::conf::{Error, Place, Result};
 use crate::net::reasons;
@@ -130,6 +131,8 @@ impl Server {
         set_protocol(&mut builder, settings)?;
         let verify = set_verify(&mut builder, settings)?;
         set_sessions(&mut builder, settings, shared)?;
+        set_stapling(&mut builder, settings)?;
+        obey(&mut builder, settings.commands.iter().flatten())?;
         let rule = client_rule(settings)?;
         let id = session_context(clients, &own, &rule).map_err(failed("session id context"))?;
         builder.set_session_id_context(&id).map_err(failed("SSL_CTX_set_session_id_context()"))?;
@@ -324,6 +327,16 @@ pub(super) fn load_crl(builder: &mut SslContextBuilder, crl: &File) -> Result<()
     lookup.load_crl_file(&crl.path, openssl::ssl::SslFiletype::PEM).map_err(&failed)?;
     store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL).map_err(&failed)?;
     Ok(())
+}
+
+/// Clients that ask for it get what the certificate's authority has said about it, with the certificate (RFC 6066 8).
+fn set_stapling(builder: &mut SslContextBuilder, settings: &Settings) -> Result<()> {
+    let on = settings.stapling.as_ref().is_some_and(|(on, _)| *on);
+    let Some(file) = settings.stapling_file.as_ref().filter(|_| on) else { return Ok(()) };
+    let answer = file.read(|path| format!("BIO_new_file(\"{}\")", path.display()))?;
+    OcspResponse::from_der(&answer).map_err(file.failed("d2i_OCSP_RESPONSE_bio"))?;
+    let staple = move |ssl: &mut SslRef| ssl.set_ocsp_status(&answer).map(|()| true);
+    builder.set_status_callback(staple).map_err(failed("SSL_CTX_set_tlsext_status_cb()"))
 }
 
 fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &mut Shared) -> Result<()> {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use openssl::ssl::SslOptions;
+use openssl::ssl::{SslContextBuilder, SslOptions};
 
 use super::files::{File, Said, read_passwords, read_ticket_key};
+use super::sys;
 use super::tickets::Key;
-use crate::conf::{Call, Contexts, Place, Result, value};
+use crate::conf::{Call, Contexts, Error, Place, Result, value};
+use crate::net::reasons;
 
 /// The least pages of a shared session cache, nginx's bound.
 const LEAST_PAGES: usize = 8;
@@ -35,6 +37,9 @@ pub struct Settings {
     pub(super) ticket_keys: Option<Vec<Key>>,
     pub(super) reject_handshake: Option<bool>,
     pub(super) buffer_size: Option<usize>,
+    pub(super) commands: Option<Vec<(String, String, Place)>>,
+    pub(super) stapling: Option<(bool, Place)>,
+    pub(super) stapling_file: Option<File>,
 }
 
 /// `ssl_verify_client`
@@ -128,6 +133,9 @@ impl Settings {
             ticket_keys: self.ticket_keys.or_else(|| main.ticket_keys.clone()),
             reject_handshake: self.reject_handshake.or(main.reject_handshake),
             buffer_size: self.buffer_size.or(main.buffer_size),
+            commands: self.commands.or_else(|| main.commands.clone()),
+            stapling: self.stapling.or_else(|| main.stapling.clone()),
+            stapling_file: self.stapling_file.or_else(|| main.stapling_file.clone()),
         }
     }
 
@@ -189,6 +197,31 @@ impl Settings {
         }
         self.buffer_size = Some(size);
         Ok(())
+    }
+
+    /// `ssl_conf_command`
+    pub fn add_command(&mut self, call: &mut Call<'_>) -> Result<()> {
+        let (name, value) = (call.text(1)?.to_owned(), call.text(2)?.to_owned());
+        self.commands.get_or_insert_default().push((name, value, call.node.place.clone()));
+        Ok(())
+    }
+
+    /// `ssl_stapling`
+    pub fn set_stapling(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.stapling = Some((call.flag()?, call.node.place.clone()));
+        Ok(())
+    }
+
+    /// `ssl_stapling_file`
+    pub fn set_stapling_file(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.stapling_file = Some(File::of(call)?);
+        Ok(())
+    }
+
+    /// Where answers about the certificates are to be stapled that nobody gives.
+    pub fn unstapled(&self) -> Option<&Place> {
+        let (_, place) = self.stapling.as_ref().filter(|(on, _)| *on && self.stapling_file.is_none())?;
+        Some(place)
     }
 
     /// `ssl_crl`
@@ -295,6 +328,23 @@ impl Settings {
         self.ticket_keys.get_or_insert_default().push(read_ticket_key(call)?);
         Ok(())
     }
+}
+
+/// Does what `ssl_conf_command` and its like say.
+///
+/// # Errors
+/// What OpenSSL refuses.
+pub(super) fn obey<'a>(
+    builder: &mut SslContextBuilder,
+    commands: impl Iterator<Item = &'a (String, String, Place)>,
+) -> Result<()> {
+    for (name, value, place) in commands {
+        sys::configure(builder, name, value).map_err(|stack| {
+            let message = format!("SSL_CONF_cmd(\"{name}\", \"{value}\") failed (SSL: {})", reasons(&stack));
+            Error::at(place, message)
+        })?;
+    }
+    Ok(())
 }
 
 /// A value that only OpenSSL can judge.

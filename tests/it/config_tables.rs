@@ -105,7 +105,9 @@ fn every_directive_is_refused_where_it_does_not_belong() {
 #[test]
 fn every_directive_has_an_accepted_example() {
     let examples = concat!(
+        include_str!("cache/configuration.rs"),
         include_str!("config_accept.rs"),
+        include_str!("http_ssl.rs"),
         include_str!("proxy/balance.rs"),
         include_str!("proxy/targets.rs"),
         include_str!("proxy/tls.rs"),

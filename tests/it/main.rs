@@ -3,6 +3,7 @@
 mod access;
 mod applications;
 mod balance;
+mod cache;
 mod check_types;
 mod checks;
 mod cmdline;
@@ -25,6 +26,7 @@ mod http_limits;
 mod http_real_ip;
 mod http_script;
 mod http_settings;
+mod http_ssl;
 mod http_status;
 mod http_tls;
 mod limits;

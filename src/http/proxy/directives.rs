@@ -228,7 +228,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
             HSL,
             "size",
             "a page of memory",
-            "How large the head of a server's answer may be, and how much is read at once without `proxy_buffering`.",
+            "How large the head of a server's answer may be, and how much is read at first without `proxy_buffering`; a body that comes faster and goes as it is moves on in larger reads, or inside of the kernel.",
         ),
         set: |level, call| {
             let size = call.size()?;

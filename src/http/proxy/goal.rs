@@ -77,7 +77,10 @@ impl Goal {
 
 /// Takes a URL apart that was made for a request.
 fn parse(url: &str) -> Result<Target, String> {
-    let starts = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    // As in nginx a scheme alone is none.
+    let starts = |scheme: &str| {
+        url.len() > scheme.len() && url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
     let (secure, rest) = match url {
         _ if starts("http://") => (false, &url["http://".len()..]),
         _ if starts("https://") => (true, &url["https://".len()..]),
@@ -125,7 +128,7 @@ impl Host {
 
 impl Session {
     /// Finds out whom the request may be sent to, and begins to try them.
-    pub(super) fn find_peers(&mut self, cx: &mut Context) -> Step {
+    pub(in crate::http) fn find_peers(&mut self, cx: &mut Context) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
         let groups = request.server.groups.clone();
         let Some(exchange) = &mut request.exchange else { return Step::Over };
@@ -301,7 +304,7 @@ mod tests {
         for (url, fault) in [
             ("", "invalid URL prefix in \"\""),
             ("ftp://a", "invalid URL prefix in \"ftp://a\""),
-            ("http://", "no host in upstream \"\""),
+            ("http://", "invalid URL prefix in \"http://\""),
             ("http:///x", "no host in upstream \"/x\""),
             ("http://:80", "no host in upstream \":80\""),
             ("http://a:0/", "invalid port in upstream \"a:0/\""),

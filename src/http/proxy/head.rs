@@ -11,10 +11,11 @@ const FIELDS_MAX: usize = 256;
 
 /// The head of an answer. Its parts are places in one piece of memory.
 #[derive(Debug)]
-pub(in crate::http) struct Head {
+pub struct Head {
     raw: Box<[u8]>,
     /// The names of its fields, one behind the other.
     names: String,
+    /// Between 100 and 599.
     pub status: u16,
     reason: Span,
     /// HTTP/1.1.
@@ -33,8 +34,10 @@ fn place(span: &Span) -> Range<usize> {
 
 /// How an answer's body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http) enum Framing {
+pub enum Framing {
+    /// By its head.
     Known(Body),
+    /// It ends with the connection.
     UntilClose,
 }
 
@@ -43,7 +46,7 @@ impl Head {
     ///
     /// # Errors
     /// nginx's message about what a server must not send.
-    pub(super) fn parse(input: &[u8]) -> Result<Option<(Head, usize)>, String> {
+    pub fn parse(input: &[u8]) -> Result<Option<(Head, usize)>, String> {
         let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut response = httparse::Response::new(&mut []);
         let parser = httparse::ParserConfig::default();
@@ -80,30 +83,35 @@ impl Head {
         Ok(Some((Head { raw, names, status, reason, modern: response.version == Some(1), fields, lengths }, length)))
     }
 
+    /// All of it, as it came.
+    pub(in crate::http) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
     /// The text behind the status.
-    pub(super) fn reason(&self) -> &[u8] {
+    pub fn reason(&self) -> &[u8] {
         &self.raw[place(&self.reason)]
     }
 
     /// All fields in their order.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|(name, value)| (&self.names[place(name)], &self.raw[place(value)]))
     }
 
     /// All values of a field.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let fields = if self.lengths.have(name.as_bytes()) { &self.fields[..] } else { &[] };
         let same = move |field: &&(Span, Span)| self.names[place(&field.0)].eq_ignore_ascii_case(name);
         fields.iter().filter(same).map(|(_, value)| &self.raw[place(value)])
     }
 
     /// The words of `Connection`.
-    pub(super) fn connection(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn connection(&self) -> impl Iterator<Item = &[u8]> {
         self.all("connection").flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
     }
 
     /// Whether the server is ready for another request behind this answer.
-    pub(super) fn keeps_alive(&self) -> bool {
+    pub fn keeps_alive(&self) -> bool {
         self.modern && !self.connection().any(|word| word.eq_ignore_ascii_case(b"close"))
     }
 
@@ -125,7 +133,7 @@ impl Head {
     ///
     /// # Errors
     /// nginx's message.
-    pub(super) fn framing(&self, to_head: bool) -> Result<Framing, String> {
+    pub fn framing(&self, to_head: bool) -> Result<Framing, String> {
         let length = self.once("Content-Length")?;
         let coding = self.once("Transfer-Encoding")?;
         let digits = |text: &[u8]| {

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`exchange`] is this machine; [`pass`] and [`goal`] say where a request goes, [`secure`] agrees on TLS with the server, [`request`] how it is written for the server, [`collect`] keeps
-//! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest; [`next`] decides about
+//! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest, or [`direct`]; [`next`] decides about
 //! another try, [`outcome`] brings it about, or the end; [`accel`] leads elsewhere by what a server says; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is
 //! what an answer with 101 begins.
 
@@ -20,10 +20,11 @@ pub(super) mod body;
 pub(super) mod body_files;
 pub(super) mod collect;
 pub(super) mod cookies;
+pub(super) mod direct;
 pub(super) mod directives;
 pub(super) mod exchange;
 pub(super) mod goal;
-pub(super) mod head;
+pub mod head;
 pub(super) mod level;
 pub(super) mod next;
 pub(super) mod outcome;
@@ -46,13 +47,14 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::cache;
 use super::field_names::FieldNames;
 use super::gzip::encoder::Encoder;
 use super::head::Version;
 use super::output::Output;
 use super::pace::Pace;
 use super::variables::Text;
-use crate::relay::Relay;
+use crate::relay::{Flow, Relay};
 use crate::resolver;
 use crate::upstream::{Kept, Tried};
 use body::Incoming;
@@ -97,6 +99,8 @@ pub(super) struct Settings {
     /// Fields of the answer that the client does not get, in lower case.
     pub hidden: FieldNames<Vec<Vec<u8>>>,
     pub answers: answer::Rules,
+    pub cache: Option<Rc<cache::Settings>>,
+    pub mirror: Option<cache::mirror::Settings>,
 }
 
 /// How far a request has come.
@@ -104,6 +108,8 @@ pub(super) struct Settings {
 pub(super) enum State {
     /// The client's body is being read.
     Collecting,
+    /// Another request is bringing what this one asks for: see [`super::cache`].
+    Waiting,
     /// The server's name is being resolved.
     Resolving,
     /// A connection to a peer is being made.
@@ -156,6 +162,14 @@ pub(super) struct Exchange {
     /// The answer waits in memory and files for a slow client.
     pub buffered: bool,
     pub spool: Spool,
+    /// What the cache has to do with it.
+    pub cache: Option<Box<cache::Access>>,
+    /// The body is kept as it comes.
+    pub filling: Option<Box<cache::store::Filling>>,
+    /// The client gets nothing any more; the server goes on for the cache.
+    pub detached: bool,
+    /// The rest of an answer that goes from connection to connection.
+    pub flow: Option<Box<Flow>>,
     /// In [`State::Tunnel`].
     pub relay: Option<Box<Relay>>,
     /// The answer has ended before its time: the client's connection ends behind what has come of it.

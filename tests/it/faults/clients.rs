@@ -90,5 +90,5 @@ fn of_a_request_are_cut() {
     );
     let weir = Setup::tcp("").main(http).start();
     assert_cut(dribble(&port, b"GET / HTTP/1.1\r\nHost: a\r\nX: "));
-    weir.wait_error("client timed out (110: Connection timed out) while reading client request headers");
+    weir.wait_error("client timed out (110: Connection timed out) while reading client request line");
 }

@@ -8,7 +8,7 @@ use crate::common::clients::noise;
 use crate::proxy::read_head;
 
 /// The `http {}` of a configuration.
-pub fn configuration(place: &Place, number: usize, backend: std::net::SocketAddr) -> String {
+pub(super) fn configuration(place: &Place, number: usize, backend: std::net::SocketAddr) -> String {
     format!(
         "http {{ access_log access.log; client_body_buffer_size 64k; client_max_body_size 0; root html;
          upstream h{number} {{ server {backend}; keepalive 4; }}
@@ -23,7 +23,7 @@ pub fn configuration(place: &Place, number: usize, backend: std::net::SocketAddr
 }
 
 /// What is in the file that is served.
-pub fn file() -> Vec<u8> {
+pub(super) fn file() -> Vec<u8> {
     noise(100_000)
 }
 
@@ -86,7 +86,7 @@ pub fn server(requests: Arc<AtomicUsize>) -> impl Fn(TcpStream) + Send + Sync {
 }
 
 /// Reads an answer with a length; what it says of the connection, and the body.
-fn read_answer(stream: &mut impl Read) -> io::Result<(bool, Vec<u8>)> {
+pub fn read_answer(stream: &mut impl Read) -> io::Result<(bool, Vec<u8>)> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -108,7 +108,12 @@ fn same(body: &[u8], expected: &[u8]) -> io::Result<()> {
 }
 
 /// One request of some kind.
-pub fn request(traffic: &Traffic, place: &Place, kept: &mut Option<TcpStream>, dice: &mut Dice) -> io::Result<()> {
+pub(super) fn request(
+    traffic: &Traffic,
+    place: &Place,
+    kept: &mut Option<TcpStream>,
+    dice: &mut Dice,
+) -> io::Result<()> {
     let body = noise(1 + dice.roll(PIECE));
     let post = |path: &str, fields: &str| {
         let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
@@ -169,7 +174,7 @@ pub fn request(traffic: &Traffic, place: &Place, kept: &mut Option<TcpStream>, d
 }
 
 /// A request that goes on until the traffic is over: a body that comes back chunk by chunk, or another protocol.
-pub fn long(traffic: &Traffic, mut stream: TcpStream, dice: &mut Dice) -> io::Result<()> {
+pub(super) fn long(traffic: &Traffic, mut stream: TcpStream, dice: &mut Dice) -> io::Result<()> {
     let upgrades = dice.roll(2) == 0;
     let fields = if upgrades { "Connection: upgrade\r\nUpgrade: x" } else { "Transfer-Encoding: chunked" };
     write!(stream, "POST /direct HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")?;

@@ -1,7 +1,7 @@
 //! Fifty reloads and three binary upgrades under load: every session and every request is served to its end, those begun before all of it
 //! among them.
 
-mod http;
+pub mod http;
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -5,6 +5,7 @@ mod balance;
 mod bodies;
 mod body_files;
 mod cookies;
+mod direct;
 mod elsewhere;
 mod faults;
 mod kept;

@@ -93,7 +93,8 @@ fn what_no_server_can_be_found_for() {
     for (url, status, message) in [
         ("", 500, "invalid URL prefix in \"\""),
         ("a://b", 500, "invalid URL prefix in \"a://b\""),
-        ("http://", 500, "no host in upstream \"\""),
+        ("http://", 500, "invalid URL prefix in \"http://\""),
+        ("http:///x", 500, "no host in upstream \"/x\""),
         ("http://a:x/y", 500, "invalid port in upstream \"a:x/y\""),
         ("http://unix:", 500, "no path in the unix domain socket in upstream \"unix:\""),
         ("http://name.test/x", 502, "no resolver defined to resolve name.test"),
@@ -253,7 +254,7 @@ fn connections_begin_at_an_address() {
     assert_eq!(backend.accepted(), 4);
     weir.wait_error("invalid local address \"nonsense\" while connecting to upstream");
     assert_eq!(get(&port, "/any?a=192.0.2.1").status, 500);
-    let line = weir.wait_error("bind(192.0.2.1:0) failed (99: Cannot assign requested address)");
+    let line = weir.wait_error("bind(192.0.2.1) failed (99: Cannot assign requested address)");
     assert!(line.contains("[crit]") && line.contains("while connecting to upstream"), "{line}");
 }
 

@@ -11,6 +11,7 @@ use crate::common::clients::{noise, reset, try_connect};
 use crate::common::*;
 use crate::crowd::{rude, whole_echo};
 use crate::http::read_reply;
+use crate::nothing_lost::http::read_answer;
 use crate::tls::{only, try_client};
 use crate::websocket::request;
 
@@ -32,7 +33,7 @@ const fn lax(name: &'static str, run: fn(&Ports, &mut Dice) -> io::Result<()>) -
     Kind { name, run, strict: false, logged: false }
 }
 
-pub const KINDS: [Kind; 11] = [
+pub const KINDS: [Kind; 15] = [
     Kind { name: "small", run: small, strict: true, logged: true },
     strict("in pieces", pieces),
     strict("bulk", bulk),
@@ -41,6 +42,10 @@ pub const KINDS: [Kind; 11] = [
     strict("websocket", websocket),
     strict("PROXY protocol", proxied),
     strict("HTTP", http),
+    strict("requests passed on", passed_on),
+    strict("HTTPS", https),
+    strict("upgrades", upgraded),
+    lax("requests left alone", aborted),
     lax("to a server that comes and goes", flapping),
     lax("rude", rude_anywhere),
     lax("vanishing", vanishing),
@@ -126,6 +131,60 @@ fn http(ports: &Ports, dice: &mut Dice) -> io::Result<()> {
     let reply = read_reply(&mut stream, false);
     let expected = if path == "/missing" { 404 } else { 200 };
     if reply.status == expected { Ok(()) } else { Err(io::Error::other(format!("{path}: {}", reply.status))) }
+}
+
+/// Sends a body and reads it back; whether the connection stays.
+fn posted(stream: &mut (impl Read + Write), dice: &mut Dice) -> io::Result<bool> {
+    let path = ["/passed", "/direct", "/kept"][dice.roll(3)];
+    let body = noise(1 + dice.roll(60_000));
+    let mut request = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    request.extend_from_slice(&body);
+    stream.write_all(&request)?;
+    let (stays, answer) = read_answer(stream)?;
+    if answer == body { Ok(stays) } else { Err(io::Error::other("another body came back")) }
+}
+
+/// Several on one connection, as long as it stays.
+fn passed_on(ports: &Ports, dice: &mut Dice) -> io::Result<()> {
+    let mut stream = try_connect(ports.http.v4())?;
+    // Behind the first one a worker that finishes may have closed it.
+    let _ = posted(&mut stream, dice)? && (0..dice.roll(6)).all(|_| posted(&mut stream, dice).unwrap_or(false));
+    Ok(())
+}
+
+fn https(ports: &Ports, dice: &mut Dice) -> io::Result<()> {
+    let mut stream = try_client(&ports.https, only(SslVersion::TLS1_3)).map_err(io::Error::other)?;
+    if dice.roll(2) == 0 {
+        return posted(&mut stream, dice).map(|_| ());
+    }
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    let (_, body) = read_answer(&mut stream)?;
+    if body.len() == 1 << 20 { Ok(()) } else { Err(io::Error::other("not all of it")) }
+}
+
+fn upgraded(ports: &Ports, dice: &mut Dice) -> io::Result<()> {
+    let mut stream = try_connect(ports.http.v4())?;
+    stream.write_all(b"GET /direct HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")?;
+    if read_reply(&mut stream, true).status != 101 {
+        return Err(io::Error::other("no upgrade"));
+    }
+    (0..1 + dice.roll(5)).try_for_each(|_| exchange(&mut stream, &noise(1 + dice.roll(50_000))))
+}
+
+/// Gone in the head, in the body, before the answer or in the middle of it.
+fn aborted(ports: &Ports, dice: &mut Dice) -> io::Result<()> {
+    let mut stream = try_connect(ports.http.v4())?;
+    let path = ["/passed", "/direct", "/large"][dice.roll(3)];
+    let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n{}", "x".repeat(40_000));
+    let sent = [dice.roll(80), dice.roll(request.len()), request.len()][dice.roll(3)];
+    stream.write_all(&request.as_bytes()[..sent])?;
+    if sent == request.len() {
+        let _ = stream.read(&mut vec![0; 1 + dice.roll(50_000)])?;
+    }
+    if dice.roll(2) == 0 {
+        reset(stream);
+    }
+    Ok(())
 }
 
 fn flapping(ports: &Ports, dice: &mut Dice) -> io::Result<()> {

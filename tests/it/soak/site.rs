@@ -1,14 +1,15 @@
 //! A weir with all it needs around it, and what can be measured of it.
 
 use std::fs;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::*;
 use crate::crowd::moody;
 use crate::http::get;
+use crate::nothing_lost;
 use crate::tls::certs::Identity;
 
 const WORKERS: usize = 2;
@@ -41,6 +42,7 @@ pub struct Ports {
     pub proxied: Port,
     pub flapping: Port,
     pub http: Port,
+    pub https: Port,
 }
 
 impl Ports {
@@ -109,17 +111,19 @@ pub struct Site {
     reloads: bool,
     /// Without a session, as counted at the very beginning.
     descriptors: [u64; 2],
-    /// Of all kinds, talkative, and one that comes and goes.
-    backends: [Backend; 2],
+    /// Of all kinds, talkative, one of requests, and one that comes and goes.
+    backends: [Backend; 3],
     flapping: (Port, Mutex<Option<Backend>>),
     rotations: AtomicUsize,
 }
 
 impl Site {
     pub fn start(name: &'static str, reloads: bool) -> Site {
-        let [plain, patient, small, tls, websocket, proxied, flapping, http] = std::array::from_fn(|_| Port::reserve());
-        let ports = Ports { plain, patient, small, tls, websocket, proxied, flapping, http };
-        let backends = [Backend::start(moody), Backend::start(backends::greeting("w"))];
+        let [plain, patient, small, tls, websocket, proxied, flapping, http, https] =
+            std::array::from_fn(|_| Port::reserve());
+        let ports = Ports { plain, patient, small, tls, websocket, proxied, flapping, http, https };
+        let web = nothing_lost::http::server(Arc::default());
+        let backends = [Backend::start(moody), Backend::start(backends::greeting("w")), Backend::start(web)];
         let flapping = Port::reserve();
         let prefix = Prefix::new();
         Identity::alone().write(&prefix, "server");
@@ -226,15 +230,22 @@ impl Site {
     }
 }
 
-fn setup(ports: &Ports, [moody, talkative]: &[Backend; 2], flapping: &Port, workers: usize) -> Setup {
-    let (moody, talkative, flapping) = (moody.address, talkative.address, flapping.v4());
+fn setup(ports: &Ports, [moody, talkative, web]: &[Backend; 3], flapping: &Port, workers: usize) -> Setup {
+    let (moody, talkative, web, flapping) = (moody.address, talkative.address, web.address, flapping.v4());
+    let check = "check interval=200 rise=1 fall=1 timeout=30000";
     let http = format!(
-        "http {{ access_log http.log; server {{ listen {};
+        "http {{ access_log http.log; proxy_http_version 1.1;
+         upstream web {{ server {web}; keepalive 4; keepalive_timeout 1s; {check}; }}
+         proxy_set_header Connection $http_connection; proxy_set_header Upgrade $http_upgrade;
+         server {{ listen {}; listen {} ssl; ssl_certificate server.pem; ssl_certificate_key server.key;
+            location /passed {{ proxy_pass http://web; }}
+            location /direct {{ proxy_pass http://web; proxy_request_buffering off; proxy_buffering off; }}
+            location /kept {{ proxy_pass http://web; proxy_set_header Connection ''; }}
             location / {{ return 200 hello; }} location /large {{ root html; }}
             location /missing {{ return 404; }} location /status {{ tcp_check_status; }} }} }}",
-        ports.http.v4()
+        ports.http.v4(),
+        ports.https.v4()
     );
-    let check = "check interval=200 rise=1 fall=1 timeout=30000";
     let tcp = format!(
         "{PATIENT} proxy_connect_timeout 60s;
         log_format all '$status $remote_addr $bytes_received $bytes_sent $upstream_addr';

@@ -1,0 +1,111 @@
+//! What is said beside certificates in `http {}`: stapled answers of authorities, settings of OpenSSL's own.
+
+use openssl::ocsp::{OcspResponse, OcspResponseStatus};
+use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion, StatusType};
+
+use super::http::{config, serve_in};
+use super::http_config::message;
+use super::tls::certs::{Identity, ec_key};
+use super::tls::{OURS, folder, only, run, try_client};
+use crate::common::*;
+
+/// A folder with the identity `server` and what its authority says about it, `answer.der`.
+fn with_answer() -> (Prefix, Vec<u8>) {
+    let prefix = Prefix::new();
+    let root = Identity::root("authority");
+    root.write(&prefix, "root");
+    root.issue("localhost", ec_key()).write(&prefix, "server");
+    prefix.write("index", "");
+    let path = |name: &str| prefix.text_path(name);
+    let (pem, key, server) = (path("root.pem"), path("root.key"), path("server.pem"));
+    let (question, answer) = (path("question.der"), path("answer.der"));
+    let ask = ["ocsp", "-issuer", &pem, "-cert", &server, "-no_nonce", "-reqout", &question];
+    assert!(run("openssl", &ask).0);
+    let index = path("index");
+    let tell = [
+        "ocsp", "-index", &index, "-CA", &pem, "-rsigner", &pem, "-rkey", &key, "-reqin", &question, "-respout",
+        &answer,
+    ];
+    let (_, said) = run("openssl", &tell);
+    let answer = std::fs::read(answer).unwrap_or_else(|error| panic!("{error}: {said}"));
+    (prefix, answer)
+}
+
+/// What is stapled for a client that asks for it.
+fn stapled(port: &Port, name: &str) -> Option<Vec<u8>> {
+    let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
+    builder.set_verify(SslVerifyMode::NONE);
+    let mut config = builder.build().configure().unwrap().verify_hostname(false);
+    config.set_status_type(StatusType::OCSP).unwrap();
+    let stream = config.connect(name, connect(port.v4())).unwrap();
+    stream.ssl().ocsp_status().map(<[u8]>::to_vec)
+}
+
+#[test]
+fn what_an_authority_says_goes_with_the_certificate() {
+    let (prefix, answer) = with_answer();
+    let (_weir, port) = serve_in(prefix, |port| {
+        let listen = format!("listen {} ssl; {OURS}", port.v4());
+        format!(
+            "ssl_stapling_file answer.der; server {{ {listen} server_name plain; }}
+             server {{ {listen} server_name stapled; ssl_stapling on; ssl_stapling_verify on; }}"
+        )
+    });
+    let told = stapled(&port, "stapled").expect("an answer");
+    assert_eq!(told, answer);
+    assert_eq!(OcspResponse::from_der(&told).unwrap().status(), OcspResponseStatus::SUCCESSFUL);
+    assert_eq!(stapled(&port, "plain"), None);
+    assert!(try_client(&port, |_| {}).is_ok(), "who does not ask gets none");
+}
+
+#[test]
+fn settings_of_openssls_own() {
+    let (_weir, port) = serve_in(folder(), |port| {
+        format!(
+            "server {{ listen {} ssl; {OURS} ssl_conf_command Ciphersuites TLS_CHACHA20_POLY1305_SHA256;
+             ssl_conf_command MinProtocol TLSv1.3; }}",
+            port.v4()
+        )
+    });
+    let stream = try_client(&port, only(SslVersion::TLS1_3)).unwrap();
+    assert_eq!(stream.ssl().current_cipher().unwrap().name(), "TLS_CHACHA20_POLY1305_SHA256");
+    assert!(try_client(&port, only(SslVersion::TLS1_2)).is_err());
+}
+
+#[test]
+fn what_is_wrong_with_them_is_told() {
+    let ignored = |name: &str| format!("\"{name}\" ignored, weir does not have it yet");
+    for (text, wanted, fine) in [
+        (
+            "ssl_stapling maybe;",
+            "invalid value \"maybe\" in \"ssl_stapling\" directive, it must be \"on\" or \"off\"",
+            false,
+        ),
+        ("ssl_stapling_responder ftp://a;", "\"ssl_stapling_responder\" directive invalid value", false),
+        ("ssl_stapling_responder http://a;", &ignored("ssl_stapling_responder"), true),
+        ("ssl_early_data on;", &ignored("ssl_early_data"), true),
+        ("ssl_early_data off;", "", true),
+        ("ssl_ocsp on;", "\"ssl_ocsp\" is not offered by weir yet", false),
+        ("ssl_ocsp x;", "invalid value \"x\"", false),
+        (
+            "server { listen unix:s; ssl_stapling on; }",
+            "\"ssl_stapling\" ignored, no \"ssl_stapling_file\" is defined and weir asks no responder",
+            true,
+        ),
+    ] {
+        assert_eq!(message(text), (wanted.to_owned(), fine), "{text}");
+    }
+    let prefix = folder();
+    let wrong = |more: &str| {
+        prefix.write("nginx.conf", config(&format!("server {{ listen unix:s ssl; {OURS} {more} }}")));
+        let run = prefix.run(&["-t"]);
+        assert!(!run.status.success(), "{more}");
+        run.stderr
+    };
+    let text = wrong("ssl_conf_command Nonsense 1;");
+    assert!(text.contains("SSL_CONF_cmd(\"Nonsense\", \"1\") failed (SSL: "), "{text}");
+    let text = wrong("ssl_stapling on; ssl_stapling_file server.pem;");
+    assert!(text.contains("d2i_OCSP_RESPONSE_bio(\""), "{text}");
+    let text = wrong("ssl_stapling on; ssl_stapling_file none;");
+    assert!(text.contains("failed (SSL: error:80000002:system library::No such file or directory"), "{text}");
+}
