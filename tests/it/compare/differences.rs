@@ -217,6 +217,20 @@ pub const TABLE: &[Difference] = &[
         reason: "They would end the target or the line.",
     },
     Difference {
+        key: "kept-after-412",
+        parts: &[Connection, AccessLog, ErrorLog],
+        nginx: "closes the connection after 412, though it has announced that it keeps it",
+        weir: "keeps it",
+        reason: "The client has been told so.",
+    },
+    Difference {
+        key: "unpadded-pages",
+        parts: &[Answer],
+        nginx: "adds comments to its error pages for MSIE and Chrome (`msie_padding on`)",
+        weir: "does not",
+        reason: "No browser of today hides short pages.",
+    },
+    Difference {
         key: "refused-heads-in-logs",
         parts: &[AccessLog],
         nginx: "logs of a head that is refused what it had parsed before the fault: `$request_length` up to the line, an empty `$server_protocol`, the `Host` before a second one",
