@@ -72,7 +72,7 @@ fn cases() -> Vec<Case> {
         let answer = format!("HTTP/1.1 {status}\r\n{fields}Content-Length: 0\r\n\r\n");
         for folder in ["valid", "any"] {
             let target = format!("/{folder}/{}", &status[..3]);
-            cases.extend([(); 2].map(|()| get(&target).up(&[answer.clone()])));
+            cases.extend([(); 2].map(|()| get(&target).up(std::slice::from_ref(&answer))));
         }
     }
     parts(&mut cases);
