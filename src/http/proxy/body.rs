@@ -57,6 +57,23 @@ enum Pulled {
 }
 
 impl Exchange {
+    /// The client gets no body, though the server sends one: nobody reads it unless it is kept.
+    pub(super) fn skip_body(&mut self) {
+        if self.filling.is_some() {
+            self.part = Some(0..0);
+        } else if !self.incoming.is_complete() {
+            self.leave_rest();
+        }
+    }
+
+    /// Nobody has a use for the rest of the body: it is left where it is, and the connection is not used again.
+    fn leave_rest(&mut self) {
+        self.incoming.framing = Framing::Known(Body::Complete);
+        if let Some(upstream) = &mut self.upstream {
+            upstream.kept.requests = u64::MAX;
+        }
+    }
+
     /// Whether more of the server's body has a place to wait in.
     fn has_room(&self, output: &Output) -> bool {
         match self.buffered {
@@ -287,15 +304,13 @@ impl Session {
                 tried.length += content.len() as u64;
             }
             let mut kept = exchange.filling.as_mut().and_then(|filling| filling.add(content));
-            if let Some(part) = &exchange.part {
+            if let Some(part) = exchange.part.clone() {
                 let end = at + content.len() as u64;
                 let whole = content;
-                content = part::clip(whole, at, part);
+                content = part::clip(whole, at, &part);
                 kept = kept.map(|kept| kept.skip(content.as_ptr() as usize - whole.as_ptr() as usize));
                 if end >= part.end && exchange.filling.is_none() && !exchange.incoming.is_complete() {
-                    // The client has no use for the rest of it, so nobody reads it; the connection is not used again.
-                    exchange.incoming.framing = Framing::Known(Body::Complete);
-                    exchange.upstream.as_mut()?.kept.requests = u64::MAX;
+                    exchange.leave_rest();
                 }
             }
             let enough = exchange.part.is_some() && exchange.filling.is_none() && exchange.incoming.is_complete();
