@@ -22,6 +22,8 @@ use crate::log::Level;
 
 /// Bytes taken for one event before others have their turn.
 const TURN: usize = 256 * 1024;
+/// nginx's message, whatever framing there was.
+const TOO_MUCH: &str = "upstream sent more data than specified in \"Content-Length\" header";
 
 /// What of the server's body is still to come.
 pub(in crate::http) struct Incoming {
@@ -224,6 +226,9 @@ impl Session {
         let Some(exchange) = &mut request.exchange else { return Pulled::Nothing };
         let Some(upstream) = &mut exchange.upstream else { return Pulled::Nothing };
         if exchange.incoming.is_complete() {
+            if upstream.input.is_some() && !request.is_head() {
+                self.log_upstream(Level::Warn, None, format_args!("{TOO_MUCH}"));
+            }
             return Pulled::Ended;
         }
         // What came with the head is first; it fits the buffers.
@@ -288,9 +293,8 @@ impl Session {
             let exchange = request.exchange.as_mut()?;
             if exchange.incoming.is_complete() {
                 // nginx drops it too; the connection is not used again.
-                let message = format_args!("upstream sent more data than specified in \"Content-Length\" header");
                 exchange.upstream.as_mut()?.kept.requests = u64::MAX;
-                self.log_upstream(Level::Warn, None, message);
+                self.log_upstream(Level::Warn, None, format_args!("{TOO_MUCH}"));
                 break;
             }
             let Some(piece) = exchange.incoming.take(input) else {
