@@ -11,6 +11,7 @@ mod differences;
 mod sides;
 mod text;
 
+mod caching;
 mod framing;
 mod heads;
 mod proxying;
@@ -33,7 +34,7 @@ pub struct Theme {
 }
 
 /// Every theme, for what is asked of all of them.
-const THEMES: &[fn() -> Theme] = &[framing::theme, heads::theme, proxying::theme, serving::theme];
+const THEMES: &[fn() -> Theme] = &[caching::theme, framing::theme, heads::theme, proxying::theme, serving::theme];
 
 /// Sends all requests of a theme to both programs, and tells of every difference that is not meant, and of those that are gone.
 #[track_caller]
@@ -111,6 +112,11 @@ fn report(part: Part, nginx: &str, weir: &str) -> String {
 #[test]
 fn of_heads() {
     compare(&heads::theme());
+}
+
+#[test]
+fn of_caching() {
+    compare(&caching::theme());
 }
 
 #[test]
