@@ -190,7 +190,7 @@ fn nobody_goes_before_it_is_known_who_comes() {
     let servers = Servers::start(&["a.test", "b.test", "c.test"]);
     let dns = Dns::start(servers.answer(1, &[(1, 1, "a.test")]));
     let (weir, address) = start(&dns, "server backend.test service=http resolve;", "valid=1s");
-    wait_who(&address, &["a.test"]);
+    weir.wait_error("has now 127.0.0.2:");
     let told = Arc::new(AtomicBool::new(false));
     let (answer, tells) = (servers.answer(1, &[(5, 1, "b.test"), (5, 1, "c.test")]), told.clone());
     dns.say(move |query| if query.name == "b.test" && !tells.load(Ordering::SeqCst) { vec![] } else { answer(query) });
