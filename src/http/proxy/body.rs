@@ -22,6 +22,8 @@ use crate::log::Level;
 
 /// Bytes taken for one event before others have their turn.
 const TURN: usize = 256 * 1024;
+/// What came behind the body.
+const TOO_MUCH: &str = "upstream sent more data than specified in \"Content-Length\" header";
 
 /// What of the server's body is still to come.
 pub(in crate::http) struct Incoming {
@@ -204,9 +206,13 @@ impl Session {
     /// Reads once from the server, if there is room for it, and puts what came where the client gets it.
     fn pull(&mut self, cx: &mut Context) -> Pulled {
         let Some(request) = &mut self.request else { return Pulled::Nothing };
+        let to_head = request.is_head();
         let Some(exchange) = &mut request.exchange else { return Pulled::Nothing };
         let Some(upstream) = &mut exchange.upstream else { return Pulled::Nothing };
         if exchange.incoming.is_complete() {
+            if upstream.input.is_some() && !to_head {
+                self.log_upstream(Level::Warn, None, format_args!("{TOO_MUCH}"));
+            }
             return Pulled::Ended;
         }
         // What came with the head is first; it fits the buffers.
@@ -271,9 +277,8 @@ impl Session {
             let exchange = request.exchange.as_mut()?;
             if exchange.incoming.is_complete() {
                 // nginx drops it too; the connection is not used again.
-                let message = format_args!("upstream sent more data than specified in \"Content-Length\" header");
                 exchange.upstream.as_mut()?.kept.requests = u64::MAX;
-                self.log_upstream(Level::Warn, None, message);
+                self.log_upstream(Level::Warn, None, format_args!("{TOO_MUCH}"));
                 break;
             }
             let Some(piece) = exchange.incoming.take(input) else {
