@@ -55,6 +55,7 @@ fn cases() -> Vec<Case> {
         "/exact?q",
         "/regex/a%2fb?c",
         "/captured/a%20b?c",
+        "/captured/a%09b%0dc%01%7f",
         "/captured/",
         "/group/x",
         "/kept/x",
@@ -76,7 +77,7 @@ fn cases() -> Vec<Case> {
     ] {
         cases.push(
             get(target)
-                .differs_where(target == "/captured/a%20b?c", "captures-in-targets")
+                .differs_where(target.starts_with("/captured/a"), "captures-in-targets")
                 .differs_where(target == "/hidden/", "own-server-and-date"),
         );
     }
