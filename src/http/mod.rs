@@ -1,12 +1,13 @@
 //! The `http {}` block: its directives, and its requests.
 //!
 //! A request goes through these files: [`connection`] is its state machine, from the accepted client to the next request or the
-//! end, with [`handshake`] before it where clients speak TLS; [`head`] and [`uri`] take it apart, [`body`] knows where it ends;
-//! [`names`] and [`location`] choose what serves it, which the programs of [`script`] may change; [`access`] says who may have it;
-//! [`handlers`] leads it through all that; [`returns`], [`files`] and [`status`] make a [`response`], or [`proxy`] has a server make it;
-//! [`output`] sends it; logs tell of it by [`variables`].
+//! end, with [`handshake`] before it where clients speak TLS, and its steps in [`reading`], [`answering`] and [`ending`]; [`head`]
+//! and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it, which the programs of
+//! [`script`] may change; [`access`] says who may have it; [`handlers`] leads it through all that; [`returns`], [`files`] and
+//! [`status`] make a [`response`], or [`proxy`] has a server make it; [`output`] sends it; logs tell of it by [`variables`].
 
 mod access;
+mod answering;
 pub mod awaited;
 mod basic_auth;
 pub mod body;
@@ -44,6 +45,7 @@ mod pace;
 mod pages;
 pub mod proxy;
 pub mod ranges;
+mod reading;
 mod real_ip;
 mod regex;
 mod request;

@@ -161,7 +161,7 @@ impl Request {
             .ok_or_else(|| Refusal::new(400, "client sent invalid request"))?;
         self.uri = if target.rest == 0 { b"/".to_vec() } else { head.target()[before_path..].to_vec() };
         self.args = target.args.filter(|args| !args.is_empty()).map(<[u8]>::to_vec);
-        let named = head.unique("host")?;
+        let named = head.field("host");
         let named_host = named.map(uri::host).transpose()?;
         match (target.authority, named_host) {
             (Some(authority), _) => self.host = uri::host(authority)?,
@@ -174,6 +174,7 @@ impl Request {
         if named.is_none() && head.version() == Version::Http11 {
             return Err(Refusal::new(400, "client sent HTTP/1.1 request without \"Host\" header"));
         }
+        head.unique("host")?;
         head.check_unique()?;
         self.body = Body::framing(head)?;
         match self.body {

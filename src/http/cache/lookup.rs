@@ -206,12 +206,13 @@ impl Session {
             }
         };
         let Some(request) = &mut self.request else { return Decision::Ask };
-        let background = request.background;
+        // A body has been collected for one server, so there is no second request with it on the side.
+        let (background, sideways) = (request.background, !request.background && !request.has_body);
         let Some(access) = request.exchange.as_mut().and_then(|exchange| exchange.cache.as_mut()) else {
             return Decision::Ask;
         };
         match found {
-            Found::File(stored) => access.judge(stored, background),
+            Found::File(stored) => access.judge(stored, background, sideways),
             Found::Error(status) => Decision::Error(status),
             Found::Nothing => access.take_turn(now),
             Found::Unkept => {
@@ -363,8 +364,8 @@ impl Unasked {
 }
 
 impl Access {
-    /// Whether what there is may be given.
-    fn judge(&mut self, stored: Stored, background: bool) -> Decision {
+    /// Whether what there is may be given; `sideways` where a server can be asked on the side.
+    fn judge(&mut self, stored: Stored, background: bool, sideways: bool) -> Decision {
         let now = validity::now();
         let good = stored.preamble.validity;
         if good.valid >= now {
@@ -373,7 +374,7 @@ impl Access {
         let may_be_old =
             self.settings.stale_while_updating || good.valid.saturating_add(good.while_updating.into()) >= now;
         match Held::take(&self.cache, self.key, UPDATE_AGE) {
-            Some(held) if may_be_old && !background && self.settings.background_update => {
+            Some(held) if may_be_old && sideways && self.settings.background_update => {
                 return Decision::ServeAndUpdate(stored, held);
             }
             None if may_be_old && !background => return Decision::Serve(stored, Status::Updating),

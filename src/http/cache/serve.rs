@@ -27,6 +27,7 @@ impl Session {
         let Some(exchange) = self.exchange_mut() else { return Step::Over };
         let Stored { file, preamble, head, body } = stored;
         let status_code = head.status;
+        let hides_age = exchange.settings.hidden.contain(b"age");
         let parted = takes_parts(&head) || exchange.settings.answers.force_ranges;
         let age = head.all("age").find_map(|age| std::str::from_utf8(age).ok()?.parse::<u64>().ok()).unwrap_or(0);
         exchange.head = Some(head);
@@ -47,12 +48,17 @@ impl Session {
         if response.content_type.is_some() {
             request.kept_type = None;
         }
-        // The whole is here, however it was framed when it came.
-        response.length = Length::Here;
-        response.close = false;
-        let age = age.saturating_add(validity::now().saturating_sub(preamble.validity.date));
-        response.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("Age"));
-        response.fields.push(("Age".into(), age.to_string().into_bytes()));
+        // The whole is here, however it was framed when it came; an answer to HEAD may tell of a body that has never been.
+        if !request.is_head() {
+            response.length = Length::Here;
+            response.close = false;
+        }
+        let age = age.saturating_add(validity::now().saturating_sub(preamble.validity.date)).to_string().into_bytes();
+        match response.fields.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("Age")) {
+            Some((_, told)) => *told = age,
+            None if hides_age => {}
+            None => response.fields.push(("Age".into(), age)),
+        }
         let (start, size) = (preamble.body_start(), preamble.length);
         if status_code == 200 {
             let values = Values { client: &self.client, request, now };

@@ -20,10 +20,6 @@ impl Session {
     /// Has another session made for this request, which brings the entry up to date.
     pub(super) fn update_on_the_side(&mut self, cx: &Context, old: &Stored, held: Held) {
         let Some(request) = &self.request else { return };
-        // A body has been given to one server already.
-        if request.has_body {
-            return;
-        }
         let Some(exchange) = &request.exchange else { return };
         let Some(access) = &exchange.cache else { return };
         let access = Access {

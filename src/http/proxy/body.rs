@@ -14,8 +14,9 @@ use super::{part, trailers};
 use crate::context::Context;
 use crate::http::body::{Body, Piece};
 use crate::http::cache::store::Kept;
-use crate::http::connection::{READ, Session, Step};
+use crate::http::connection::{Session, Step};
 use crate::http::output::{Output, Progress};
+use crate::http::reading::READ;
 use crate::http::variables::Values;
 use crate::log::Level;
 

@@ -6,7 +6,6 @@ mod crashes;
 mod keys;
 mod locks;
 mod mirror;
-mod nginx;
 mod old;
 mod processes;
 mod purge;
