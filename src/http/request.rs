@@ -48,6 +48,8 @@ pub(super) struct Request {
     pub has_body: bool,
     /// What of the body came with the head.
     pub body_start: Vec<u8>,
+    /// The body was refused, or some of it has not been kept: no server gets any of it from now on.
+    pub body_lost: bool,
     /// The server that the request is passed on to.
     pub exchange: Option<Box<Exchange>>,
     /// It came behind another one that was not answered yet.
@@ -117,6 +119,7 @@ impl Request {
             expects_continue: false,
             has_body: false,
             body_start: Vec::new(),
+            body_lost: false,
             exchange: None,
             pipelined: false,
             memory: RefCell::default(),
