@@ -15,7 +15,7 @@ use super::{Staple, Staples, seconds};
 use crate::event::{Owner, Reactor, TimerId};
 use crate::log::{Level, Record, emit};
 use crate::net::{Address, Connection, reasons};
-use crate::resolver::{Answer, Failure, Found, Resolver};
+use crate::resolver::{Answer, Failure, Found, Resolver, Wanted};
 
 /// How long an address may take from connecting to the end of its answer; nginx's.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -97,7 +97,7 @@ impl Engine {
         });
         let Some(name) = &question.staple.responder.name else { return self.turn(reactor, owner) };
         match question.staple.resolver.clone() {
-            Some(settings) => resolver.resolve(reactor, &Rc::new(settings), name, owner),
+            Some(settings) => resolver.resolve(reactor, &Rc::new(settings), name, Wanted::Addresses, owner),
             None => {
                 let host = &question.staple.responder.host;
                 log(&question.staple, None, Level::Warn, None, format_args!("no resolver defined to resolve {host}"));
