@@ -204,7 +204,7 @@ impl Settings {
         trusted.can_end("SSL_CTX_load_verify_locations")?;
         builder.set_ca_file(&trusted.path).map_err(trusted.failed("SSL_CTX_load_verify_locations"))?;
         if let Some(crl) = &self.crl {
-            load_crl(builder, crl)?;
+            load_crl(builder.cert_store_mut(), crl)?;
         }
         Ok(true)
     }

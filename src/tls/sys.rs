@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use foreign_types::{ForeignType as _, ForeignTypeRef as _};
+use openssl::asn1::Asn1GeneralizedTimeRef;
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::rand::rand_bytes;
@@ -98,6 +99,15 @@ pub(super) fn names_host(certificate: &X509Ref, host: &str) -> bool {
     // SAFETY: the certificate is alive, and the name's bytes are, for their length; the name that was found is not asked for.
     // An empty length would make OpenSSL look for the end of a C string.
     length > 0 && unsafe { ffi::X509_check_host(certificate.as_ptr(), start, length, 0, ptr::null_mut()) == 1 }
+}
+
+/// How many seconds from now on a time is, negative for one that is over; `None` for one that is malformed.
+pub(super) fn seconds_until(time: &Asn1GeneralizedTimeRef) -> Option<i64> {
+    let (mut days, mut seconds) = (0, 0);
+    // SAFETY: the time is alive, and a GeneralizedTime is one of the two forms of OpenSSL's time, the same C struct; without another time to
+    // compare with it is the present (ASN1_TIME_diff(3)).
+    let known = unsafe { ffi::ASN1_TIME_diff(&mut days, &mut seconds, ptr::null(), time.as_ptr().cast()) };
+    (known == 1).then(|| i64::from(days) * 86_400 + i64::from(seconds))
 }
 
 /// One line of OpenSSL's own configuration files, for a context that is being made (`SSL_CONF_cmd(3)`).
