@@ -320,6 +320,7 @@ pub(super) fn redirect(client: &Client, request: &mut Request, path: Vec<u8>, ar
     }
     client.debug(request, format_args!("internal redirect: \"{text}\""));
     (request.path, request.args) = (path, args);
+    request.leave_proxy();
     request.internal = true;
     request.as_received = false;
     request.path_behind_alias = false;
@@ -341,6 +342,7 @@ fn to_named(client: &Client, request: &mut Request, name: &[u8]) -> Stage {
     };
     client.debug(request, format_args!("using location: {text} \"{}\"", request.path.escape_ascii()));
     request.location = location.clone();
+    request.leave_proxy();
     request.internal = true;
     request.outside_location = false;
     request.path_behind_alias = false;
