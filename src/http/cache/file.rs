@@ -209,27 +209,45 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, byte| TABLE[((sum ^ u32::from(*byte)) & 0xff) as usize] ^ (sum >> 8))
 }
 
-/// Reads the head of a file that is `size` bytes long into `buffer`, and perhaps more; with it how many bytes.
+/// What a file begins with.
+#[derive(Debug)]
+pub struct Read {
+    /// Its head.
+    pub preamble: Preamble,
+    /// Bytes that were read, from the first on.
+    pub count: usize,
+    /// Bytes of the file.
+    pub size: u64,
+}
+
+/// Reads the head of a file into `buffer`, and perhaps more. One that ends within it need not be asked for its size.
 ///
 /// # Errors
 /// What read(2) says.
-pub fn read(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<Result<(Preamble, usize), Flaw>> {
+pub fn read(file: &File, buffer: &mut [u8]) -> io::Result<Result<Read, Flaw>> {
     let first = buffer.len().min(FIRST_READ);
-    let count = file.read_at(&mut buffer[..first], 0)?;
+    let count = match file.read_at(&mut buffer[..first], 0) {
+        // A folder, or a FIFO.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EISDIR | libc::ESPIPE)) => {
+            return Ok(Err(Flaw::Foreign));
+        }
+        read => read?,
+    };
+    let size = if count < first { count as u64 } else { file.metadata()?.len() };
     let start = &buffer[..count];
     let length = match Preamble::announced(start) {
         Ok(length) => length,
         Err(flaw) => return Ok(Err(flaw)),
     };
     if length <= count {
-        return Ok(Preamble::decode(start, size).map(|preamble| (preamble, count)));
+        return Ok(Preamble::decode(start, size).map(|preamble| Read { preamble, count, size }));
     }
     if length as u64 > size {
         return Ok(Err(Flaw::Damaged));
     }
     let mut whole = vec![0; length];
     file.read_exact_at(&mut whole, 0)?;
-    Ok(Preamble::decode(&whole, size).map(|preamble| (preamble, count)))
+    Ok(Preamble::decode(&whole, size).map(|preamble| Read { preamble, count, size }))
 }
 
 /// Writes another validity into a file, unless another has taken its place since `read` was opened.
@@ -380,7 +398,6 @@ fn in_folder(path: &Path, act: impl Fn() -> io::Result<()>) -> io::Result<()> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::os::unix::fs::MetadataExt;
 
     fn preamble() -> Preamble {
         Preamble {
@@ -409,8 +426,7 @@ mod tests {
         };
         let open = || {
             let file = File::open(&path).unwrap();
-            let size = file.metadata().unwrap().size();
-            (read(&file, size, &mut [0; FIRST_READ]).unwrap().map(|(preamble, _)| preamble), file)
+            (read(&file, &mut [0; FIRST_READ]).unwrap().map(|read| read.preamble), file)
         };
         let size = store(&preamble, b"body");
         assert_eq!(size, preamble.body_start() + 4);

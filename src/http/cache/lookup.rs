@@ -421,12 +421,7 @@ fn open(cache: &Cache, key: Key, buffer: &mut [u8]) -> io::Result<Result<(Stored
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(Err(Flaw::Foreign)),
         file => file?,
     };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Ok(Err(Flaw::Foreign));
-    }
-    let size = metadata.len();
-    let (preamble, count) = match file::read(&file, size, buffer)? {
+    let file::Read { preamble, count, size } = match file::read(&file, buffer)? {
         Ok(read) => read,
         Err(flaw) => return Ok(Err(flaw)),
     };

@@ -136,6 +136,5 @@ fn purge_one(cache: &Cache, key: Key) -> bool {
 
 fn preamble(path: &Path) -> Option<Preamble> {
     let file = std::fs::File::open(path).ok()?;
-    let size = file.metadata().ok()?.len();
-    file::read(&file, size, &mut [0; file::FIRST_READ]).ok()?.ok().map(|(preamble, _)| preamble)
+    file::read(&file, &mut [0; file::FIRST_READ]).ok()?.ok().map(|read| read.preamble)
 }
