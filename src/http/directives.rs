@@ -3,8 +3,8 @@
 use super::level::Level;
 use super::types::Types;
 use super::{
-    Content, LingeringClose, ModifiedSince, client_directives, field_directives, file_directives, gzip, limit_except,
-    limits, listen, proxy, script_directives, settings as set, ssl_directives, tuning_directives,
+    Content, LingeringClose, ModifiedSince, cache, client_directives, field_directives, file_directives, gzip,
+    limit_except, limits, listen, proxy, script_directives, settings as set, ssl_directives, tuning_directives,
 };
 use crate::conf::{Arity, Contexts, Directive, Row};
 use crate::log::directive;
@@ -70,6 +70,7 @@ pub(super) static TABLES: &[&[Directive<Level>]] = &[
     proxy::tls_directives::TABLE,
     proxy::target_directives::TABLE,
     proxy::answer_directives::TABLE,
+    cache::directives::TABLE,
     client_directives::TABLE,
     field_directives::TABLE,
     file_directives::TABLE,
@@ -99,9 +100,9 @@ static TABLE: &[Directive<Level>] = &[
             row(
                 "listen",
                 S,
-                "port | address[:port] | [ipv6]:port | unix:path [default_server] [ssl] [proxy_protocol] [bind] [reuseport] [backlog=number] [rcvbuf=size] [sndbuf=size] [deferred] [ipv6only=on|off] [so_keepalive=on|off|[idle]:[interval]:[count]]",
+                "port | address[:port] | [ipv6]:port | unix:path [default_server] [ssl] [proxy_protocol] [bind] [reuseport] [backlog=number] [rcvbuf=size] [sndbuf=size] [deferred] [ipv6only=on|off] [so_keepalive=on|off|[idle]:[interval]:[count]] [http2]",
                 "*:80",
-                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `ssl`: clients speak TLS, with all servers of the address; the host they ask for (SNI) chooses the certificate. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait. `proxy_protocol`: connections begin with a header of that protocol, which is read within `client_header_timeout`; `real_ip_header` says whether it is believed. `rcvbuf`, `sndbuf`: the kernel's buffers of a connection. `deferred`: clients are taken when they have sent something. `so_keepalive`: whether and how the kernel finds out that a silent client is gone.",
+                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `ssl`: clients speak TLS, with all servers of the address; the host they ask for (SNI) chooses the certificate. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait. `proxy_protocol`: connections begin with a header of that protocol, which is read within `client_header_timeout`; `real_ip_header` says whether it is believed. `rcvbuf`, `sndbuf`: the kernel's buffers of a connection. `deferred`: clients are taken when they have sent something. `so_keepalive`: whether and how the kernel finds out that a silent client is gone. `http2` is accepted for compatibility with a warning: clients are served by HTTP/1.1.",
             ),
         )),
         set: |level, call| {

@@ -1,14 +1,55 @@
-//! How requests and connections come to their end: bodies that nobody reads, clients that are still sending, workers that finish.
+//! How requests and connections come to their end: the line in the log, bodies that nobody reads, clients that are still sending, workers that finish.
 
 use std::time::Instant;
 
-use super::connection::{Phase, READ, Session, Step, Verdict, take_body};
+use super::LingeringClose;
+use super::connection::{Phase, Session, Step, Verdict};
 use super::handlers::is_too_large;
+use super::head::Scan;
+use super::reading::{READ, take_body};
+use super::variables::Values;
 use crate::context::Context;
+use crate::fault;
 use crate::log::Level;
 use crate::relay::Buffers;
 
 impl Session {
+    /// The request is over: the next one, or the end.
+    pub(super) fn finish(&mut self, cx: &mut Context) -> Step {
+        self.write_access_log(cx);
+        let Some(request) = self.request.take() else { return Step::Over };
+        let (location, now) = (&request.location, cx.reactor.now());
+        if !self.last && !self.leaving {
+            self.scan = Scan::default();
+            self.phase = Phase::Head;
+            self.pipelined = self.input.is_some();
+            self.skip_blank_lines(cx);
+            let patience = match self.input {
+                Some(_) => self.client.server.header_timeout,
+                None => location.keepalive.timeout,
+            };
+            cx.reactor.set_timer(self.timer, now + patience);
+            return Step::Next;
+        }
+        let unread = !request.body.is_complete() || self.input.is_some();
+        let sending = unread || cx.reactor.readable(self.client.connection.source());
+        let lingers = match location.lingering.close {
+            LingeringClose::Off => false,
+            LingeringClose::On => sending,
+            LingeringClose::Always => true,
+        };
+        cx.buffers.put(self.input.take());
+        if !lingers || request.output.sent() == 0 {
+            return Step::Over;
+        }
+        let told = self.client.connection.shutdown_write(&mut cx.reactor);
+        let until = now + location.lingering.time;
+        self.phase = Phase::Linger { until, told };
+        cx.reactor.set_timer(self.timer, until.min(now + location.lingering.timeout));
+        self.request = Some(request);
+        Step::Next
+    }
+
     /// Reads and drops what is left of the request's body.
     pub(super) fn drop_body(&mut self, cx: &mut Context, until: Instant) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
@@ -117,5 +158,33 @@ impl Session {
     fn abort(&mut self, cx: &mut Context) -> Step {
         self.write_access_log(cx);
         Step::Over
+    }
+
+    /// A client that has taken too long is about to be left.
+    pub(super) fn timed_out(&self) {
+        let location = self.request.as_ref().map_or(&self.client.server.own, |request| &request.location);
+        if location.reset_timed_out {
+            self.client.connection.reset_on_close();
+        }
+    }
+
+    /// The line of the present request. It is tried once only, so that a connection has an end when the program fails in this.
+    pub(super) fn write_access_log(&mut self, cx: &mut Context) {
+        let Some(request) = &mut self.request else { return };
+        if std::mem::replace(&mut request.told, true) || request.location.access_logs.is_empty() {
+            return;
+        }
+        fault::point(format_args!("log {}", request.path.escape_ascii()));
+        let request = &*request;
+        let values = Values { client: &self.client, request, now: cx.reactor.now() };
+        for entry in &request.location.access_logs {
+            if !entry.wanted(|variable, out| values.write(variable, out)) {
+                continue;
+            }
+            let Some(format) = &entry.format else { continue };
+            let mut line = values.fill(format);
+            line.push(b'\n');
+            cx.logs.write(&mut cx.reactor, self.client.epoch, entry.log, &line);
+        }
     }
 }

@@ -195,9 +195,34 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id as usize) else { return };
         let verdict = step(session, cx);
         session.count(cx, session.doing());
+        if session.offspring.is_some() {
+            self.add_offspring(cx, id);
+        }
         if verdict == Verdict::Over {
             self.end(cx, id, false);
         }
+    }
+
+    /// A session has had a request made once more: it gets a session of its own, where there is a place for it.
+    fn add_offspring(&mut self, cx: &mut Context, parent: u32) {
+        let id = self.sessions.vacant_key() as u32;
+        let owner = Owner { engine: self.number, part: 0, id };
+        let Some(parent) = self.sessions.get_mut(parent as usize) else { return };
+        if !cx.connections.take() {
+            parent.offspring = None;
+            return;
+        }
+        let epoch = parent.client.epoch;
+        let Some(session) = Session::on_the_side(parent, owner, cx) else {
+            cx.connections.give_back();
+            return;
+        };
+        cx.teller.shift(None, Some(session.counted));
+        self.sessions.insert(session);
+        if let Some(serving) = &mut self.serving[epoch] {
+            serving.sessions += 1;
+        }
+        self.serve(cx, id, Session::begin_on_the_side);
     }
 
     fn end(&mut self, cx: &mut Context, id: u32, cut: bool) {

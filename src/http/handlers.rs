@@ -297,7 +297,7 @@ fn try_files(client: &Client, request: &mut Request, now: Instant) -> Stage {
 fn content(cx: &mut Context, client: &Client, request: &mut Request, now: Instant) -> Stage {
     let found = match &request.location.content {
         Content::Proxy(settings) => return Stage::Answer(Answer::Proxy(settings.clone())),
-        Content::Status => Found::Answer(status::answer(request, &cx.board)),
+        Content::Status(caches) => Found::Answer(status::answer(request, &cx.board, caches)),
         Content::Figures => Found::Answer(stub_status::answer(request, &cx.teller.figures())),
         Content::Files => files::serve(&Values { client, request, now }),
     };

@@ -227,7 +227,7 @@ fn is_plain(name: &[u8], underscores: bool) -> bool {
 type Span = Range<u32>;
 
 /// The head of a request. Its parts are places in one piece of memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Head {
     raw: Box<[u8]>,
     line: Span,

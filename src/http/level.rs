@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::access::{Access, Satisfy};
 use super::basic_auth::{BasicAuth, Users};
+use super::cache::Cache;
 use super::definitions::{Definitions, Registry};
 use super::error_pages::ErrorPage;
 use super::fields;
@@ -111,6 +112,7 @@ pub struct Level {
     /// Of `http {}` only.
     pub(super) zones: Vec<Rc<limits::zone::Zone>>,
     pub(super) groups: Vec<Group>,
+    pub(super) caches: Vec<Rc<Cache>>,
     /// What `hash` of each of them makes its key of.
     pub(super) group_keys: Vec<Option<Text>>,
     pub(super) servers: Vec<Level>,
@@ -157,6 +159,7 @@ impl Builder {
     ) -> Result<Config> {
         let ToOpen { access_logs: logs, error_logs, tls } = to_open;
         let (mut servers, mut groups, mut temp_folders) = (Vec::new(), Vec::new(), Vec::new());
+        let mut caches: Vec<Rc<Cache>> = Vec::new();
         let (mut tls_clients, mut zones) = (Vec::new(), Vec::new());
         for mut block in self.blocks {
             let first = groups.len();
@@ -181,6 +184,8 @@ impl Builder {
             for log in block.access_logs.iter().flatten() {
                 log.settle(&formats, &mut AccessLogs::default())?;
             }
+            let known = std::mem::take(&mut block.caches);
+            temp_folders.extend(known.iter().map(|cache| cache.path.clone()));
             let mut assembly = Assembly {
                 prefix,
                 default_log: &default_log,
@@ -191,6 +196,7 @@ impl Builder {
                 groups: &mut groups,
                 zones: &block.zones,
                 named_groups,
+                caches: &known,
                 temp_folders: &mut temp_folders,
                 tls: &mut *tls,
                 tls_clients: &mut tls_clients,
@@ -213,10 +219,11 @@ impl Builder {
                 let built = assembly.server(&block, server, &names)?;
                 servers.push(listen::Served { server: Rc::new(built), names, listens });
             }
+            caches.extend(known);
             zones.append(&mut block.zones);
         }
         groups.iter_mut().for_each(|group| Rc::make_mut(group).recovers = false);
-        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, zones, temp_folders })
+        Ok(Config { listens: listen::build(&servers, taken, warnings)?, groups, zones, temp_folders, caches })
     }
 }
 
@@ -232,6 +239,8 @@ struct Assembly<'a> {
     zones: &'a [Rc<limits::zone::Zone>],
     /// The `upstream {}` blocks that a `proxy_pass` can mean.
     named_groups: Rc<Groups>,
+    /// What a `proxy_cache` can mean.
+    caches: &'a [Rc<Cache>],
     temp_folders: &'a mut Vec<PathBuf>,
     tls: &'a mut tls::Shared,
     /// What TLS with servers is made from, so far.
@@ -375,7 +384,13 @@ impl Assembly<'_> {
     }
 
     fn content(&mut self, level: &Level) -> Result<Content> {
-        let Some(pass) = &level.proxy.pass else { return Ok(level.content.clone().unwrap_or(Content::Files)) };
+        let cache = level.proxy.cache.settle(self.caches)?;
+        let Some(pass) = &level.proxy.pass else {
+            return Ok(match &level.content {
+                Some(Content::Status(_)) => Content::Status(self.caches.into()),
+                content => content.clone().unwrap_or(Content::Files),
+            });
+        };
         let goal = match &pass.variable {
             Some(url) => Goal::Variable(url.clone()),
             None => {
@@ -386,6 +401,7 @@ impl Assembly<'_> {
             }
         };
         let settings = level.proxy.settle(pass, goal, self.prefix, self.tls_clients)?;
+        let settings = proxy::Settings { cache, ..settings };
         for folder in [&settings.store.folder.path, &settings.temp] {
             if !self.temp_folders.contains(folder) {
                 self.temp_folders.push(folder.clone());
@@ -531,6 +547,7 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         groups: &mut Vec::new(),
         zones: &[],
         named_groups: Rc::default(),
+        caches: &[],
         temp_folders: &mut Vec::new(),
         tls: &mut tls::Shared::default(),
         tls_clients: &mut Vec::new(),

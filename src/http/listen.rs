@@ -48,6 +48,9 @@ impl Directive {
         let mut directive = Directive { addresses, default: false, socket, ssl: false, proxy_protocol: false, place };
         for &word in &words[1..] {
             directive.set(word).map_err(|message| call.error(message))?;
+            if word == "http2" {
+                call.warn(NO_HTTP2);
+            }
         }
         Ok(directive)
     }
@@ -60,9 +63,8 @@ impl Directive {
             None if word == "default_server" || word == "default" => self.default = true,
             None if word == "ssl" => self.ssl = true,
             None if word == "proxy_protocol" => self.proxy_protocol = true,
-            None if word == "http2" => {
-                return Err("the \"http2\" parameter is not offered by weir yet".into());
-            }
+            // Told of by whoever reads the line.
+            None if word == "http2" => {}
             Some(("ipv6only", flag)) => {
                 self.socket.ipv6only = Some(match flag {
                     "on" => true,
@@ -83,6 +85,10 @@ impl Directive {
         }
     }
 }
+
+/// What becomes of configurations that offer HTTP/2: clients are offered both versions in ALPN (RFC 7301), or begin with HTTP/1.1.
+pub(super) const NO_HTTP2: &str =
+    "\"http2\" is ignored: weir does not have HTTP/2 yet, and clients are served by HTTP/1.1";
 
 /// A server with its addresses and names.
 pub(super) struct Served {

@@ -1,7 +1,7 @@
 //! What a request has worked out so far: values of variables, and what the last match captured.
 
 /// The values of a request's variables that the configuration makes, by their places among the [`super::definitions::Definitions`].
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Memory {
     /// `None`: not worked out; `Some(None)`: worked out, and there is no value.
     values: Vec<Option<Option<Vec<u8>>>>,

@@ -1,15 +1,17 @@
 //! The `http {}` block: its directives, and its requests.
 //!
 //! A request goes through these files: [`connection`] is its state machine, from the accepted client to the next request or the
-//! end, with [`handshake`] before it where clients speak TLS; [`head`] and [`uri`] take it apart, [`body`] knows where it ends;
-//! [`names`] and [`location`] choose what serves it, which the programs of [`script`] may change; [`access`] says who may have it;
-//! [`handlers`] leads it through all that; [`returns`], [`files`] and [`status`] make a [`response`], or [`proxy`] has a server make it;
-//! [`output`] sends it; logs tell of it by [`variables`].
+//! end, with [`handshake`] before it where clients speak TLS, and its steps in [`reading`], [`answering`] and [`ending`]; [`head`]
+//! and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it, which the programs of
+//! [`script`] may change; [`access`] says who may have it; [`handlers`] leads it through all that; [`returns`], [`files`] and
+//! [`status`] make a [`response`], or [`proxy`] has a server make it; [`output`] sends it; logs tell of it by [`variables`].
 
 mod access;
+mod answering;
 pub mod awaited;
 mod basic_auth;
 pub mod body;
+pub mod cache;
 mod client;
 mod client_directives;
 mod connection;
@@ -17,6 +19,7 @@ mod definitions;
 pub mod directives;
 mod ending;
 mod engine;
+mod entity;
 mod error_pages;
 mod field_directives;
 mod field_names;
@@ -42,6 +45,7 @@ mod pace;
 mod pages;
 pub mod proxy;
 pub mod ranges;
+mod reading;
 mod real_ip;
 mod regex;
 mod request;
@@ -72,6 +76,7 @@ use crate::log::error::ErrorLog;
 use crate::tls;
 use crate::upstream::Group;
 
+pub use cache::{Cache, loader, manager};
 pub use engine::{Engine, IDLE};
 pub use level::{Builder, ToOpen};
 pub use listen::Listen;
@@ -87,6 +92,8 @@ pub struct Config {
     pub zones: Vec<Rc<limits::zone::Zone>>,
     /// Folders that temporary files are made in.
     pub temp_folders: Vec<PathBuf>,
+    /// What `proxy_cache_path` says.
+    pub caches: Vec<Rc<cache::Cache>>,
 }
 
 /// One `server {}`.
@@ -177,8 +184,8 @@ struct Location {
 enum Content {
     /// Files below the root.
     Files,
-    /// `tcp_check_status`
-    Status,
+    /// `tcp_check_status`, which tells of the caches too.
+    Status(Rc<[Rc<Cache>]>),
     /// `stub_status`
     Figures,
     /// `proxy_pass`

@@ -101,6 +101,12 @@ impl Output {
         }
     }
 
+    /// Forgets what is left.
+    pub(super) fn clear(&mut self) {
+        self.pieces.clear();
+        self.gone = 0;
+    }
+
     /// Counts bytes that have been sent by others.
     pub(super) fn count(&mut self, sent: u64) {
         self.sent += sent;

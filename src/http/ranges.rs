@@ -25,8 +25,10 @@ pub fn parse(field: &[u8], size: u64) -> Asked {
     for word in text.split(',') {
         match part(word.trim_matches(' '), size) {
             Err(Malformed) => return Asked::Nothing,
-            Ok(None) => {}
-            Ok(Some(part)) => {
+            // All of an empty file, as in nginx.
+            Ok(Range { start: 0, end: 0 }) => return Asked::Whole,
+            Ok(part) if part.is_empty() => {}
+            Ok(part) => {
                 total = total.saturating_add(part.end - part.start);
                 parts.push(part);
             }
@@ -41,20 +43,19 @@ pub fn parse(field: &[u8], size: u64) -> Asked {
 
 struct Malformed;
 
-/// One `first-last`, `first-` or `-count`; `None` where it lies beyond the end.
-fn part(text: &str, size: u64) -> Result<Option<Range<u64>>, Malformed> {
+/// One `first-last`, `first-` or `-count`; empty where it lies beyond the end.
+fn part(text: &str, size: u64) -> Result<Range<u64>, Malformed> {
     let number = |text: &str| {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse::<u64>().ok().filter(|_| digits).ok_or(Malformed)
     };
     let (first, last) = text.split_once('-').ok_or(Malformed)?;
     let (first, last) = (first.trim_end_matches(' '), last.trim_start_matches(' '));
-    let range = match (first, last) {
+    Ok(match (first, last) {
         ("", count) => size.saturating_sub(number(count)?)..size,
         (first, "") => number(first)?..size,
         (first, last) => number(first)?..number(last)?.saturating_add(1).min(size),
-    };
-    Ok((range.start < range.end).then_some(range))
+    })
 }
 
 #[cfg(test)]

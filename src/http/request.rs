@@ -94,6 +94,8 @@ pub(super) struct Request {
     pub output: Output,
     /// The length of the answer's head.
     pub head_sent: u64,
+    /// It is made for the cache, on the side: it has no client.
+    pub background: bool,
     /// Its line is in the access log, or has been tried to be written.
     pub told: bool,
 }
@@ -140,6 +142,7 @@ impl Request {
             fields: Vec::new(),
             output: Output::default(),
             head_sent: 0,
+            background: false,
             told: false,
             head,
         }
@@ -186,6 +189,26 @@ impl Request {
             b"TRACE" => Err(Refusal::new(405, "client sent TRACE method")),
             b"CONNECT" => Err(Refusal::new(405, "client sent CONNECT method")),
             _ => Ok(()),
+        }
+    }
+
+    /// The same request once more, where its location serves it, without body and answer.
+    pub(super) fn again(&self) -> Request {
+        Request {
+            uri: self.uri.clone(),
+            path: self.path.clone(),
+            args: self.args.clone(),
+            host: self.host.clone(),
+            real_ip: self.real_ip.clone(),
+            memory: self.memory.clone(),
+            id: self.id.clone(),
+            internal: self.internal,
+            as_received: self.as_received,
+            outside_location: self.outside_location,
+            path_behind_alias: self.path_behind_alias,
+            as_get: self.as_get,
+            location: self.location.clone(),
+            ..Request::new(self.head.clone(), &self.server, self.started)
         }
     }
 

@@ -150,6 +150,8 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         fields.extend(content_type.map(|content_type| ("Content-Type".into(), content_type)));
     }
     fields.extend(known.map(|length| ("Content-Length".into(), length.to_string().into_bytes())));
+    // Of an error's page nothing was modified, whatever file it is.
+    let last_modified = last_modified.filter(|_| matches!(status, 200 | 206 | 304));
     fields.extend(last_modified.map(|date| ("Last-Modified".into(), date)));
     let relative = |to: &Vec<u8>| location.absolute_redirect && to.starts_with(b"/");
     let (absolute, to): (Option<Vec<u8>>, Option<Vec<u8>>) = match to {

@@ -23,7 +23,11 @@ impl Return {
         let first = words[0];
         let code = std::str::from_utf8(first).ok().and_then(number).and_then(|code| u16::try_from(code).ok());
         match (code.filter(|code| *code <= 999), words.get(1)) {
-            (Some(status), text) => Ok(Return { status, text: text.map(|text| compile(text)).transpose()? }),
+            (Some(status), text) => {
+                // No text at all is no answer of its own to an error.
+                let text = text.filter(|text| status < 400 || !text.is_empty());
+                Ok(Return { status, text: text.map(|text| compile(text)).transpose()? })
+            }
             (None, None) if [&b"http://"[..], b"https://", b"$scheme"].iter().any(|start| first.starts_with(start)) => {
                 Ok(Return { status: 302, text: Some(compile(first)?) })
             }
@@ -39,9 +43,9 @@ impl Return {
     pub(super) fn answer(&self, values: &Values<'_>) -> Answer {
         let location = &values.request.location;
         let filled = self.text.as_ref().map(|text| values.fill(text));
-        // nginx's own status for "close without an answer".
-        if self.status == 444 {
-            return Answer::Close(444);
+        // nginx's own status for "close without an answer"; after the others no client waits for one.
+        if matches!(self.status, 408 | 444 | 499) {
+            return Answer::Close(self.status);
         }
         Answer::Respond(match (self.status, filled) {
             (301 | 302 | 303 | 307 | 308, to) => {

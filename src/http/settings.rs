@@ -66,7 +66,7 @@ pub(super) fn server_name(level: &mut Level, call: &mut Call<'_>) -> Result<()> 
 }
 
 pub(super) fn check_status(level: &mut Level, _: &mut Call<'_>) -> Result<()> {
-    level.content = Some(Content::Status);
+    level.content = Some(Content::Status(Rc::default()));
     Ok(())
 }
 

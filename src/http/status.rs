@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::rc::Rc;
 
+use super::cache::{Cache, figures};
 use super::request::Request;
 use super::response::Response;
 use crate::upstream::checks::{Board, Status as Row};
@@ -15,12 +17,13 @@ fn word(row: &Row<'_>) -> &'static str {
 const SHM_NAME: &str = "weir";
 
 /// Answers with the page in the form that the arguments ask for: `format=html|json|csv|prometheus`, `status=up|down`.
-pub(super) fn answer(request: &Request, board: &Board) -> Response {
+/// Caches are told of in all forms but CSV.
+pub(super) fn answer(request: &Request, board: &Board, caches: &[Rc<Cache>]) -> Response {
     let rows: Vec<Row> = board.status().collect();
-    page(request, &rows)
+    page(request, &rows, &figures::rows(caches))
 }
 
-fn page(request: &Request, rows: &[Row<'_>]) -> Response {
+fn page(request: &Request, rows: &[Row<'_>], caches: &[figures::Row<'_>]) -> Response {
     let tokens = request.location.server_tokens;
     if !matches!(request.method(), b"GET" | b"HEAD") {
         return Response::page(405, tokens);
@@ -38,10 +41,13 @@ fn page(request: &Request, rows: &[Row<'_>]) -> Response {
         _ => rows.to_vec(),
     };
     let (content_type, text) = match argument("format") {
-        Some(b"json") => ("application/json", json(&chosen)),
+        Some(b"json") => ("application/json", json(&chosen, caches)),
         Some(b"csv") => ("text/csv; charset=utf-8", csv(&chosen)),
-        Some(b"prometheus") => ("text/plain; version=0.0.4; charset=utf-8", prometheus(&chosen)),
-        _ => ("text/html; charset=utf-8", html(&chosen)),
+        Some(b"prometheus") => (
+            "text/plain; version=0.0.4; charset=utf-8",
+            prometheus(&chosen) + &figures::prometheus(caches, escape_label),
+        ),
+        _ => ("text/html; charset=utf-8", html(&chosen, caches)),
     };
     Response::text(200, content_type, text.into_bytes())
 }
@@ -50,7 +56,7 @@ const COLUMNS: [&str; 8] =
     ["Index", "Name", "Status", "Busyness", "Rise counts", "Fall counts", "Access counts", "Check type"];
 
 /// The table that scripts scrape: columns, their order and `up`/`down` are those of the old module.
-fn html(rows: &[Row<'_>]) -> String {
+fn html(rows: &[Row<'_>], caches: &[figures::Row<'_>]) -> String {
     let mut text = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n  <meta charset=\"utf-8\">\n  <title>weir: upstream servers</title>\n\
          \x20 <style>\n    body {{ font-family: sans-serif; margin: 2em; }}\n    table {{ border-collapse: collapse; }}\n    \
@@ -73,11 +79,13 @@ fn html(rows: &[Row<'_>]) -> String {
         }
         let _ = writeln!(text, "    <td>{}</td>\n  </tr>", row.kind);
     }
-    text.push_str("</table>\n</body>\n</html>\n");
+    text.push_str("</table>\n");
+    text.push_str(&figures::html(caches, escape_html));
+    text.push_str("</body>\n</html>\n");
     text
 }
 
-fn json(rows: &[Row<'_>]) -> String {
+fn json(rows: &[Row<'_>], caches: &[figures::Row<'_>]) -> String {
     let up = rows.iter().filter(|row| row.up).count();
     let mut text = format!(
         "{{\"servers\": {{\n  \"total\": {},\n  \"up\": {up},\n  \"down\": {},\n  \"server\": [",
@@ -96,7 +104,7 @@ fn json(rows: &[Row<'_>]) -> String {
             word(row),
         );
     }
-    text.push_str("\n  ]\n}}\n");
+    let _ = writeln!(text, "\n  ]\n}}{}}}", figures::json(caches, escape_json));
     text
 }
 
@@ -179,7 +187,6 @@ mod tests {
     use super::*;
     use crate::http::head::Head;
     use crate::http::output::Piece;
-    use std::rc::Rc;
     use std::time::Instant;
 
     const ROWS: [Row; 2] = [
@@ -212,7 +219,7 @@ mod tests {
         let head = Head::parse(format!("{method} /status HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
         let mut request = Request::new(head, &server, Instant::now());
         request.args = Some(query.into());
-        let response = super::page(&request, &ROWS);
+        let response = super::page(&request, &ROWS, &[]);
         let text = response.body.into_iter().map(|piece| match piece {
             Piece::Bytes(bytes) => String::from_utf8(bytes).unwrap(),
             Piece::File { .. } | Piece::Gzip(_) => unreachable!(),

@@ -2,6 +2,7 @@
 
 use super::directives::{HS, HSL, row, sized, with};
 use super::level::Level;
+use super::listen::NO_HTTP2;
 use crate::conf::value;
 use crate::conf::{Arity, Call, Contexts, Directive, Result};
 
@@ -80,6 +81,18 @@ pub(super) static TABLE: &[Directive<Level>] = &[
         _ => size(level, call),
     }),
     tuning("directio_alignment", HSL, "size", FILES, size),
+    tuning(
+        "http2",
+        HS,
+        "on | off",
+        "Accepted for compatibility with a warning where it is `on`, without effect: clients are served by HTTP/1.1.",
+        |_, call| {
+            if call.flag()? {
+                call.warn(NO_HTTP2);
+            }
+            Ok(())
+        },
+    ),
     tuning("msie_padding", HSL, "on | off", MSIE, flag),
     tuning("msie_refresh", HSL, "on | off", MSIE, flag),
 ];

@@ -17,7 +17,7 @@ pub fn run(start: &Start, setup: Setup) -> u8 {
     start.title.set("worker process");
     let config = setup.config.clone();
     start.environment.restrict(&config.main.env);
-    if privileges::apply(&config.main, setup.slot).is_err() {
+    if privileges::apply(&config.main, Some(setup.slot)).is_err() {
         return FATAL;
     }
     let worker = Signals::new(&SIGNALS).and_then(|signals| Worker::new(setup, signals));

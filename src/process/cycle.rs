@@ -20,7 +20,7 @@ use crate::worker::Setup;
 
 use super::pidfile::PidFile;
 use super::start::redirect_stderr;
-use super::{Logged, failed, folders, listeners};
+use super::{Logged, caches, failed, folders, listeners};
 
 /// What one reading of the configuration brought about; a reload makes another one.
 pub struct Cycle {
@@ -50,6 +50,7 @@ impl Cycle {
         folders::make(config.http.temp_folders.iter().map(PathBuf::as_path), config.main.user.as_ref())?;
         let zones = config.tls.open(before.map(|before| &before.tls));
         zones.map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of session caches failed")))?;
+        caches::open(&config.http.caches, before.map_or(&[], |before| &before.http.caches))?;
         for zone in &config.http.zones {
             zone.open(before.map_or(&[], |before| &before.http.zones))
                 .map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of a zone failed")))?;

@@ -11,16 +11,18 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
+use crate::config::Config;
 use crate::event::signals::{Received, Signals};
 use crate::event::{Owner, Reactor};
 use crate::log::{Level, error, message};
 use crate::tally::Tally;
 use crate::upstream::shared::{ROWS, Roster};
 
+use super::caches::Care;
 use super::cycle::Cycle;
 use super::pidfile::PidFile;
 use super::start::{Start, redirect_stderr};
-use super::{Logged, child, daemon, failed, listeners, log_received, order, pidfile, upgrade};
+use super::{Logged, caches, child, daemon, failed, listeners, log_received, order, pidfile, upgrade};
 
 /// How long workers told to end at once may take before they are killed; about nginx's time.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -30,16 +32,61 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A running worker.
+/// A running child.
 struct Child {
     pid: Pid,
-    slot: usize,
+    role: Role,
     started: Instant,
     duty: Duty,
-    /// Its row in the records of `roster`, which no other living worker has.
-    row: usize,
-    /// Where it counts its sessions.
-    roster: Rc<Roster>,
+    /// The configuration it is at work for.
+    config: Rc<Config>,
+}
+
+/// What a child is.
+enum Role {
+    Worker {
+        slot: usize,
+        /// Its row in the records of `roster`, which no other living worker has.
+        row: usize,
+        /// Where it counts its sessions.
+        roster: Rc<Roster>,
+    },
+    /// It looks after caches.
+    Keeper(Care),
+}
+
+impl Role {
+    fn post(&self) -> Post {
+        match self {
+            Role::Worker { slot, .. } => Post::Worker(*slot),
+            Role::Keeper(care) => Post::Keeper(*care),
+        }
+    }
+
+    /// The row of a worker and where it counts.
+    fn row(&self) -> Option<(usize, &Rc<Roster>)> {
+        match self {
+            Role::Worker { row, roster, .. } => Some((*row, roster)),
+            Role::Keeper(_) => None,
+        }
+    }
+}
+
+/// What a child is started for: as the worker with a number, or to look after caches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Post {
+    Worker(usize),
+    Keeper(Care),
+}
+
+impl Post {
+    /// What it is called in logs.
+    fn name(self) -> &'static str {
+        match self {
+            Post::Worker(_) => "worker process",
+            Post::Keeper(care) => care.name(),
+        }
+    }
 }
 
 /// What is expected of a worker.
@@ -68,6 +115,8 @@ enum Leave {
     Exit,
     /// This is the forked process of the worker with this number and row.
     Worker(usize, usize),
+    /// That of one that looks after caches.
+    Keeper(Care),
 }
 
 /// The master process.
@@ -79,8 +128,8 @@ pub struct Master {
     pid_file: PidFile,
     reactor: Reactor,
     workers: Vec<Child>,
-    /// The numbers of workers to be started, and when.
-    due: Vec<(Instant, usize)>,
+    /// What children are to be started for, and when.
+    due: Vec<(Instant, Post)>,
     ending: Ending,
     new_binary: Option<Pid>,
     /// Workers were retired by WINCH.
@@ -131,6 +180,12 @@ impl Master {
                     let Master { start, cycle, tally, signals, pid_file, reactor, .. } = self;
                     drop((signals, pid_file, reactor));
                     return Ok(child::run(&start, cycle.into_setup(slot, row, tally)));
+                }
+                ControlFlow::Break(Leave::Keeper(care)) => {
+                    let Master { start, cycle, signals, pid_file, reactor, .. } = self;
+                    drop((signals, pid_file, reactor));
+                    let Cycle { config, .. } = cycle;
+                    return Ok(caches::run(&start, &config, care));
                 }
             }
         }
@@ -230,7 +285,10 @@ impl Master {
         message(Level::Notice, format_args!("start worker processes"));
         let wanted = self.cycle.config.main.worker_processes;
         let now = Instant::now();
-        self.due = (0..wanted).map(|slot| (now, slot)).collect();
+        self.due = (0..wanted).map(|slot| (now, Post::Worker(slot))).collect();
+        if !self.cycle.config.http.caches.is_empty() {
+            self.due.extend([Care::Manager, Care::Loader].map(|care| (now, Post::Keeper(care))));
+        }
         self.retired = false;
     }
 
@@ -238,31 +296,47 @@ impl Master {
         let now = Instant::now();
         let (due, later): (Vec<_>, Vec<_>) = mem::take(&mut self.due).into_iter().partition(|(at, _)| *at <= now);
         self.due = later;
-        for (_, slot) in due {
-            self.spawn(slot)?;
+        for (_, post) in due {
+            self.spawn(post)?;
         }
         ControlFlow::Continue(())
     }
 
-    fn spawn(&mut self, slot: usize) -> ControlFlow<Leave> {
-        let row = (0..ROWS).find(|row| self.workers.iter().all(|worker| worker.row != *row));
+    fn spawn(&mut self, post: Post) -> ControlFlow<Leave> {
+        let row = match post {
+            Post::Worker(_) => {
+                let taken: Vec<usize> = self.workers.iter().filter_map(|worker| Some(worker.role.row()?.0)).collect();
+                (0..ROWS).find(|row| !taken.contains(row))
+            }
+            Post::Keeper(_) => Some(0),
+        };
         let Some(row) = row else {
             // Workers of earlier configurations are still finishing their sessions.
             message(Level::Alert, format_args!("no more than {ROWS} processes can be spawned"));
-            self.due.push((Instant::now() + PAUSE, slot));
+            self.due.push((Instant::now() + PAUSE, post));
             return ControlFlow::Continue(());
         };
+        let name = post.name();
         // SAFETY: weir has one thread, so the child may go on as a whole program.
         match unsafe { fork() } {
-            Ok(ForkResult::Child) => return ControlFlow::Break(Leave::Worker(slot, row)),
+            Ok(ForkResult::Child) => {
+                return ControlFlow::Break(match post {
+                    Post::Worker(slot) => Leave::Worker(slot, row),
+                    Post::Keeper(care) => Leave::Keeper(care),
+                });
+            }
             Ok(ForkResult::Parent { child: pid }) => {
-                message(Level::Notice, format_args!("start worker process {pid}"));
-                let roster = Rc::clone(&self.cycle.roster);
-                self.workers.push(Child { pid, slot, started: Instant::now(), duty: Duty::Serve, row, roster });
+                message(Level::Notice, format_args!("start {name} {pid}"));
+                let role = match post {
+                    Post::Worker(slot) => Role::Worker { slot, row, roster: Rc::clone(&self.cycle.roster) },
+                    Post::Keeper(care) => Role::Keeper(care),
+                };
+                let config = Rc::clone(&self.cycle.config);
+                self.workers.push(Child { pid, role, started: Instant::now(), duty: Duty::Serve, config });
             }
             Err(errno) => {
-                failed(Level::Alert, &errno.into(), format_args!("fork() failed while spawning \"worker process\""));
-                self.due.push((Instant::now() + PAUSE, slot));
+                failed(Level::Alert, &errno.into(), format_args!("fork() failed while spawning \"{name}\""));
+                self.due.push((Instant::now() + PAUSE, post));
             }
         }
         ControlFlow::Continue(())
@@ -301,21 +375,31 @@ impl Master {
             message(level, format_args!("unknown process {pid} {how}"));
             return;
         };
-        message(level, format_args!("worker process {pid} {how}"));
         let worker = self.workers.swap_remove(place);
-        worker.roster.clear(worker.row);
-        self.tally.clear(worker.row);
+        let post = worker.role.post();
+        let name = post.name();
+        message(level, format_args!("{name} {pid} {how}"));
+        if let Some((row, roster)) = worker.role.row() {
+            roster.clear(row);
+            self.tally.clear(row);
+        }
+        // One that has ended by itself has finished what it was at.
+        if code != Some(0) {
+            worker.config.http.caches.iter().for_each(|cache| cache.bury(pid.as_raw() as u32));
+        }
         if worker.duty != Duty::Serve || self.is_ending() {
             return;
         }
         if code == Some(child::FATAL.into()) {
-            let what =
-                format_args!("worker process {pid} exited with fatal code {} and cannot be respawned", child::FATAL);
+            let what = format_args!("{name} {pid} exited with fatal code {} and cannot be respawned", child::FATAL);
             message(Level::Alert, what);
             return;
         }
+        if post == Post::Keeper(Care::Loader) && code == Some(0) {
+            return;
+        }
         let pause = if worker.started.elapsed() < SHORT_LIFE { PAUSE } else { Duration::ZERO };
-        self.due.push((Instant::now() + pause, worker.slot));
+        self.due.push((Instant::now() + pause, post));
     }
 
     fn signal_workers(&self, signal: Signal) {
@@ -357,7 +441,8 @@ impl Master {
         }
         message(Level::Notice, format_args!("reconfiguring"));
         // All that failed is logged, and the old configuration goes on.
-        let rosters: Vec<&Roster> = self.workers.iter().map(|worker| worker.roster.as_ref()).collect();
+        let rosters: Vec<&Roster> =
+            self.workers.iter().filter_map(|worker| Some(worker.role.row()?.1.as_ref())).collect();
         let Ok(new) = self.cycle.reload(&self.start.source, &rosters, &mut self.pid_file) else { return };
         let old = mem::replace(&mut self.cycle, new);
         listeners::retire(old.listeners, &self.cycle.listeners);

@@ -1,6 +1,7 @@
 //! Master, workers, signals, pid file, daemon, privileges, reload, binary upgrade.
 #![allow(unsafe_code)]
 
+pub mod caches;
 pub mod child;
 pub mod cycle;
 pub mod daemon;

@@ -17,10 +17,10 @@ use super::{Logged, failed};
 /// The highest number a capability can have: sets are of 64 bits.
 const CAPABILITIES: libc::c_ulong = 63;
 
-/// Makes this process what `main` says worker number `slot` should be. An error must end it: it would run with rights
+/// Makes this process what `main` says worker number `slot` should be, or one that is no worker, with limits, priority and CPUs of its own. An error must end it: it would run with rights
 /// it should not have, or write where it should not. Everything is logged.
-pub fn apply(main: &Main, slot: usize) -> Result<(), Logged> {
-    if main.priority != 0 {
+pub fn apply(main: &Main, slot: Option<usize>) -> Result<(), Logged> {
+    if slot.is_some() && main.priority != 0 {
         set_priority(main.priority);
     }
     limit(Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE", main.rlimit_nofile);
@@ -49,7 +49,7 @@ pub fn apply(main: &Main, slot: usize) -> Result<(), Logged> {
         }
         _ => keep_memory_private(),
     }
-    if let Some(cpus) = main.cpu_affinity.get(slot).or(main.cpu_affinity.last()) {
+    if let Some(cpus) = slot.and_then(|slot| main.cpu_affinity.get(slot).or(main.cpu_affinity.last())) {
         bind_to(cpus);
     }
     if let Some(path) = &main.working_directory {

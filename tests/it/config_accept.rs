@@ -307,6 +307,7 @@ fn http() {
         (HttpLocation, "directio off;"),
         (HttpLocation, "directio_alignment 512;"),
         (HttpLocation, "msie_padding off;"),
+        (HttpServer, "http2 off;"),
         (HttpLocation, "msie_refresh off;"),
         (HttpLocation, "server_name_in_redirect on;"),
         (HttpServer, "merge_slashes off;"),
@@ -470,8 +471,13 @@ fn what_becomes_of_answers_and_bodies() {
 #[test]
 fn what_does_nothing_here_is_warned_of() {
     let prefix = Prefix::new();
-    for piece in ["load_module modules/ngx_tcp_module.so;", "ssl_engine rdrand;"] {
-        let (text, line) = Main.around(piece);
+    for (at, piece) in [
+        (Main, "load_module modules/ngx_tcp_module.so;"),
+        (Main, "ssl_engine rdrand;"),
+        (HttpServer, "http2 on;"),
+        (HttpServer, "listen 127.0.0.1:1 http2;"),
+    ] {
+        let (text, line) = at.around(piece);
         prefix.write("nginx.conf", text);
         let run = prefix.run(&["-t"]);
         assert!(run.status.success(), "{piece}: {}", run.stderr);

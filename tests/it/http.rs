@@ -59,6 +59,8 @@ pub fn read_reply(stream: &mut impl Read, bodiless: bool) -> Reply {
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read(&mut byte) {
             Ok(1) => head.push(byte[0]),
+            // The process was stopped meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             other => panic!("no head: {other:?} after {:?}", String::from_utf8_lossy(&head)),
         }
     }

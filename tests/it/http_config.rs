@@ -35,7 +35,6 @@ fn faults() {
             "server { listen 127.0.0.1:1 ssl; }",
             "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive",
         ),
-        ("server { listen 127.0.0.1:1 http2; }", "the \"http2\" parameter is not offered by weir yet"),
         (
             "server { listen 127.0.0.1:1 ssl default_server; ssl_reject_handshake on; } server { listen 127.0.0.1:1; server_name a; }",
             "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive",

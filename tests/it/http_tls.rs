@@ -408,3 +408,15 @@ fn plain_requests_can_have_a_page_of_their_own() {
     let reply = ask_http(&port, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((reply.status, reply.text()), (400, "plain"));
 }
+
+/// Clients that know both versions speak the older one.
+#[test]
+fn who_offers_http_2_is_served_by_http_1() {
+    let (_weir, port) = serve_in(folder(), |port| {
+        format!("server {{ listen {} ssl http2; {OURS} return 200 $server_protocol; }}", port.v4())
+    });
+    let offered = |builder: &mut SslConnectorBuilder| builder.set_alpn_protos(b"\x02h2\x08http/1.1").unwrap();
+    let mut stream = asking(&port, None, offered).unwrap();
+    assert_eq!(stream.ssl().selected_alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert_eq!(ask(&mut stream, "/", "a").text(), "HTTP/1.1");
+}

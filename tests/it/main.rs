@@ -3,6 +3,7 @@
 mod access;
 mod applications;
 mod balance;
+mod cache;
 mod check_types;
 mod checks;
 mod cmdline;

@@ -51,6 +51,10 @@ fn the_demonstration_of_http() {
     assert!(ask("/user/ann").text().contains("application: GET /profile?of=ann for"));
     assert_eq!(ask("/old").status, 301);
     assert_eq!(ask("/docs/a.txt").text(), "a file");
+    let kept = [ask("/kept/a"), ask("/kept/a")];
+    assert_eq!(kept.each_ref().map(|answer| answer.field("X-Cache")), [Some("MISS"), Some("HIT")]);
+    assert_eq!(kept[0].text(), kept[1].text());
+    assert_eq!([ask("/kept/a?purge=1").status, ask("/kept/a?purge=1").status], [204, 404]);
     // The second one answers 503, the first one is asked then.
     for _ in 0..2 {
         assert!(ask("/broken").text().starts_with("the first application: GET /broken"));

@@ -12,7 +12,7 @@ const KEPT: [&str; 5] = ["set-cookie", "content-disposition", "cache-control", "
 
 impl Session {
     /// The answer whose head is there may be another's to give; the server is left then.
-    pub(super) fn lead_elsewhere(&mut self, cx: &mut Context) -> Option<Step> {
+    pub(in crate::http) fn lead_elsewhere(&mut self, cx: &mut Context) -> Option<Step> {
         let request = self.request.as_ref()?;
         let exchange = request.exchange.as_ref()?;
         let (head, rules) = (exchange.head.as_ref()?, &exchange.settings.answers);
@@ -27,6 +27,7 @@ impl Session {
 
     fn intercept(&mut self, cx: &mut Context, status: u16) -> Step {
         self.leave_upstream(cx, false);
+        self.remember_failure(status);
         let Some(request) = &self.request else { return Step::Over };
         let head = request.exchange.as_ref().and_then(|exchange| exchange.head.as_ref());
         // What a client must know to ask again.

@@ -4,6 +4,7 @@ use super::head::Head;
 use super::replace::{self, Replace};
 use super::{Settings, cookies};
 use crate::conf::value;
+use crate::http::cache::validity;
 use crate::http::field_names::FieldNames;
 use crate::http::head::Version;
 use crate::http::pages;
@@ -50,22 +51,25 @@ pub(in crate::http) struct Ignored {
     pub limit_rate: bool,
     pub buffering: bool,
     pub charset: bool,
+    /// Those that would decide about caching.
+    pub cache: validity::Ignored,
 }
 
 impl Ignored {
-    /// The fields that may be named, nginx's list; from those of caches nothing follows.
+    /// The fields that may be named, nginx's list.
     pub(super) const WORDS: [(&'static str, Ignored); 9] = {
-        let none = Ignored { redirect: false, limit_rate: false, buffering: false, charset: false };
+        let keep = validity::Ignored::NONE;
+        let none = Ignored { redirect: false, limit_rate: false, buffering: false, charset: false, cache: keep };
         [
             ("X-Accel-Redirect", Ignored { redirect: true, ..none }),
-            ("X-Accel-Expires", none),
+            ("X-Accel-Expires", Ignored { cache: validity::Ignored { accel_expires: true, ..keep }, ..none }),
             ("X-Accel-Limit-Rate", Ignored { limit_rate: true, ..none }),
             ("X-Accel-Buffering", Ignored { buffering: true, ..none }),
             ("X-Accel-Charset", Ignored { charset: true, ..none }),
-            ("Expires", none),
-            ("Cache-Control", none),
-            ("Set-Cookie", none),
-            ("Vary", none),
+            ("Expires", Ignored { cache: validity::Ignored { expires: true, ..keep }, ..none }),
+            ("Cache-Control", Ignored { cache: validity::Ignored { cache_control: true, ..keep }, ..none }),
+            ("Set-Cookie", Ignored { cache: validity::Ignored { set_cookie: true, ..keep }, ..none }),
+            ("Vary", Ignored { cache: validity::Ignored { vary: true, ..keep }, ..none }),
         ]
     };
 
@@ -75,6 +79,7 @@ impl Ignored {
         self.limit_rate |= other.limit_rate;
         self.buffering |= other.buffering;
         self.charset |= other.charset;
+        self.cache.add(other.cache);
     }
 }
 
@@ -156,7 +161,7 @@ fn parts<'a>(values: &Values<'a>) -> Option<(&'a Settings, &'a Head)> {
 ///
 /// # Errors
 /// A regular expression came to no decision.
-pub(super) fn response(values: &Values<'_>) -> Result<Response, Failed> {
+pub(in crate::http) fn response(values: &Values<'_>) -> Result<Response, Failed> {
     let request = values.request;
     let Some((settings, head)) = parts(values) else { return Ok(Response::new(502, Vec::new())) };
     let mut response = Response::new(head.status, Vec::new());

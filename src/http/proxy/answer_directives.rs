@@ -137,7 +137,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
                 HSL,
                 "field ...",
                 "-",
-                "Fields of the server's answer that mean nothing to weir: `X-Accel-Redirect`, `X-Accel-Limit-Rate`, `X-Accel-Buffering`, `X-Accel-Charset`. `X-Accel-Expires`, `Expires`, `Cache-Control`, `Set-Cookie` and `Vary` may be named too; nothing follows from them, as nothing is cached.",
+                "Fields of the server's answer that mean nothing to weir: `X-Accel-Redirect`, `X-Accel-Limit-Rate`, `X-Accel-Buffering`, `X-Accel-Charset`, and those that would decide about keeping it: `X-Accel-Expires`, `Expires`, `Cache-Control`, `Set-Cookie`, `Vary`.",
             ),
         )),
         set: |level, call| {

@@ -13,8 +13,10 @@ use super::spool::Failure;
 use super::{part, trailers};
 use crate::context::Context;
 use crate::http::body::{Body, Piece};
-use crate::http::connection::{READ, Session, Step};
+use crate::http::cache::store::Kept;
+use crate::http::connection::{Session, Step};
 use crate::http::output::{Output, Progress};
+use crate::http::reading::READ;
 use crate::http::variables::Values;
 use crate::log::Level;
 
@@ -58,24 +60,37 @@ impl Exchange {
     /// Whether more of the server's body has a place to wait in.
     fn has_room(&self, output: &Output) -> bool {
         match self.buffered {
+            _ if self.filling.is_some() => true,
             true => output.held() < self.settings.buffers || self.spool.filed < self.settings.max_temp_file,
             false => output.is_empty(),
         }
     }
 
     /// Puts content behind what the client has not taken. Tells whether a file was begun.
-    fn put(&mut self, output: &mut Output, content: &[u8]) -> Result<bool, Failure> {
+    fn put(&mut self, output: &mut Output, content: &[u8], mut kept: Option<Kept>) -> Result<bool, Failure> {
         let encoded;
         let content = match &mut self.encoder {
             Some(encoder) => {
+                // What the client gets is not what is kept.
+                kept = None;
                 encoded = encoder.take(content, !self.buffered);
                 &encoded[..]
             }
             None => content,
         };
         let (settings, chunked) = (&self.settings, self.chunked);
-        if !self.buffered || settings.max_temp_file == 0 || content.is_empty() || output.held() < settings.buffers {
+        let fits = !self.buffered || content.is_empty() || output.held() < settings.buffers;
+        if fits || (kept.is_none() && settings.max_temp_file == 0) {
             frame(output, content, chunked);
+            return Ok(false);
+        }
+        // What is kept anyhow need not be written a second time.
+        if let Some(kept) = kept {
+            if chunked {
+                output.push_bytes(format!("{:x}\r\n", content.len()).as_bytes());
+            }
+            output.push(kept.piece(content.len()));
+            output.push_bytes(if chunked { b"\r\n" } else { b"" });
             return Ok(false);
         }
         let begins = !self.spool.has_file();
@@ -109,6 +124,9 @@ impl Session {
             // What was read goes out at once, but that a server's head and the first of its body go together.
             let Some(request) = &mut self.request else { return Step::Over };
             let location = request.location.clone();
+            if request.exchange.as_ref().is_some_and(|exchange| exchange.detached) {
+                request.output.clear();
+            }
             let before = request.output.sent();
             let connection = &self.client.connection;
             let sent = request.output.send(connection, &mut cx.reactor, &mut cx.buffers, location.sendfile);
@@ -120,7 +138,10 @@ impl Session {
                     let action = "sending to client";
                     let message = format_args!("{call} failed");
                     self.client.log(Level::Info, Some(&error), action, self.request.as_deref(), message);
-                    return self.end_with(cx, 499);
+                    if !self.detach() {
+                        return self.end_with(cx, 499);
+                    }
+                    continue;
                 }
             };
             let now = cx.reactor.now();
@@ -149,6 +170,7 @@ impl Session {
             };
             match (&exchange.upstream, progress) {
                 (None, Progress::Done) if exchange.cut => return self.end_with(cx, 502),
+                (None, Progress::Done) if exchange.detached => return self.end_with(cx, 499),
                 (None, Progress::Done) => return self.answer_sent(cx, &location),
                 (None, Progress::Blocked | Progress::Held(_)) => return Step::Wait,
                 (_, Progress::TurnOver) => {
@@ -264,17 +286,20 @@ impl Session {
             if let Some(tried) = exchange.tries.last_mut() {
                 tried.length += content.len() as u64;
             }
+            let mut kept = exchange.filling.as_mut().and_then(|filling| filling.add(content));
             if let Some(part) = &exchange.part {
                 let end = at + content.len() as u64;
-                content = part::clip(content, at, part);
-                if end >= part.end && !exchange.incoming.is_complete() {
+                let whole = content;
+                content = part::clip(whole, at, part);
+                kept = kept.map(|kept| kept.skip(content.as_ptr() as usize - whole.as_ptr() as usize));
+                if end >= part.end && exchange.filling.is_none() && !exchange.incoming.is_complete() {
                     // The client has no use for the rest of it, so nobody reads it; the connection is not used again.
                     exchange.incoming.framing = Framing::Known(Body::Complete);
                     exchange.upstream.as_mut()?.kept.requests = u64::MAX;
                 }
             }
-            let enough = exchange.part.is_some() && exchange.incoming.is_complete();
-            match exchange.put(&mut request.output, content) {
+            let enough = exchange.part.is_some() && exchange.filling.is_none() && exchange.incoming.is_complete();
+            match exchange.put(&mut request.output, content, kept) {
                 Ok(begins) => filed |= begins,
                 Err(Failure { call, error }) => {
                     let folder = exchange.settings.temp.display().to_string();
@@ -283,6 +308,11 @@ impl Session {
                 }
             }
             input = if enough { &[] } else { &input[piece.consumed..] };
+        }
+        self.tell_of_filling();
+        // Before the client has the last of it: whoever asks next finds it.
+        if self.request.as_ref()?.exchange.as_ref()?.incoming.is_complete() {
+            self.finish_filling();
         }
         if filed {
             let message = format_args!("an upstream response is buffered to a temporary file");
@@ -293,6 +323,7 @@ impl Session {
 
     /// The server's body is complete.
     fn body_ended(&mut self, cx: &mut Context) {
+        self.finish_filling();
         if let Some(request) = &mut self.request
             && let Some(exchange) = &mut request.exchange
             && let Some(mut encoder) = exchange.encoder.take()

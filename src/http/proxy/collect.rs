@@ -5,10 +5,12 @@ use super::body_files::InFile;
 use super::exchange::{LAST_CHUNK, frame};
 use super::spool::Failure;
 use crate::context::Context;
+use crate::http::answering::CONTINUE;
 use crate::http::body::Body;
-use crate::http::connection::{CONTINUE, Session, Step};
+use crate::http::connection::{Session, Step};
 use crate::http::handlers::is_too_large;
 use crate::http::output::{Piece, Progress};
+use crate::http::reading::take_body;
 use crate::http::response::Response;
 use crate::log::Level;
 
@@ -98,7 +100,7 @@ impl Session {
     fn take_content(&mut self, cx: &mut Context, content: &mut Vec<u8>) -> Result<(), Step> {
         let Some(request) = &mut self.request else { return Err(Step::Over) };
         let Some(input) = &mut self.input else { return Ok(()) };
-        let taken = super::super::connection::take_body(request, input, Some(content));
+        let taken = take_body(request, input, Some(content));
         self.settle_input(cx);
         let Some(request) = &self.request else { return Err(Step::Over) };
         let tokens = request.location.server_tokens;

@@ -8,6 +8,7 @@ use super::body::Incoming;
 use super::goal::{Peers, Server};
 use super::head::{Framing, Head};
 use super::next::Fault;
+use super::pass::Target;
 use super::request::{self, Length};
 use super::secure::is_end;
 use super::spool::Spool;
@@ -50,39 +51,9 @@ impl Session {
         let before = request.exchange.take();
         let (body, lost, tries) =
             before.map_or_else(Default::default, |before| (before.body, before.lost, before.tries));
-        let exchange = Exchange {
-            settings: settings.clone(),
-            state: State::Collecting,
-            uri: target.uri(request),
-            peers: match target.server {
-                Server::Group(group) => Peers::Group(group),
-                Server::Host(_) => Peers::Found(Vec::new(), 0),
-            },
-            target,
-            body,
-            body_is_whole: false,
-            lost,
-            upstream: None,
-            tried: Tried::default(),
-            tries_left: 0,
-            began: now,
-            earlier: tries.len(),
-            tries,
-            head: None,
-            incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete), trailer: Vec::new() },
-            part: None,
-            chunked: false,
-            encoder: None,
-            buffered: settings.buffering,
-            spool: Spool::default(),
-            flow: None,
-            relay: None,
-            cut: false,
-            upstream_due: None,
-            pace: None,
-            resumes: None,
-            client_due: None,
-        };
+        let uri = target.uri(request);
+        let exchange = Exchange::new(settings.clone(), target, uri, now);
+        let exchange = Exchange { body, lost, earlier: tries.len(), tries, ..exchange };
         request.exchange = Some(Box::new(exchange));
         self.phase = Phase::Proxy;
         self.collect_first(cx)
@@ -95,10 +66,12 @@ impl Session {
         };
         let step = match exchange.state {
             State::Collecting => return self.collect(cx),
-            State::Resolving | State::Connecting | State::Securing | State::Asking if self.client_is_gone(cx) => {
+            State::Waiting | State::Resolving | State::Connecting | State::Securing | State::Asking
+                if self.client_is_gone(cx) =>
+            {
                 return self.client_aborted(cx);
             }
-            State::Resolving => Step::Wait,
+            State::Waiting | State::Resolving => Step::Wait,
             State::Connecting => self.connecting(cx),
             State::Securing => self.securing(cx),
             State::Asking => self.asking(cx),
@@ -112,12 +85,15 @@ impl Session {
         step
     }
 
-    /// The client's body is there as far as the server needs it before it is turned to.
-    pub(super) fn begin_trying(&mut self, cx: &mut Context) -> Step {
+    /// The client's body is there as far as the server needs it: it is turned to unless the cache has the answer.
+    pub(in crate::http) fn begin_trying(&mut self, cx: &mut Context) -> Step {
         if let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) {
             exchange.client_due = None;
         }
-        self.find_peers(cx)
+        match self.look_up(cx) {
+            Some(step) => step,
+            None => self.find_peers(cx),
+        }
     }
 
     /// Turns to the first of the peers that are known now.
@@ -150,7 +126,7 @@ impl Session {
         exchange.tries.push(Try { is_first, ..Try::new(name, now) });
         let Some((peer, address)) = picked else {
             self.log_upstream(Level::Error, None, format_args!("no live upstreams"));
-            return self.fail(cx, 502);
+            return self.fail_or_stale(cx, Fault::ERROR);
         };
         exchange.tries_left = exchange.tries_left.saturating_sub(1);
         let (group, connect_timeout) = (exchange.group(), exchange.settings.connect_timeout);
@@ -441,6 +417,7 @@ impl Session {
         let Some(request) = &mut self.request else { return Step::Over };
         let to_head = request.is_head();
         let Some(exchange) = &mut request.exchange else { return Step::Over };
+        let to_head = to_head && !exchange.asks_with_get();
         let now = cx.reactor.now();
         if let Some(tried) = exchange.tries.last_mut() {
             tried.status = head.status;
@@ -454,6 +431,9 @@ impl Session {
             && self.may_try_again(cx, fault, true)
         {
             return self.give_up(cx, fault);
+        }
+        if let Some(step) = self.old_answer_does(cx, &head) {
+            return step;
         }
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
@@ -476,11 +456,17 @@ impl Session {
             Ok(response) => response,
             Err(failed) => return self.undecided(cx, &failed),
         };
+        let shaped = self.begin_filling(cx, &mut response);
+        let Some(request) = &mut self.request else { return Step::Over };
         if response.content_type.is_some() {
             request.kept_type = None;
         }
         let forced = request.exchange.as_ref().is_some_and(|exchange| exchange.settings.answers.force_ranges);
-        let part = if forced { part::cut_out(request, &mut response) } else { Ok(None) };
+        let part = match shaped {
+            Some(part) => Ok(part),
+            None if forced => part::cut_out(request, &mut response),
+            None => Ok(None),
+        };
         let part = match part {
             Ok(part) => part,
             Err(fields) => return self.no_such_part(cx, fields),
@@ -528,11 +514,16 @@ impl Session {
     }
 
     /// A line about the server, in whatever state it is.
-    pub(super) fn log_upstream(&self, level: Level, error: Option<&io::Error>, message: std::fmt::Arguments<'_>) {
+    pub(in crate::http) fn log_upstream(
+        &self,
+        level: Level,
+        error: Option<&io::Error>,
+        message: std::fmt::Arguments<'_>,
+    ) {
         let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
         let action = match exchange.map(|exchange| exchange.state) {
             Some(State::Collecting) => "reading client request body",
-            Some(State::Resolving) => "",
+            Some(State::Waiting | State::Resolving) => "",
             Some(State::Connecting) | None => "connecting to upstream",
             Some(State::Securing) => SECURING,
             Some(State::Asking)
@@ -549,11 +540,54 @@ impl Session {
     }
 
     /// Sets the timer to what is due first.
-    pub(super) fn arm(&mut self, cx: &mut Context) {
+    pub(in crate::http) fn arm(&mut self, cx: &mut Context) {
         let Some(exchange) = self.request.as_ref().and_then(|request| request.exchange.as_ref()) else { return };
         let dues = [exchange.upstream_due, exchange.client_due, exchange.resumes];
         if let Some(due) = dues.into_iter().flatten().min() {
             cx.reactor.set_timer(self.timer, due);
+        }
+    }
+}
+
+impl Exchange {
+    /// A request for `uri` that nothing has been done about yet.
+    pub(in crate::http) fn new(settings: Rc<Settings>, target: Rc<Target>, uri: Vec<u8>, now: Instant) -> Self {
+        let buffered = settings.buffering;
+        Exchange {
+            settings,
+            state: State::Collecting,
+            uri,
+            peers: match target.server {
+                Server::Group(group) => Peers::Group(group),
+                Server::Host(_) => Peers::Found(Vec::new(), 0),
+            },
+            target,
+            body: Spool::default(),
+            body_is_whole: false,
+            lost: Default::default(),
+            upstream: None,
+            tried: Tried::default(),
+            tries_left: 0,
+            began: now,
+            earlier: 0,
+            tries: Vec::new(),
+            head: None,
+            incoming: Incoming { framing: Framing::Known(crate::http::body::Body::Complete), trailer: Vec::new() },
+            part: None,
+            chunked: false,
+            encoder: None,
+            buffered,
+            spool: Spool::default(),
+            flow: None,
+            cache: None,
+            filling: None,
+            detached: false,
+            relay: None,
+            cut: false,
+            upstream_due: None,
+            pace: None,
+            resumes: None,
+            client_due: None,
         }
     }
 }

@@ -128,7 +128,7 @@ impl Host {
 
 impl Session {
     /// Finds out whom the request may be sent to, and begins to try them.
-    pub(super) fn find_peers(&mut self, cx: &mut Context) -> Step {
+    pub(in crate::http) fn find_peers(&mut self, cx: &mut Context) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
         let groups = request.server.groups.clone();
         let Some(exchange) = &mut request.exchange else { return Step::Over };

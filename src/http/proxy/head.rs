@@ -83,6 +83,11 @@ impl Head {
         Ok(Some((Head { raw, names, status, reason, modern: response.version == Some(1), fields, lengths }, length)))
     }
 
+    /// All of it, as it came.
+    pub(in crate::http) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
     /// The text behind the status.
     pub fn reason(&self) -> &[u8] {
         &self.raw[place(&self.reason)]

@@ -12,6 +12,7 @@ use super::next::{Fault, Next};
 use super::pass::Pass;
 use super::{Settings, secure};
 use crate::conf::Result;
+use crate::http::cache;
 use crate::http::head::Version;
 use crate::http::variables::{self, Text};
 use crate::log::format::{Escape, Format};
@@ -60,6 +61,7 @@ pub(in crate::http) struct Said {
     pub resolver: Option<Option<resolver::Settings>>,
     pub resolver_timeout: Option<Duration>,
     pub answers: answer_level::Said,
+    pub cache: cache::level::Said,
 }
 
 impl Said {
@@ -100,6 +102,7 @@ impl Said {
         from(&mut self.resolver, &above.resolver);
         from(&mut self.resolver_timeout, &above.resolver_timeout);
         self.answers.inherit(&above.answers);
+        self.cache.inherit(&above.cache);
     }
 
     /// The settings of a location that passes its requests on as `pass` says, which is `goal`. `clients` are those of other locations.
@@ -156,6 +159,8 @@ impl Said {
             socket_keepalive: self.socket_keepalive.unwrap_or(false),
             hidden: hidden.filter(|name| !pass_hidden.contains(name)).collect(),
             answers: self.answers.settle(pass)?,
+            cache: None,
+            mirror: self.cache.mirror(),
         })
     }
 

@@ -47,6 +47,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::cache;
 use super::field_names::FieldNames;
 use super::gzip::encoder::Encoder;
 use super::head::Version;
@@ -98,6 +99,8 @@ pub(super) struct Settings {
     /// Fields of the answer that the client does not get, in lower case.
     pub hidden: FieldNames<Vec<Vec<u8>>>,
     pub answers: answer::Rules,
+    pub cache: Option<Rc<cache::Settings>>,
+    pub mirror: Option<cache::mirror::Settings>,
 }
 
 /// How far a request has come.
@@ -105,6 +108,8 @@ pub(super) struct Settings {
 pub(super) enum State {
     /// The client's body is being read.
     Collecting,
+    /// Another request is bringing what this one asks for: see [`super::cache`].
+    Waiting,
     /// The server's name is being resolved.
     Resolving,
     /// A connection to a peer is being made.
@@ -157,6 +162,12 @@ pub(super) struct Exchange {
     /// The answer waits in memory and files for a slow client.
     pub buffered: bool,
     pub spool: Spool,
+    /// What the cache has to do with it.
+    pub cache: Option<Box<cache::Access>>,
+    /// The body is kept as it comes.
+    pub filling: Option<Box<cache::store::Filling>>,
+    /// The client gets nothing any more; the server goes on for the cache.
+    pub detached: bool,
     /// The rest of an answer that goes from connection to connection.
     pub flow: Option<Box<Flow>>,
     /// In [`State::Tunnel`].

@@ -7,7 +7,9 @@ use std::time::Duration;
 pub(in crate::http) struct Fault(u16);
 
 impl Fault {
-    pub(super) const ERROR: Fault = Fault(1);
+    /// The set of none.
+    pub(in crate::http) const NONE: Fault = Fault(0);
+    pub(in crate::http) const ERROR: Fault = Fault(1);
     pub(super) const TIMEOUT: Fault = Fault(1 << 1);
     pub(super) const INVALID_HEADER: Fault = Fault(1 << 2);
     const HTTP_500: Fault = Fault(1 << 3);
@@ -21,7 +23,7 @@ impl Fault {
     const NON_IDEMPOTENT: Fault = Fault(1 << 10);
 
     /// The words of the directive; `off` is the set of none.
-    pub(super) const WORDS: [(&'static str, Fault); 12] = [
+    pub(in crate::http) const WORDS: [(&'static str, Fault); 12] = [
         ("error", Fault::ERROR),
         ("timeout", Fault::TIMEOUT),
         ("invalid_header", Fault::INVALID_HEADER),
@@ -33,11 +35,11 @@ impl Fault {
         ("http_403", Fault::HTTP_403),
         ("http_404", Fault::HTTP_404),
         ("http_429", Fault::HTTP_429),
-        ("off", Fault(0)),
+        ("off", Fault::NONE),
     ];
 
     /// The fault that an answer with this status may be.
-    pub(super) fn of_status(status: u16) -> Option<Fault> {
+    pub(in crate::http) fn of_status(status: u16) -> Option<Fault> {
         let fault = match status {
             500 => Fault::HTTP_500,
             502 => Fault::HTTP_502,
@@ -52,7 +54,7 @@ impl Fault {
     }
 
     /// The status of the answer when no other peer is tried.
-    pub(super) fn status(self) -> u16 {
+    pub(in crate::http) fn status(self) -> u16 {
         match self {
             Fault::TIMEOUT | Fault::HTTP_504 => 504,
             Fault::HTTP_500 => 500,
@@ -69,8 +71,13 @@ impl Fault {
         !matches!(self, Fault::HTTP_403 | Fault::HTTP_404)
     }
 
+    /// Whether this set has another in it.
+    pub(in crate::http) fn has(self, fault: Fault) -> bool {
+        fault != Fault::NONE && self.0 & fault.0 == fault.0
+    }
+
     /// Both sets together.
-    pub(super) fn or(self, other: Fault) -> Fault {
+    pub(in crate::http) fn or(self, other: Fault) -> Fault {
         Fault(self.0 | other.0)
     }
 }

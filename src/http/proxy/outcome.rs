@@ -59,7 +59,7 @@ impl Session {
         if self.may_try_again(cx, fault, sent) {
             return self.connect(cx);
         }
-        self.fail(cx, fault.status())
+        self.fail_or_stale(cx, fault)
     }
 
     /// The session with a peer is over; `fault`: why it came to nothing.
@@ -90,7 +90,7 @@ impl Session {
     }
 
     /// The server has done its part, or is given up after its head: its connection is kept where that can be.
-    pub(super) fn leave_upstream(&mut self, cx: &mut Context, whole: bool) {
+    pub(in crate::http) fn leave_upstream(&mut self, cx: &mut Context, whole: bool) {
         let Some(request) = &mut self.request else { return };
         let Some(exchange) = &mut request.exchange else { return };
         let Some(upstream) = exchange.upstream.take() else { return };
@@ -130,7 +130,7 @@ impl Session {
     }
 
     /// No server answers: we do.
-    pub(super) fn fail(&mut self, cx: &mut Context, status: u16) -> Step {
+    pub(in crate::http) fn fail(&mut self, cx: &mut Context, status: u16) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
         let own = |exchange: &&mut Box<Exchange>| exchange.tries.len() > exchange.earlier;
         if let Some(tried) = request.exchange.as_mut().filter(own).and_then(|exchange| exchange.tries.last_mut()) {
@@ -142,7 +142,7 @@ impl Session {
     }
 
     /// A regular expression about the server's answer came to no decision.
-    pub(super) fn undecided(&mut self, cx: &mut Context, failed: &Failed) -> Step {
+    pub(in crate::http) fn undecided(&mut self, cx: &mut Context, failed: &Failed) -> Step {
         self.log_upstream(Level::Alert, None, format_args!("{failed}"));
         self.leave_upstream(cx, false);
         let tokens = self.request.as_ref().map_or(Tokens::On, |request| request.location.server_tokens);
@@ -157,8 +157,12 @@ impl Session {
     }
 
     /// An answer that was long in coming, or the one that `error_page` has for it.
-    pub(super) fn answer_late(&mut self, cx: &mut Context, response: Response) -> Step {
+    pub(in crate::http) fn answer_late(&mut self, cx: &mut Context, response: Response) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
+        let follows = request.exchange.as_ref().is_some_and(|exchange| exchange.upstream.is_some());
+        if request.background && !follows {
+            return Step::Over;
+        }
         let answer = handlers::answer(cx, &self.client, request, Answer::Respond(response));
         self.answer(cx, answer)
     }
@@ -166,7 +170,8 @@ impl Session {
     /// Whether the client has ended, or broken, its connection.
     pub(super) fn client_is_gone(&self, cx: &Context) -> bool {
         let ignores = self.request.as_ref().and_then(|request| request.exchange.as_ref());
-        let ignores = ignores.is_some_and(|exchange| exchange.settings.ignore_client_abort);
+        let ignores =
+            ignores.is_some_and(|exchange| exchange.settings.ignore_client_abort || exchange.works_for_cache());
         // What is left of a body may still wait to be read.
         let reads = self.request.as_ref().is_some_and(|request| !request.body.is_complete()) && self.streams();
         !ignores && !reads && cx.reactor.closing(self.client.connection.source())
@@ -207,7 +212,13 @@ impl Session {
                 );
                 return self.end_with(cx, 408);
             }
+            State::Waiting => return self.look_again(cx),
             State::Tunnel => return self.tunnel_timer(cx),
+            State::Answering if is_due(exchange.client_due) && exchange.filling.is_some() => {
+                self.timed_out();
+                self.detach();
+                return Step::Next;
+            }
             State::Answering | State::Upgrading if is_due(exchange.client_due) => {
                 self.timed_out();
                 let action = "sending to client";

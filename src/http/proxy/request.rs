@@ -22,6 +22,10 @@ const OWN: FieldNames<&[&str]> = FieldNames::fixed(&[
 /// Bytes by which the head may be longer than the client's before its place has to grow.
 const ROOM: usize = 256;
 
+/// Fields that the cache says itself, or not at all.
+const CONDITIONS: FieldNames<&[&str]> =
+    FieldNames::fixed(&["if-modified-since", "if-unmodified-since", "if-none-match", "if-match", "range", "if-range"]);
+
 /// How the body is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
@@ -36,6 +40,7 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, length: Length) -> 
     let (request, settings) = (values.request, &exchange.settings);
     let mut out = Vec::with_capacity(request.head.length() + ROOM);
     match &settings.method {
+        _ if exchange.asks_with_get() && request.is_head() => out.extend_from_slice(b"GET"),
         Some(method) => out.extend(values.fill(method)),
         None => out.extend_from_slice(request.method()),
     }
@@ -67,13 +72,21 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, length: Length) -> 
         Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         _ => {}
     }
+    // Whatever one client has already, the cache gets the whole.
+    let of_cache = exchange.cache.as_ref().is_some_and(|access| access.cacheable);
+    for (name, value) in exchange.cache.iter().flat_map(|access| access.conditions()) {
+        if !said(name.as_bytes()) {
+            out.extend([name.as_bytes(), b": ", &value, b"\r\n"].concat());
+        }
+    }
     if settings.pass_fields {
         let named: Vec<&[u8]> =
             request.head.all("connection").flat_map(|value| value.split(|byte| *byte == b',')).collect();
         for (name, value) in request.head.fields() {
             // What `Connection` names is for us only.
             let hop = named.iter().any(|word| word.trim_ascii().eq_ignore_ascii_case(name));
-            if OWN.contain(name) || hop || said(name) {
+            let of_cache = of_cache && CONDITIONS.contain(name);
+            if OWN.contain(name) || hop || said(name) || of_cache {
                 continue;
             }
             out.extend_from_slice(name);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::head::Head;
 use super::{Try, trailers};
+use crate::http::cache::Access;
+use crate::http::entity::http_date;
 use crate::http::request::Request;
 use crate::http::variables::is_field;
 use crate::net::Address;
@@ -20,6 +22,8 @@ pub(in crate::http) enum Variable {
     Trailer(String),
     /// `$upstream_cookie_NAME`
     Cookie(String),
+    /// Of the cache.
+    Cache(OfCache),
     Host,
     Port,
     AddForwardedFor,
@@ -38,13 +42,25 @@ pub(in crate::http) enum OfTry {
     Status,
 }
 
-const NAMES: [(&str, Variable); 11] = [
+/// What can be told of the cache's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum OfCache {
+    Status,
+    /// What there is that is too old.
+    LastModified,
+    Etag,
+}
+
+const NAMES: [(&str, Variable); 14] = [
     ("proxy_add_x_forwarded_for", Variable::AddForwardedFor),
     ("proxy_host", Variable::Host),
     ("proxy_port", Variable::Port),
     ("upstream_addr", Variable::Tries(OfTry::Addr)),
     ("upstream_bytes_received", Variable::Tries(OfTry::BytesReceived)),
     ("upstream_bytes_sent", Variable::Tries(OfTry::BytesSent)),
+    ("upstream_cache_etag", Variable::Cache(OfCache::Etag)),
+    ("upstream_cache_last_modified", Variable::Cache(OfCache::LastModified)),
+    ("upstream_cache_status", Variable::Cache(OfCache::Status)),
     ("upstream_connect_time", Variable::Tries(OfTry::ConnectTime)),
     ("upstream_header_time", Variable::Tries(OfTry::HeaderTime)),
     ("upstream_response_length", Variable::Tries(OfTry::ResponseLength)),
@@ -78,6 +94,7 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
     match variable {
         Variable::Host => out.extend_from_slice(exchange.target.host.as_bytes()),
         Variable::Port => out.extend_from_slice(exchange.target.port.as_bytes()),
+        Variable::Cache(of) => return write_cache(exchange.cache.as_deref(), *of, out),
         Variable::Tries(of) => return write_tries(&exchange.tries, *of, out),
         Variable::Field(name) => {
             let fields = exchange.head.iter().flat_map(Head::fields);
@@ -103,6 +120,18 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
         Variable::AddForwardedFor => {}
     }
     true
+}
+
+fn write_cache(access: Option<&Access>, of: OfCache, out: &mut Vec<u8>) -> bool {
+    let Some(access) = access else { return false };
+    let old = access.old.as_ref().map(|old| &old.preamble);
+    let value = match of {
+        OfCache::Status => access.status.map(|status| status.word().as_bytes().to_vec()),
+        OfCache::LastModified => old.and_then(|old| old.last_modified).map(http_date),
+        OfCache::Etag => old.map(|old| old.etag.clone()).filter(|etag| !etag.is_empty()),
+    };
+    out.extend(value.as_deref().unwrap_or_default());
+    value.is_some()
 }
 
 /// The values of all tries, as nginx writes them: with commas between them, and colons where an error page was passed on too.

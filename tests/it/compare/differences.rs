@@ -105,6 +105,27 @@ pub const TABLE: &[Difference] = &[
         reason: "A head is in one piece here.",
     },
     Difference {
+        key: "age-of-answers",
+        parts: &[Answer, AccessLog],
+        nginx: "passes on the `Age` that an answer came with, or none, for as long as it keeps it",
+        weir: "tells how old an answer from the cache is, unless `proxy_hide_header Age` forbids it",
+        reason: "A cache must say so (RFC 9111 5.1): others behind it would take the answer for fresh.",
+    },
+    Difference {
+        key: "failed-conditions-on-the-way",
+        parts: &[Answer, Connection, Upstream, AccessLog],
+        nginx: "keeps no answer that it answers with 412 as it comes, and closes the connection behind the page",
+        weir: "keeps it, and the connection",
+        reason: "The answer is as good as any, and the next client wants it.",
+    },
+    Difference {
+        key: "length-of-kept-answers",
+        parts: &[Answer, AccessLog],
+        nginx: "gives an answer that came in chunks, or until the end of its connection, in chunks from the cache too",
+        weir: "tells its length, and answers requests for parts of it",
+        reason: "It is known then, and every client knows what to do with it.",
+    },
+    Difference {
         key: "length-of-no-body",
         parts: &[Upstream, AccessLog],
         nginx: "announces the length of the client's body with `proxy_pass_request_body off`, and sends none; configurations add `proxy_set_header Content-Length`",
@@ -194,6 +215,20 @@ pub const TABLE: &[Difference] = &[
         nginx: "puts the value of a variable into the target of `proxy_pass` as it is, blanks and control bytes too",
         weir: "writes those bytes as escapes",
         reason: "They would end the target or the line.",
+    },
+    Difference {
+        key: "kept-after-412",
+        parts: &[Connection, AccessLog, ErrorLog],
+        nginx: "closes the connection after 412, though it has announced that it keeps it",
+        weir: "keeps it",
+        reason: "The client has been told so.",
+    },
+    Difference {
+        key: "unpadded-pages",
+        parts: &[Answer],
+        nginx: "adds comments to its error pages for MSIE and Chrome (`msie_padding on`)",
+        weir: "does not",
+        reason: "No browser of today hides short pages.",
     },
     Difference {
         key: "refused-heads-in-logs",

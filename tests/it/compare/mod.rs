@@ -11,9 +11,11 @@ mod differences;
 mod sides;
 mod text;
 
+mod caching;
 mod framing;
 mod heads;
 mod proxying;
+mod serving;
 
 use std::path::Path;
 use std::thread;
@@ -32,7 +34,7 @@ pub struct Theme {
 }
 
 /// Every theme, for what is asked of all of them.
-const THEMES: &[fn() -> Theme] = &[framing::theme, heads::theme, proxying::theme];
+const THEMES: &[fn() -> Theme] = &[caching::theme, framing::theme, heads::theme, proxying::theme, serving::theme];
 
 /// Sends all requests of a theme to both programs, and tells of every difference that is not meant, and of those that are gone.
 #[track_caller]
@@ -113,6 +115,11 @@ fn of_heads() {
 }
 
 #[test]
+fn of_caching() {
+    compare(&caching::theme());
+}
+
+#[test]
 fn of_framing() {
     compare(&framing::theme());
 }
@@ -120,4 +127,9 @@ fn of_framing() {
 #[test]
 fn of_proxying() {
     compare(&proxying::theme());
+}
+
+#[test]
+fn of_what_is_served_from_here() {
+    compare(&serving::theme());
 }

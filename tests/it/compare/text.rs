@@ -102,6 +102,7 @@ pub fn access_line(line: &str) -> String {
         Some((name @ ("request_time" | "up_time" | "up_connect" | "up_header"), value)) => {
             format!("{name}={}", value.replace(|c: char| c.is_ascii_digit(), "").replace('.', "{time}"))
         }
+        Some((" boundary", _)) => " boundary={boundary}".into(),
         _ => field.to_owned(),
     };
     fields.skip(1).map(field).collect::<Vec<_>>().join("\n")

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use crate::common::*;
 
 /// weir in a mount namespace of its own where the folder `small` is a file system of 64 KiB; `None` where that is not allowed.
-pub fn on_a_small_disk(setup: &Setup) -> Option<Weir> {
+pub fn on_a_small_disk(configuration: &str) -> Option<Weir> {
     let prefix = Prefix::new();
-    prefix.write("nginx.conf", setup.text());
+    prefix.write("nginx.conf", configuration);
     fs::create_dir(prefix.join("small")).unwrap();
     let allowed = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
     if !allowed.is_ok_and(|status| status.success()) {
@@ -40,7 +40,8 @@ fn a_full_disk_that_has_room_again() {
         port.v4(),
         echo.address
     );
-    let Some(weir) = on_a_small_disk(&Setup::tcp(tcp).level("notice").main("error_log small/error.log info;")) else {
+    let setup = Setup::tcp(tcp).level("notice").main("error_log small/error.log info;");
+    let Some(weir) = on_a_small_disk(&setup.text()) else {
         return;
     };
     let small = format!("/proc/{}/root{}", weir.master(), weir.prefix.text_path("small"));

@@ -111,7 +111,7 @@ fn disk_for_temporary_files() {
     let text = "client_max_body_size 0; client_body_temp_path small/bodies; proxy_temp_path small/answers;
         location / { proxy_pass http://u; client_body_buffer_size 1k; }";
     let plan = Plan::http(&format!("server {} max_fails=0;", server.address), text);
-    let Some(weir) = on_a_small_disk(&plan.setup) else { return };
+    let Some(weir) = on_a_small_disk(&plan.setup.text()) else { return };
     weir.wait_workers(1);
     let worker = weir.worker();
     for round in 1..=3 {

@@ -37,7 +37,7 @@ mod backends;
 mod clients;
 mod clock;
 mod descriptors;
-mod disk;
+pub mod disk;
 mod http_backends;
 mod http_clients;
 mod http_resources;

@@ -179,7 +179,7 @@ pub(super) fn long(traffic: &Traffic, mut stream: TcpStream, dice: &mut Dice) ->
     let fields = if upgrades { "Connection: upgrade\r\nUpgrade: x" } else { "Transfer-Encoding: chunked" };
     write!(stream, "POST /direct HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")?;
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut begun = false;
+    let (mut begun, mut standing) = (false, false);
     loop {
         let over = traffic.is_over();
         let content = if over && !upgrades { Vec::new() } else { noise(1 + dice.roll(PIECE)) };
@@ -208,7 +208,7 @@ pub(super) fn long(traffic: &Traffic, mut stream: TcpStream, dice: &mut Dice) ->
         if over {
             return Ok(());
         }
-        traffic.exchanged.fetch_add(1, Ordering::SeqCst);
+        traffic.came_back(&mut standing);
         thread::sleep(PAUSE);
     }
 }

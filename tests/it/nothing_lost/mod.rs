@@ -95,6 +95,8 @@ struct Traffic {
     alone: AtomicUsize,
     /// Pieces that came back in long sessions.
     exchanged: AtomicUsize,
+    /// Long sessions in which one has.
+    standing: AtomicUsize,
     faults: Mutex<Vec<String>>,
     over: AtomicBool,
 }
@@ -127,6 +129,14 @@ impl Traffic {
         }
     }
 
+    /// A piece has come back in a long session, which was `standing` if it was not the first.
+    fn came_back(&self, standing: &mut bool) {
+        if !std::mem::replace(standing, true) {
+            self.standing.fetch_add(1, Ordering::SeqCst);
+        }
+        self.exchanged.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// One session from the beginning to the end of the test.
     fn long(&self, mut stream: TcpStream, kind: Kind, mut dice: Dice) {
         let talk = || {
@@ -134,9 +144,10 @@ impl Traffic {
                 return http::long(self, stream, &mut dice);
             }
             stream.write_all(b"e")?;
+            let mut standing = false;
             while !self.is_over() {
                 exchange(&mut stream, &mut dice)?;
-                self.exchanged.fetch_add(1, Ordering::SeqCst);
+                self.came_back(&mut standing);
                 thread::sleep(PAUSE);
             }
             exchange(&mut stream, &mut dice)
@@ -299,7 +310,10 @@ fn nothing_is_lost(kind: Kind) {
         let begin_long = |seed: usize| {
             let stream = connect(place.port.v4());
             traffic.opened.fetch_add(1, Ordering::SeqCst);
+            let standing = traffic.standing.load(Ordering::SeqCst);
             scope.spawn(move || traffic.long(stream, kind, Dice::new(seed as u64)));
+            // One that only waits to be accepted may be a later master's.
+            wait_for("the session to stand", || traffic.standing.load(Ordering::SeqCst) > standing);
         };
         (0..LONG_CLIENTS).for_each(begin_long);
         for seed in 0..SHORT_CLIENTS {

@@ -1,0 +1,807 @@
+//! `keys_zone=`: what all workers know of a cache's entries, in memory that they share.
+//!
+//! Entries stand in one array. Buckets lead to them by key, and a list from the one that was asked for longest ago to the newest. Nobody
+//! holds on to an entry: whoever is at work for a key asks for it again, so no use has to be given back by a process that dies. One that dies with
+//! the lock may leave the links half done; the next to hold it makes them anew from the entries.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::Status;
+use super::key::Key;
+use crate::shm::{Lock, Shared};
+
+/// Words of an entry.
+const WORDS: usize = 14;
+/// Memory for an entry with its bucket. nginx has room for some 8000 keys a megabyte.
+const ENTRY: usize = WORDS * 8 + 8;
+/// What a file takes from a disk: whole blocks.
+const BLOCK: u64 = 4096;
+/// Entries looked at, from the oldest on, for one that may be given up; nginx's number.
+const EVICTION_TRIES: usize = 20;
+
+/// The fields of an entry, by their words.
+mod field {
+    /// The key is two words.
+    pub const KEY: usize = 0;
+    /// The next entry of the bucket, plus 1.
+    pub const CHAIN: usize = 2;
+    pub const OLDER: usize = 3;
+    pub const NEWER: usize = 4;
+    /// Whether it is an entry, and has a file.
+    pub const STATE: usize = 5;
+    pub const USES: usize = 6;
+    pub const SIZE: usize = 7;
+    /// When it is inactive; seconds since 1970.
+    pub const EXPIRE: usize = 8;
+    /// Until when it is being updated; milliseconds of the kernel's monotonic clock. 0: nobody is at it.
+    pub const LOCK: usize = 9;
+    /// The process that is at it.
+    pub const HOLDER: usize = 10;
+    /// Of an error that is kept: status, and until when (seconds since 1970).
+    pub const ERROR: usize = 11;
+    /// The process that is about to put a file in its place.
+    pub const STORING: usize = 12;
+    /// The right under which somebody is at it.
+    pub const GRANT: usize = 13;
+}
+
+const USED: u64 = 1;
+const EXISTS: u64 = 2;
+
+/// The words of the head.
+mod head {
+    /// A change is under way.
+    pub const DIRTY: usize = 0;
+    /// The entry asked for longest ago, and the newest; plus 1.
+    pub const OLDEST: usize = 1;
+    pub const NEWEST: usize = 2;
+    /// A chain of free entries.
+    pub const FREE: usize = 3;
+    pub const COUNT: usize = 4;
+    pub const BYTES: usize = 5;
+    /// The loader has seen all files.
+    pub const LOADED: usize = 6;
+    /// Entries that the manager leaves, once there was no room for one.
+    pub const WATERMARK: usize = 7;
+    /// Entries that have a file.
+    pub const FILES: usize = 8;
+    /// Rights that have been given so far.
+    pub const GRANTS: usize = 9;
+    pub const WORDS: usize = 10;
+}
+
+type Entry = [AtomicU64; WORDS];
+
+/// A zone of a configuration; [`Zone::open`] gives it memory.
+#[derive(Debug)]
+pub struct Zone {
+    /// Its name.
+    pub name: String,
+    /// Bytes, as configured.
+    pub size: usize,
+    table: OnceLock<Arc<Table>>,
+}
+
+impl Zone {
+    /// A zone without memory yet.
+    pub fn new(name: &str, size: usize) -> Self {
+        Zone { name: name.to_owned(), size, table: OnceLock::new() }
+    }
+
+    /// Makes its memory, or takes that of `kept`.
+    ///
+    /// # Errors
+    /// What mmap(2) says.
+    pub fn open(&self, kept: Option<&Zone>) -> io::Result<()> {
+        let table = match kept.and_then(|kept| kept.table.get()) {
+            Some(table) => table.clone(),
+            None => Arc::new(Table::new(self.size)?),
+        };
+        self.table.get_or_init(|| table);
+        Ok(())
+    }
+
+    /// The entries; `None` in a process that never opened it.
+    pub fn table(&self) -> Option<&Table> {
+        self.table.get().map(Arc::as_ref)
+    }
+}
+
+/// What is known of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing so far: it is an entry from now on.
+    New,
+    /// It has been asked for too seldom to be kept.
+    Seldom,
+    /// It has been asked for often enough, but no file is known.
+    Nothing,
+    /// It has a file.
+    File,
+    /// Servers failed with this status, which is answered at once.
+    Error(u16),
+    /// There is no room for it.
+    Full,
+}
+
+/// The right to bring an entry up to date, by a number that tells it from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant(u64);
+
+/// What the manager is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oldest {
+    /// The file of this key is to be removed; it is no entry any more.
+    Gone(Key),
+    /// Nothing is to go before that many seconds.
+    Wait(u64),
+}
+
+/// Figures of a zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Entries, with files or without.
+    pub entries: u64,
+    /// Entries with files.
+    pub files: u64,
+    /// What the files take from the disk, in bytes.
+    pub bytes: u64,
+    /// Whether all files are known yet.
+    pub loaded: bool,
+    /// Requests, in the order of [`Status::ALL`].
+    pub requests: [u64; Status::ALL.len()],
+}
+
+/// The memory of a zone.
+pub struct Table {
+    lock: Lock,
+    head: Shared<AtomicU64>,
+    buckets: Shared<AtomicU32>,
+    entries: Shared<Entry>,
+    /// In the order of [`Status::ALL`]; counted without the lock.
+    requests: Shared<AtomicU64>,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.figures().fmt(f)
+    }
+}
+
+/// The kernel's monotonic clock, which is the same in all processes, in milliseconds.
+pub fn monotonic() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a file of `length` bytes takes from a disk.
+pub fn on_disk(length: u64) -> u64 {
+    length.next_multiple_of(BLOCK)
+}
+
+impl Table {
+    fn new(size: usize) -> io::Result<Self> {
+        let count = (size / ENTRY).max(1);
+        let table = Table {
+            lock: Lock::new()?,
+            head: Shared::new(head::WORDS)?,
+            buckets: Shared::new(count * 2)?,
+            entries: Shared::new(count)?,
+            requests: Shared::new(Status::ALL.len())?,
+        };
+        table.rebuild();
+        Ok(table)
+    }
+
+    /// Runs `change` alone; `None` when the lock cannot be had.
+    fn alone<T>(&self, change: impl FnOnce(&Self) -> T) -> Option<T> {
+        let _held = self.lock.hold()?;
+        if self.head[head::DIRTY].swap(1, Relaxed) != 0 {
+            self.rebuild();
+        }
+        let result = change(self);
+        self.head[head::DIRTY].store(0, Relaxed);
+        Some(result)
+    }
+
+    /// Makes all links and sums anew, in the order of the times at which entries become inactive.
+    fn rebuild(&self) {
+        self.buckets.iter().for_each(|bucket| bucket.store(0, Relaxed));
+        for word in [head::OLDEST, head::NEWEST, head::FREE, head::COUNT, head::BYTES, head::FILES] {
+            self.head[word].store(0, Relaxed);
+        }
+        let mut by_age: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        for (at, entry) in self.entries.iter().enumerate().rev() {
+            let get = |field: usize| entry[field].load(Relaxed);
+            if get(field::STATE) & USED == 0 {
+                self.free(at);
+            } else {
+                by_age.entry(get(field::EXPIRE)).or_default().push(at);
+            }
+        }
+        for at in by_age.into_values().flatten() {
+            self.add(head::COUNT, 1);
+            self.link(at);
+            self.append(at);
+            if self.get(at, field::STATE) & EXISTS != 0 {
+                self.add(head::FILES, 1);
+                self.add(head::BYTES, self.get(at, field::SIZE));
+            }
+        }
+    }
+
+    fn get(&self, at: usize, field: usize) -> u64 {
+        self.entries[at][field].load(Relaxed)
+    }
+
+    fn set(&self, at: usize, field: usize, value: u64) {
+        self.entries[at][field].store(value, Relaxed);
+    }
+
+    fn add(&self, word: usize, more: u64) {
+        self.head[word].store(self.head[word].load(Relaxed).saturating_add(more), Relaxed);
+    }
+
+    fn subtract(&self, word: usize, less: u64) {
+        self.head[word].store(self.head[word].load(Relaxed).saturating_sub(less), Relaxed);
+    }
+
+    fn key(&self, at: usize) -> Key {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&self.get(at, field::KEY).to_le_bytes());
+        key[8..].copy_from_slice(&self.get(at, field::KEY + 1).to_le_bytes());
+        Key(key)
+    }
+
+    fn bucket(&self, key: Key) -> &AtomicU32 {
+        // A digest is as good as a hash.
+        let (low, _) = key.0.split_first_chunk::<8>().expect("a key is longer");
+        &self.buckets[(u64::from_le_bytes(*low) % self.buckets.len() as u64) as usize]
+    }
+
+    fn find(&self, key: Key) -> Option<usize> {
+        let mut next = u64::from(self.bucket(key).load(Relaxed));
+        while let Some(at) = next.checked_sub(1) {
+            let at = at as usize;
+            if self.key(at) == key {
+                return Some(at);
+            }
+            next = self.get(at, field::CHAIN);
+        }
+        None
+    }
+
+    /// Puts an entry into its bucket.
+    fn link(&self, at: usize) {
+        let bucket = self.bucket(self.key(at));
+        self.set(at, field::CHAIN, u64::from(bucket.load(Relaxed)));
+        bucket.store(at as u32 + 1, Relaxed);
+    }
+
+    fn unlink(&self, at: usize) {
+        let bucket = self.bucket(self.key(at));
+        let after = self.get(at, field::CHAIN);
+        let mut next = u64::from(bucket.load(Relaxed));
+        if next == at as u64 + 1 {
+            bucket.store(after as u32, Relaxed);
+            return;
+        }
+        while let Some(before) = next.checked_sub(1) {
+            next = self.get(before as usize, field::CHAIN);
+            if next == at as u64 + 1 {
+                self.set(before as usize, field::CHAIN, after);
+                return;
+            }
+        }
+    }
+
+    /// Makes an entry the newest.
+    fn append(&self, at: usize) {
+        let newest = self.head[head::NEWEST].swap(at as u64 + 1, Relaxed);
+        self.set(at, field::OLDER, newest);
+        self.set(at, field::NEWER, 0);
+        match newest.checked_sub(1) {
+            Some(newest) => self.set(newest as usize, field::NEWER, at as u64 + 1),
+            None => self.head[head::OLDEST].store(at as u64 + 1, Relaxed),
+        }
+    }
+
+    fn take_out(&self, at: usize) {
+        let (older, newer) = (self.get(at, field::OLDER), self.get(at, field::NEWER));
+        match older.checked_sub(1) {
+            Some(older) => self.set(older as usize, field::NEWER, newer),
+            None => self.head[head::OLDEST].store(newer, Relaxed),
+        }
+        match newer.checked_sub(1) {
+            Some(newer) => self.set(newer as usize, field::OLDER, older),
+            None => self.head[head::NEWEST].store(older, Relaxed),
+        }
+    }
+
+    fn touch(&self, at: usize, expire: u64) {
+        self.set(at, field::EXPIRE, expire);
+        self.take_out(at);
+        self.append(at);
+    }
+
+    fn free(&self, at: usize) {
+        self.set(at, field::STATE, 0);
+        self.set(at, field::CHAIN, self.head[head::FREE].swap(at as u64 + 1, Relaxed));
+    }
+
+    /// A new entry; `None`: there is no room for it.
+    fn insert(&self, key: Key, expire: u64) -> Option<usize> {
+        let at = self.head[head::FREE].load(Relaxed).checked_sub(1)? as usize;
+        self.head[head::FREE].store(self.get(at, field::CHAIN), Relaxed);
+        for field in 0..WORDS {
+            self.set(at, field, 0);
+        }
+        let (low, high) = key.0.split_at(8);
+        let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        self.set(at, field::KEY, word(low));
+        self.set(at, field::KEY + 1, word(high));
+        self.set(at, field::EXPIRE, expire);
+        self.set(at, field::STATE, USED);
+        self.link(at);
+        self.append(at);
+        self.add(head::COUNT, 1);
+        Some(at)
+    }
+
+    fn drop_file(&self, at: usize) {
+        if self.get(at, field::STATE) & EXISTS != 0 {
+            self.set(at, field::STATE, USED);
+            self.subtract(head::BYTES, self.get(at, field::SIZE));
+            self.subtract(head::FILES, 1);
+        }
+        self.set(at, field::SIZE, 0);
+    }
+
+    fn put_file(&self, at: usize, size: u64) {
+        self.drop_file(at);
+        self.set(at, field::SIZE, size);
+        self.set(at, field::STATE, USED | EXISTS);
+        self.add(head::BYTES, size);
+        self.add(head::FILES, 1);
+    }
+
+    fn remove(&self, at: usize) {
+        self.drop_file(at);
+        self.take_out(at);
+        self.unlink(at);
+        self.free(at);
+        self.subtract(head::COUNT, 1);
+    }
+
+    /// Whether somebody is bringing it up to date at that time.
+    fn is_held(&self, at: usize, now: u64) -> bool {
+        self.get(at, field::LOCK) > now
+    }
+
+    /// A request asks for a key: counts it. `now` and `expire` are seconds since 1970.
+    pub fn ask(&self, key: Key, min_uses: u64, now: u64, expire: u64) -> Known {
+        let ask = |table: &Self| {
+            let Some(at) = table.find(key) else {
+                let Some(at) = table.insert(key, expire) else {
+                    let count = table.head[head::COUNT].load(Relaxed);
+                    table.head[head::WATERMARK].store(count - count / 8, Relaxed);
+                    return Known::Full;
+                };
+                table.set(at, field::USES, 1);
+                return if min_uses > 1 { Known::Seldom } else { Known::New };
+            };
+            table.touch(at, expire);
+            let uses = table.get(at, field::USES).saturating_add(1);
+            table.set(at, field::USES, uses);
+            let error = table.get(at, field::ERROR);
+            if error != 0 {
+                if error >> 16 >= now {
+                    return Known::Error((error & 0xffff) as u16);
+                }
+                table.set(at, field::ERROR, 0);
+                table.drop_file(at);
+                return Known::New;
+            }
+            match table.get(at, field::STATE) & EXISTS != 0 {
+                true => Known::File,
+                false if uses >= min_uses => Known::Nothing,
+                false => Known::Seldom,
+            }
+        };
+        self.alone(ask).unwrap_or(Known::Full)
+    }
+
+    /// Takes the right to bring an entry up to date for `age` milliseconds; `None`: somebody has it.
+    pub fn hold(&self, key: Key, age: u64, expire: u64) -> Option<Grant> {
+        let now = monotonic();
+        self.alone(|table| {
+            let at = table.find(key).or_else(|| table.insert(key, expire))?;
+            if table.is_held(at, now) {
+                return None;
+            }
+            table.add(head::GRANTS, 1);
+            let grant = table.head[head::GRANTS].load(Relaxed);
+            table.set(at, field::LOCK, now.saturating_add(age.max(1)));
+            table.set(at, field::HOLDER, u64::from(std::process::id()));
+            table.set(at, field::GRANT, grant);
+            Some(Grant(grant))
+        })?
+    }
+
+    /// Whether somebody brings the entry up to date.
+    pub fn is_updating(&self, key: Key) -> bool {
+        let now = monotonic();
+        self.alone(|table| table.find(key).is_some_and(|at| table.is_held(at, now))).unwrap_or(false)
+    }
+
+    fn let_go(&self, at: usize, grant: Option<Grant>) {
+        if grant.is_some_and(|grant| grant.0 == self.get(at, field::GRANT)) {
+            self.set(at, field::LOCK, 0);
+        }
+    }
+
+    /// Gives the right back.
+    pub fn give_back(&self, key: Key, grant: Grant) {
+        self.alone(|table| {
+            if let Some(at) = table.find(key) {
+                table.let_go(at, Some(grant));
+            }
+        });
+    }
+
+    /// A file is about to be put in the entry's place. Whoever dies before it has told of it is found by that.
+    pub fn begin_storing(&self, key: Key, expire: u64) -> bool {
+        let begin = |table: &Self| {
+            let Some(at) = table.find(key).or_else(|| table.insert(key, expire)) else { return false };
+            table.set(at, field::STORING, u64::from(std::process::id()));
+            true
+        };
+        self.alone(begin).unwrap_or(false)
+    }
+
+    /// The file is in its place, and takes `size` bytes of the disk.
+    pub fn stored(&self, key: Key, size: u64, expire: u64, grant: Option<Grant>) {
+        self.alone(|table| {
+            if let Some(at) = table.find(key).or_else(|| table.insert(key, expire)) {
+                table.put_file(at, size);
+                table.set(at, field::ERROR, 0);
+                table.set(at, field::STORING, 0);
+                table.let_go(at, grant);
+            }
+        });
+    }
+
+    /// No file has been put in the entry's place after all.
+    pub fn given_up(&self, key: Key) {
+        self.alone(|table| {
+            if let Some(at) = table.find(key) {
+                table.set(at, field::STORING, 0);
+            }
+        });
+    }
+
+    /// Servers fail for this key: it is answered with `status` until `valid`, in seconds since 1970.
+    pub fn failed(&self, key: Key, status: u16, valid: u64) {
+        self.alone(|table| {
+            if let Some(at) = table.find(key) {
+                table.set(at, field::ERROR, valid << 16 | u64::from(status));
+            }
+        });
+    }
+
+    /// A file that has been found: by the loader, or by a request before the loader came to it. False: there is no room for it.
+    pub fn found(&self, key: Key, size: u64, expire: u64) -> bool {
+        let add = |table: &Self| match table.find(key) {
+            Some(at) if table.get(at, field::STATE) & EXISTS != 0 => true,
+            Some(at) => {
+                table.put_file(at, size);
+                true
+            }
+            None => match table.insert(key, expire) {
+                Some(at) => {
+                    table.set(at, field::USES, 1);
+                    table.put_file(at, size);
+                    true
+                }
+                None => false,
+            },
+        };
+        self.alone(add).unwrap_or(false)
+    }
+
+    /// The entry has no file any more, or none that is of use. Whether it had one.
+    pub fn lost(&self, key: Key) -> bool {
+        let lose = |table: &Self| {
+            let Some(at) = table.find(key) else { return false };
+            let had = table.get(at, field::STATE) & EXISTS != 0;
+            table.drop_file(at);
+            had
+        };
+        self.alone(lose).unwrap_or(false)
+    }
+
+    /// Makes room by giving up the entry that was asked for longest ago and that nobody is at work for.
+    pub fn evict(&self) -> Option<Key> {
+        let now = monotonic();
+        self.alone(|table| {
+            let mut next = table.head[head::OLDEST].load(Relaxed);
+            for _ in 0..EVICTION_TRIES {
+                let at = next.checked_sub(1)? as usize;
+                next = table.get(at, field::NEWER);
+                if !table.is_held(at, now) && table.get(at, field::STORING) == 0 {
+                    let key = table.key(at);
+                    table.remove(at);
+                    return Some(key);
+                }
+            }
+            None
+        })?
+    }
+
+    /// The oldest entry, where it is inactive at `now`, in seconds since 1970.
+    pub fn expire(&self, now: u64) -> Oldest {
+        let monotonic = monotonic();
+        let expire = |table: &Self| {
+            loop {
+                let Some(at) = table.head[head::OLDEST].load(Relaxed).checked_sub(1) else { return Oldest::Wait(10) };
+                let at = at as usize;
+                let due = table.get(at, field::EXPIRE);
+                if due > now {
+                    return Oldest::Wait((due - now).min(10));
+                }
+                if table.is_held(at, monotonic) || table.get(at, field::STORING) != 0 {
+                    // Whoever is at it will be done by and by.
+                    table.touch(at, now + 1);
+                    continue;
+                }
+                let key = table.key(at);
+                let had = table.get(at, field::STATE) & EXISTS != 0;
+                table.remove(at);
+                if had {
+                    return Oldest::Gone(key);
+                }
+            }
+        };
+        self.alone(expire).unwrap_or(Oldest::Wait(10))
+    }
+
+    /// Whether there are more entries than the manager leaves, or their files take more than `max_size` bytes.
+    pub fn is_over(&self, max_size: u64) -> bool {
+        let word = |word: usize| self.head[word].load(Relaxed);
+        let watermark = word(head::WATERMARK);
+        word(head::BYTES) > max_size || (watermark > 0 && word(head::COUNT) >= watermark)
+    }
+
+    /// Whether all files are known.
+    pub fn is_loaded(&self) -> bool {
+        self.head[head::LOADED].load(Relaxed) != 0
+    }
+
+    /// All files are known.
+    pub fn set_loaded(&self) {
+        self.head[head::LOADED].store(1, Relaxed);
+    }
+
+    /// A process has died: what it was at work for is nobody's. Gives the keys whose files may be there or not.
+    pub fn bury(&self, pid: u32) -> Vec<Key> {
+        let pid = u64::from(pid);
+        let bury = |table: &Self| {
+            let mut unsure = Vec::new();
+            for at in 0..table.entries.len() {
+                if table.get(at, field::STATE) & USED == 0 {
+                    continue;
+                }
+                if table.get(at, field::HOLDER) == pid {
+                    table.set(at, field::LOCK, 0);
+                }
+                if table.get(at, field::STORING) == pid {
+                    table.set(at, field::STORING, 0);
+                    table.drop_file(at);
+                    unsure.push(table.key(at));
+                }
+            }
+            unsure
+        };
+        self.alone(bury).unwrap_or_default()
+    }
+
+    /// Counts a request that ended so.
+    pub fn count(&self, status: Status) {
+        self.requests[status as usize].fetch_add(1, Relaxed);
+    }
+
+    /// What there is now.
+    pub fn figures(&self) -> Figures {
+        let word = |word: usize| self.head[word].load(Relaxed);
+        let mut requests = [0; Status::ALL.len()];
+        requests.iter_mut().zip(self.requests.iter()).for_each(|(to, from)| *to = from.load(Relaxed));
+        Figures {
+            entries: word(head::COUNT),
+            files: word(head::FILES),
+            bytes: word(head::BYTES),
+            loaded: self.is_loaded(),
+            requests,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn table(entries: usize) -> Table {
+        Table::new(entries * ENTRY).unwrap()
+    }
+
+    fn key(number: u32) -> Key {
+        Key::of(&number.to_le_bytes())
+    }
+
+    #[test]
+    fn a_key_is_kept_once_it_has_been_asked_for_often_enough() {
+        let table = table(4);
+        assert_eq!(table.ask(key(1), 1, 0, 10), Known::New);
+        assert_eq!(table.ask(key(1), 1, 0, 10), Known::Nothing);
+        assert_eq!(table.ask(key(2), 3, 0, 10), Known::Seldom);
+        assert_eq!(table.ask(key(2), 3, 0, 10), Known::Seldom);
+        assert_eq!(table.ask(key(2), 3, 0, 10), Known::Nothing);
+        table.stored(key(2), 4096, 10, None);
+        assert_eq!(table.ask(key(2), 3, 0, 10), Known::File);
+        assert!(table.lost(key(2)));
+        assert_eq!(table.ask(key(2), 3, 0, 10), Known::Nothing);
+    }
+
+    #[test]
+    fn one_at_a_time_brings_an_entry_up_to_date() {
+        let table = table(4);
+        table.ask(key(1), 1, 0, 10);
+        let grant = table.hold(key(1), 60_000, 10).unwrap();
+        assert!(table.is_updating(key(1)));
+        assert_eq!(table.hold(key(1), 60_000, 10), None);
+        table.give_back(key(1), grant);
+        assert!(!table.is_updating(key(1)));
+        let again = table.hold(key(1), 60_000, 10).unwrap();
+        table.give_back(key(1), grant);
+        assert!(table.is_updating(key(1)), "an old right ends no new one");
+        table.stored(key(1), 1, 10, Some(again));
+        assert!(!table.is_updating(key(1)));
+        table.hold(key(1), 60_000, 10).unwrap();
+        assert!(table.begin_storing(key(1), 10));
+        assert_eq!(table.bury(std::process::id()), [key(1)]);
+        assert!(!table.is_updating(key(1)), "its holder is dead");
+        assert_eq!(table.ask(key(1), 1, 0, 10), Known::Nothing);
+    }
+
+    #[test]
+    fn errors_are_kept_for_a_time() {
+        let table = table(4);
+        table.ask(key(1), 1, 0, 10);
+        table.failed(key(1), 502, 5);
+        assert_eq!(table.ask(key(1), 1, 5, 10), Known::Error(502));
+        assert_eq!(table.ask(key(1), 1, 6, 10), Known::New);
+    }
+
+    #[test]
+    fn a_full_zone_gives_up_the_oldest_that_nobody_is_at() {
+        let table = table(3);
+        for number in 1..=3 {
+            table.ask(key(number), 1, 0, 10);
+        }
+        assert_eq!(table.ask(key(4), 1, 0, 10), Known::Full);
+        table.ask(key(1), 1, 0, 11);
+        table.hold(key(2), 60_000, 10);
+        assert_eq!(table.evict(), Some(key(3)));
+        assert_eq!(table.ask(key(4), 1, 0, 10), Known::New);
+        assert!(table.is_over(0), "the manager makes room");
+    }
+
+    #[test]
+    fn the_next_configuration_finds_them() {
+        let old = Zone::new("a", 65536);
+        old.open(None).unwrap();
+        old.table().unwrap().found(key(1), 1, 10);
+        let new = Zone::new("a", 65536);
+        new.open(Some(&old)).unwrap();
+        assert_eq!(new.table().unwrap().ask(key(1), 1, 0, 10), Known::File);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Action {
+        Ask(u32),
+        Store(u32, u64),
+        Lose(u32),
+        Evict,
+        Expire,
+        /// Somebody dies with links half done.
+        Die,
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            4 => (0..12_u32).prop_map(Action::Ask),
+            4 => (0..12_u32, 0..9000_u64).prop_map(|(key, size)| Action::Store(key, size)),
+            1 => (0..12_u32).prop_map(Action::Lose),
+            1 => Just(Action::Evict),
+            1 => Just(Action::Expire),
+            1 => Just(Action::Die),
+        ]
+    }
+
+    proptest! {
+        /// A simple list, the oldest first, must always tell the same.
+        #[test]
+        fn it_does_what_a_list_does(actions in prop::collection::vec(action(), 1..120)) {
+            let table = table(8);
+            let mut model: Vec<(u32, Option<u64>, u64)> = Vec::new();
+            for (now, action) in actions.into_iter().enumerate() {
+                let expire = now as u64 + 20;
+                match action {
+                    Action::Ask(number) => {
+                        let known = table.ask(key(number), 1, now as u64, expire);
+                        let place = model.iter().position(|(known, ..)| *known == number);
+                        let expected = match place {
+                            Some(place) => {
+                                let (number, size, _) = model.remove(place);
+                                model.push((number, size, expire));
+                                if size.is_some() { Known::File } else { Known::Nothing }
+                            }
+                            None if model.len() < 8 => {
+                                model.push((number, None, expire));
+                                Known::New
+                            }
+                            None => Known::Full,
+                        };
+                        prop_assert_eq!(known, expected);
+                    }
+                    Action::Store(number, size) => {
+                        table.stored(key(number), size, expire, None);
+                        match model.iter().position(|(known, ..)| *known == number) {
+                            Some(place) => model[place].1 = Some(size),
+                            None if model.len() < 8 => model.push((number, Some(size), expire)),
+                            None => {}
+                        }
+                    }
+                    Action::Lose(number) => {
+                        let had = table.lost(key(number));
+                        let entry = model.iter_mut().find(|(known, ..)| *known == number);
+                        prop_assert_eq!(had, entry.is_some_and(|entry| entry.1.take().is_some()));
+                    }
+                    Action::Evict => {
+                        let oldest = (!model.is_empty()).then(|| key(model.remove(0).0));
+                        prop_assert_eq!(table.evict(), oldest);
+                    }
+                    Action::Expire => {
+                        let due = model.iter().take_while(|entry| entry.2 <= now as u64);
+                        let gone = due.clone().position(|entry| entry.1.is_some());
+                        let count = gone.map_or(due.count(), |gone| gone + 1);
+                        let last = model.drain(..count).next_back();
+                        match (table.expire(now as u64), gone) {
+                            (Oldest::Gone(found), Some(_)) => prop_assert_eq!(Some(found), last.map(|entry| key(entry.0))),
+                            (Oldest::Wait(_), None) => {}
+                            other => prop_assert!(false, "{:?}", other),
+                        }
+                    }
+                    Action::Die => {
+                        table.head[head::DIRTY].store(1, Relaxed);
+                        table.head[head::OLDEST].store(7, Relaxed);
+                        table.head[head::BYTES].store(7, Relaxed);
+                        table.buckets.iter().for_each(|bucket| bucket.store(3, Relaxed));
+                        // Entries of one age may come in another order.
+                        table.alone(|_| ());
+                        model.sort_by_key(|entry| entry.2);
+                    }
+                }
+                let figures = table.figures();
+                prop_assert_eq!(figures.entries, model.len() as u64);
+                prop_assert_eq!(figures.bytes, model.iter().filter_map(|entry| entry.1).sum::<u64>());
+                prop_assert_eq!(figures.files, model.iter().filter(|entry| entry.1.is_some()).count() as u64);
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Processes that die, disks that are full, files that are damaged: what is given is right all the same.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::faults::disk::on_a_small_disk;
+
+const LOCATIONS: &str =
+    "proxy_cache zone; location / { proxy_pass http://SERVER; } location /status { tcp_check_status; }";
+
+/// A server whose body tells its path, many times.
+fn telling() -> (Backend, Seen) {
+    origin(|_, request| {
+        let path = request.split(' ').nth(1).unwrap();
+        ok("Cache-Control: max-age=600\r\n", &path.repeat(3000))
+    })
+}
+
+/// Asks for many paths until it is told to stop. Answers may fail while processes die, but none may be wrong.
+fn fill(port: &Port, seed: u64, stop: &AtomicBool) {
+    let mut dice = dice::Dice::new(seed);
+    while !stop.load(Ordering::SeqCst) {
+        let path = format!("/{}", dice.roll(300));
+        let Ok(mut stream) = clients::try_connect(port.v4()) else { continue };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        if stream.write_all(request.as_bytes()).is_err() {
+            continue;
+        }
+        let mut answer = Vec::new();
+        let whole = std::io::Read::read_to_end(&mut stream, &mut answer).is_ok();
+        let text = String::from_utf8(answer).unwrap();
+        if let Some((_, body)) = text.split_once("\r\n\r\n").filter(|_| whole && text.starts_with("HTTP/1.1 200")) {
+            assert!(path.repeat(3000).starts_with(body), "{path}: another's body");
+        }
+    }
+}
+
+/// Whether the files and what is known of them agree, and all are right.
+#[track_caller]
+fn is_consistent(weir: &Weir, port: &Port, max_size: u64) {
+    wait_for("files and entries to agree, within the size", || {
+        let known = (figure(port, "files"), figure(port, "size"));
+        known.1 <= max_size && files(weir).len() as u64 == known.0
+    });
+    for number in 0..300 {
+        let path = format!("/{number}");
+        assert_eq!(ask(port, "GET", &path, "").text(), path.repeat(3000));
+    }
+}
+
+#[test]
+fn workers_and_managers_that_are_killed() {
+    let (backend, _) = telling();
+    let port = Port::reserve();
+    let prefix = Prefix::new();
+    let text = config(&http(&port, &backend, "levels=1 max_size=1m", LOCATIONS));
+    prefix.write("nginx.conf", text.replace("worker_processes 1", "worker_processes 2").replace(" debug", " notice"));
+    let weir = Weir::launch(prefix, &[]);
+    weir.wait_workers(2);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = wait::StopOnDrop(&stop);
+        for seed in 0..3 {
+            let (port, stop) = (&port, &stop);
+            scope.spawn(move || fill(port, seed, stop));
+        }
+        for round in 0..6 {
+            let before = files(&weir).len();
+            wait_for("files to come and go", || files(&weir).len() != before);
+            let victim = if round % 3 == 2 { keeper(&weir, "manager") } else { weir.workers().first().copied() };
+            let Some(victim) = victim else { continue };
+            running::send(victim, Signal::SIGKILL);
+            wait_for("all processes", || weir.workers().len() == 2 && keeper(&weir, "manager").is_some());
+        }
+    });
+    is_consistent(&weir, &port, 1 << 20);
+}
+
+#[test]
+fn everything_is_killed_at_once() {
+    let (backend, _) = telling();
+    let port = Port::reserve();
+    let text = format!(
+        "env WEIR_LOADER_DELAY=0;\n{}",
+        config(&http(&port, &backend, "levels=1:2 max_size=1m", LOCATIONS)).replace(" debug", " notice")
+    );
+    let prefix = Prefix::new();
+    prefix.write("nginx.conf", &text);
+    let weir = Weir::launch(prefix, &[]);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = wait::StopOnDrop(&stop);
+        for seed in 0..3 {
+            let (port, stop) = (&port, &stop);
+            scope.spawn(move || fill(port, seed, stop));
+        }
+        wait_for("files", || files(&weir).len() > 20);
+        let all: Vec<i32> = proc::children(weir.master()).into_iter().chain([weir.master()]).collect();
+        all.iter().for_each(|&pid| running::send(pid, Signal::SIGKILL));
+        stop.store(true, Ordering::SeqCst);
+    });
+    let prefix = folder_of(weir);
+    std::fs::remove_file(prefix.join("weir.pid")).unwrap();
+    let weir = Weir::launch(prefix, &[]);
+    wait_for("the loader to end", || figure(&port, "files") > 0 && keeper(&weir, "loader").is_none());
+    is_consistent(&weir, &port, 1 << 20);
+}
+
+#[test]
+fn damaged_and_foreign_files_are_found_out() {
+    let (backend, _) = origin(|number, _| ok("Cache-Control: max-age=600\r\n", &format!("body {number}")));
+    let (weir, port) = plain(&backend, "");
+    expect(&port, "/", "MISS", "body 0");
+    let mut number = 0;
+    let damages: [fn(&mut Vec<u8>); 5] = [
+        |bytes| bytes.truncate(bytes.len() - 1),
+        |bytes| bytes[100] ^= 1,
+        |bytes| bytes[0] ^= 1,
+        |bytes| bytes.clear(),
+        |bytes| bytes.push(b'x'),
+    ];
+    for damage in damages {
+        expect(&port, "/", "HIT", &format!("body {number}"));
+        let file = files(&weir).pop().unwrap();
+        let mut bytes = std::fs::read(&file).unwrap();
+        damage(&mut bytes);
+        std::fs::write(&file, bytes).unwrap();
+        number += 1;
+        expect(&port, "/", "MISS", &format!("body {number}"));
+    }
+    let log = weir.error_log();
+    assert_eq!(log.matches("it is removed").count(), 5, "{log}");
+    assert!(log.contains("is damaged, it is removed while") || log.contains("is damaged, it is removed,"), "{log}");
+    // One that somebody has removed.
+    std::fs::remove_file(files(&weir).pop().unwrap()).unwrap();
+    expect(&port, "/", "MISS", "body 6");
+    // A link is not followed.
+    let file = files(&weir).pop().unwrap();
+    let elsewhere = weir.prefix.join("elsewhere");
+    std::fs::rename(&file, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    expect(&port, "/", "MISS", "body 7");
+    assert!(elsewhere.exists());
+}
+
+#[test]
+fn a_full_disk_is_told_of_once_and_answers_go_through() {
+    let (backend, _) = origin(|number, request| match request.contains(" /large") {
+        true => ok("Cache-Control: max-age=600\r\n", &"x".repeat(200_000)),
+        false => ok("Cache-Control: max-age=600\r\n", &number.to_string()),
+    });
+    let port = Port::reserve();
+    let http = http(&port, &backend, "", LOCATIONS).replace("proxy_cache_path cache", "proxy_cache_path small/cache");
+    let prefix_text = config(&http);
+    let Some(weir) = on_a_small_disk(&prefix_text) else { return };
+    for number in 0..5 {
+        let reply = ask(&port, "GET", &format!("/large/{number}"), "");
+        assert_eq!((reply.status, state(&reply), reply.text().len()), (200, "MISS", 200_000));
+    }
+    assert_eq!(weir.error_log().matches("answers are passed on without being kept").count(), 1);
+    expect(&port, "/s", "MISS", "5");
+    expect(&port, "/s", "HIT", "5");
+    assert_eq!(figure(&port, "files"), 1);
+}

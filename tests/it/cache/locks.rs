@@ -1,0 +1,93 @@
+//! `proxy_cache_lock`: one request at a time asks for something unknown.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+
+/// A server that answers its first request when it is released, and the others at once.
+fn slow() -> (Backend, Seen, Arc<AtomicBool>) {
+    let release = Arc::new(AtomicBool::new(false));
+    let wait = release.clone();
+    let (backend, seen) = origin(move |number, _| {
+        if number == 0 {
+            wait_for("the release", || wait.load(Ordering::SeqCst));
+        }
+        ok("Cache-Control: max-age=60\r\n", &number.to_string())
+    });
+    (backend, seen, release)
+}
+
+#[test]
+fn a_thousand_requests_ask_a_server_once() {
+    let (backend, seen, release) = slow();
+    let (prefix, port) = (Prefix::new(), Port::reserve());
+    let text = "proxy_cache zone; proxy_cache_lock on; proxy_cache_lock_timeout 60s; proxy_cache_lock_age 60s;
+                location / { proxy_pass http://SERVER; }";
+    let text = config(&http(&port, &backend, "", text)).replace(" debug", " notice");
+    prefix.write("nginx.conf", text.replace("events {}", "events { worker_connections 2048; }"));
+    let _weir = Weir::launch(prefix, &[]);
+    let mut streams: Vec<_> = (0..1000).map(|_| connect(port.v4())).collect();
+    for stream in &mut streams {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    wait_for("the server to be asked", || count(&seen) == 1);
+    release.store(true, Ordering::SeqCst);
+    let mut states = Vec::new();
+    for stream in &mut streams {
+        let reply = crate::http::read_reply(stream, false);
+        assert_eq!(reply.text(), "0");
+        states.push(state(&reply).to_owned());
+    }
+    assert_eq!(states.iter().filter(|state| *state == "MISS").count(), 1);
+    assert_eq!(states.iter().filter(|state| *state == "HIT").count(), 999);
+    assert_eq!(count(&seen), 1);
+}
+
+#[test]
+fn who_has_waited_long_enough_asks_too_and_its_answer_is_not_kept() {
+    let (backend, seen, release) = slow();
+    let (weir, port) =
+        plain(&backend, "proxy_cache_lock on; proxy_cache_lock_timeout 100ms; proxy_cache_lock_age 60s;");
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| get(&port, "/"));
+        wait_for("the server to be asked", || count(&seen) == 1);
+        expect(&port, "/", "MISS", "1");
+        expect(&port, "/", "MISS", "2");
+        release.store(true, Ordering::SeqCst);
+        assert_eq!(first.join().unwrap(), ("MISS".into(), "0".into()));
+    });
+    expect(&port, "/", "HIT", "0");
+    weir.wait_error("cache lock timeout");
+}
+
+#[test]
+fn the_one_that_asks_may_take_so_long_only() {
+    let (backend, seen, release) = slow();
+    let (_weir, port) =
+        plain(&backend, "proxy_cache_lock on; proxy_cache_lock_timeout 60s; proxy_cache_lock_age 100ms;");
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| get(&port, "/"));
+        wait_for("the server to be asked", || count(&seen) == 1);
+        expect(&port, "/", "MISS", "1");
+        expect(&port, "/", "HIT", "1");
+        release.store(true, Ordering::SeqCst);
+        assert_eq!(first.join().unwrap(), ("MISS".into(), "0".into()));
+    });
+}
+
+#[test]
+fn a_worker_that_dies_leaves_no_lock() {
+    let (backend, seen, release) = slow();
+    let text = "proxy_cache zone; proxy_cache_lock on; proxy_cache_lock_timeout 60s; proxy_cache_lock_age 60s;
+                location / { proxy_pass http://SERVER; }";
+    let (weir, port) = caching(&backend, "", text);
+    let mut stream = connect(port.v4());
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    wait_for("the server to be asked", || count(&seen) == 1);
+    let old = weir.worker();
+    running::send(old, Signal::SIGKILL);
+    wait_for("another worker", || weir.workers().iter().any(|pid| *pid != old));
+    expect(&port, "/", "MISS", "1");
+    expect(&port, "/", "HIT", "1");
+    release.store(true, Ordering::SeqCst);
+}

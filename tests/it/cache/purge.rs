@@ -1,0 +1,37 @@
+//! `proxy_cache_purge`.
+
+use super::*;
+
+#[test]
+fn entries_are_given_up_by_key_and_by_prefix() {
+    let (backend, _) = origin(|number, _| ok("Cache-Control: max-age=60\r\nVary: Accept\r\n", &number.to_string()));
+    let (weir, port) = plain(&backend, "proxy_cache_key $uri$arg_star; proxy_cache_purge $http_x_purge;");
+    let purge = |path: &str| ask(&port, "PURGE", path, "X-Purge: 1\r\n").status;
+    for path in ["/a", "/b/1", "/b/2"] {
+        get(&port, path);
+    }
+    assert_eq!(state(&ask(&port, "GET", "/a", "Accept: x\r\n")), "MISS");
+    assert_eq!(files(&weir).len(), 4);
+    assert_eq!(purge("/a"), 204);
+    assert_eq!(purge("/a"), 404);
+    assert_eq!(files(&weir).len(), 2, "with its variants");
+    assert_eq!(get(&port, "/b/1").0, "HIT");
+    assert_eq!(purge("/b/?star=*"), 204);
+    assert_eq!(get(&port, "/b/1").0, "MISS");
+    assert_eq!(get(&port, "/a").0, "MISS");
+}
+
+#[test]
+fn only_those_who_may() {
+    let (backend, _) = origin(|_, _| ok("Cache-Control: max-age=60\r\n", "x"));
+    let text = "proxy_cache zone; set_real_ip_from 127.0.0.1; real_ip_header X-Is; proxy_cache_purge $http_x_purge allow=10.0.0.0/8 allow=192.168.0.1;
+                location / { proxy_pass http://SERVER; }";
+    let (_weir, port) = caching(&backend, "", text);
+    get(&port, "/");
+    let purge = |client: &str| ask(&port, "GET", "/", &format!("X-Purge: 1\r\nX-Is: {client}\r\n")).status;
+    assert_eq!(purge("192.168.0.2"), 403);
+    assert_eq!(get(&port, "/").0, "HIT");
+    assert_eq!(purge("10.1.2.3"), 204);
+    assert_eq!(get(&port, "/").0, "MISS");
+    assert_eq!(purge("192.168.0.1"), 204);
+}

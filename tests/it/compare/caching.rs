@@ -1,0 +1,170 @@
+//! `proxy_cache`: what is kept, what is given again, and what servers are asked meanwhile. Requests build upon those before them.
+
+use super::Theme;
+use super::case::{Case, ask, get, get_with, head};
+
+pub fn theme() -> Theme {
+    Theme {
+        config: "server_tokens off;
+            proxy_cache_path cache levels=1:2 keys_zone=zone:1m inactive=1h;
+            proxy_cache zone; proxy_hide_header Age; add_header X-Cache $upstream_cache_status always;
+            server { listen {listen}; server_name main;
+                location / { proxy_pass http://{up}; }
+                location /age/ { proxy_pass http://{up}; proxy_hide_header X-None; }
+                location /v11/ { proxy_pass http://{up}; proxy_http_version 1.1; }
+                location /valid/ { proxy_pass http://{up}; proxy_cache_valid 60s; proxy_cache_valid 404 1m; }
+                location /any/ { proxy_pass http://{up}; proxy_cache_valid any 60s; }
+                location /ignored/ { proxy_pass http://{up}; proxy_cache_valid 60s;
+                    proxy_ignore_headers Cache-Control Expires Set-Cookie Vary X-Accel-Expires; }
+                location /key/ { proxy_pass http://{up}; proxy_cache_valid 60s; proxy_cache_key $uri; proxy_cache_bypass $arg_b;
+                    proxy_no_cache $arg_n; }
+                location /uses/ { proxy_pass http://{up}; proxy_cache_valid 60s; proxy_cache_min_uses 2; }
+                location /post/ { proxy_pass http://{up}; proxy_cache_valid 60s; proxy_cache_methods POST; proxy_cache_key $request_method$uri; }
+                location /head/ { proxy_pass http://{up}; proxy_cache_valid 60s; proxy_cache_convert_head off;
+                    proxy_cache_key $request_method$uri; }
+                location /far/ { proxy_pass http://{up}; proxy_cache_valid 60s; proxy_cache_max_range_offset 5; }
+                location /unbuffered/ { proxy_pass http://{up}; proxy_cache_valid 60s; proxy_buffering off; }
+                location /stale/ { proxy_pass http://{up}; proxy_cache_use_stale error invalid_header http_500 http_404; }
+                location /revalidate/ { proxy_pass http://{up}; proxy_cache_revalidate on; }
+                location /forced/ { proxy_pass http://{up}; proxy_cache_valid 60s; proxy_force_ranges on; } }",
+        files: vec![("html/index.html", String::new())],
+        cases: cases(),
+    }
+}
+
+/// An answer with these fields; the connection ends behind it.
+fn answer(fields: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\nContent-Type: text/x-up\r\nContent-Length: {length}\r\n{fields}\r\n{body}")
+}
+
+/// The same case so many times, the server behind having another body for each.
+fn again(count: usize, fields: &str, case: Case) -> Vec<Case> {
+    (0..count).map(|number| case.clone().up(&[answer(fields, &format!("body {number}"))])).collect()
+}
+
+const OLD: &str = "X-Accel-Expires: @1\r\n";
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, fields) in [
+        ("none", ""),
+        ("age", "Cache-Control: max-age=60\r\n"),
+        ("zero", "Cache-Control: max-age=0\r\n"),
+        ("shared", "Cache-Control: max-age=0, s-maxage=60\r\n"),
+        ("private", "Cache-Control: private\r\n"),
+        ("no-cache", "Cache-Control: no-cache, max-age=60\r\n"),
+        ("no-store", "Cache-Control: max-age=60, no-store\r\n"),
+        ("accel", "X-Accel-Expires: 60\r\n"),
+        ("accel-off", "X-Accel-Expires: 0\r\n"),
+        ("accel-first", "X-Accel-Expires: 60\r\nCache-Control: max-age=0\r\n"),
+        ("expires", "Expires: Thu, 31 Dec 2099 23:59:59 GMT\r\n"),
+        ("expired", "Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\n"),
+        ("cookie", "Cache-Control: max-age=60\r\nSet-Cookie: a=b\r\n"),
+        ("star", "Cache-Control: max-age=60\r\nVary: *\r\n"),
+    ] {
+        for folder in ["", "valid/", "ignored/"] {
+            cases.extend(again(2, fields, get(&format!("/{folder}{name}"))));
+            cases.extend(again(1, fields, head(&format!("/{folder}{name}"))));
+        }
+    }
+    for (status, fields) in [("404 Not Found", ""), ("301 Moved", "Location: /x\r\n"), ("500 Broken", "")] {
+        let answer = format!("HTTP/1.1 {status}\r\n{fields}Content-Length: 0\r\n\r\n");
+        for folder in ["valid", "any"] {
+            let target = format!("/{folder}/{}", &status[..3]);
+            cases.extend([(); 2].map(|()| get(&target).up(std::slice::from_ref(&answer))));
+        }
+    }
+    parts(&mut cases);
+    keys(&mut cases);
+    old(&mut cases);
+    cases
+}
+
+/// Parts, conditions and variants.
+fn parts(cases: &mut Vec<Case>) {
+    let fields = "Cache-Control: max-age=60\r\nAccept-Ranges: bytes\r\nETag: \"e\"\r\nLast-Modified: Wed, 01 Jan 2020 00:00:00 GMT\r\n";
+    for (number, asked) in [
+        "Range: bytes=2-4\r\n",
+        "Range: bytes=-3\r\n",
+        "Range: bytes=2-4\r\nIf-Range: \"e\"\r\n",
+        "Range: bytes=2-4\r\nIf-Range: \"f\"\r\n",
+        "If-None-Match: \"e\"\r\n",
+        "If-None-Match: W/\"e\"\r\n",
+        "If-None-Match: \"f\"\r\n",
+        "If-Modified-Since: Wed, 01 Jan 2020 00:00:00 GMT\r\n",
+        "If-Modified-Since: Thu, 02 Jan 2020 00:00:00 GMT\r\n",
+        "If-Match: \"f\"\r\n",
+        "If-Unmodified-Since: Tue, 31 Dec 2019 00:00:00 GMT\r\n",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let fails = asked.starts_with("If-Match") || asked.starts_with("If-Unmodified");
+        for (folder, fields) in [("parts", fields), ("whole", "Cache-Control: max-age=60\r\n"), ("forced", "")] {
+            // First what goes through, then what is there.
+            let case = get_with(&format!("/{folder}/{number}"), asked);
+            cases.extend(again(2, fields, case.differs_where(fails, "failed-conditions-on-the-way")));
+        }
+    }
+    for asked in ["Accept: a\r\n", "Accept: b\r\n", "", "Accept: a\r\n", "Accept:  b \r\n", ""] {
+        cases.extend(again(1, "Cache-Control: max-age=60\r\nVary: accept\r\n", get_with("/vary", asked)));
+    }
+    for range in ["Range: bytes=5-\r\n", "Range: bytes=4-\r\n", "Range: bytes=-1\r\n"] {
+        cases.extend(again(2, "", get_with(&format!("/far/{}", range.len()), range)));
+    }
+    let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n";
+    let chunks = chunks.replace("\r\nTransfer", "\r\nCache-Control: max-age=60\r\nTransfer");
+    cases.push(get("/v11/chunks").up(&[&chunks]).differs("length-of-chunks-in-logs"));
+    cases.push(get("/v11/chunks").up(&[&chunks]).differs("length-of-kept-answers"));
+    let close = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n\r\nabc";
+    cases.push(get("/close").up(&[close]));
+    cases.push(get("/close").up(&[close]).differs("length-of-kept-answers"));
+    cases.extend(again(1, "Cache-Control: max-age=60\r\nAge: 5\r\n", get("/age/x")));
+    cases.push(get("/age/y").up(&[answer("Cache-Control: max-age=60\r\n", "x")]));
+    cases.push(get("/age/y").differs("age-of-answers"));
+}
+
+/// What requests have in common, and whose answers are kept at all.
+fn keys(cases: &mut Vec<Case>) {
+    for target in ["/key/a", "/key/a?x", "/key/a?b=1", "/key/a?b=0", "/key/c?n=1", "/key/c?n=1", "/key/c", "/key/c"] {
+        cases.extend(again(1, "", get(target)));
+    }
+    cases.extend(again(3, "", get("/uses/a")));
+    cases.extend(again(2, "", ask("POST", "/post/a", "Content-Length: 2\r\n", "ab")));
+    cases.extend(again(1, "", get("/post/a")));
+    cases.extend(again(2, "", ask("POST", "/key/p", "Content-Length: 2\r\n", "ab")));
+    cases.extend(again(2, "", ask("DELETE", "/key/a", "", "")));
+    cases.extend(again(2, "", get("/unbuffered/a")));
+    let bare = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    cases.extend([(); 2].map(|()| head("/head/a").up(&[bare])));
+    cases.extend(again(2, "", get("/head/a")));
+}
+
+/// Answers that are not fresh any more: those of the folder that is said to be so from the first.
+fn old(cases: &mut Vec<Case>) {
+    for (name, failure) in [
+        ("500", "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"),
+        ("404", "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"),
+        ("503", "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        let target = format!("/stale/{name}");
+        cases.push(get(&target).up(&[answer(OLD, "old")]));
+        cases.push(get(&target).up(&[failure]));
+        cases.push(get(&target).up(&[answer(OLD, "newer")]));
+        cases.push(get(&target).up(&[failure]));
+        cases.push(head(&target).up(&[failure]));
+    }
+    let fields = format!("{OLD}ETag: \"e\"\r\nLast-Modified: Wed, 01 Jan 2020 00:00:00 GMT\r\n");
+    let same = "HTTP/1.1 304 Not Modified\r\nX-Accel-Expires: 60\r\n\r\n";
+    cases.push(get("/revalidate/a").up(&[answer(&fields, "old")]));
+    cases.push(get("/revalidate/a").up(&["HTTP/1.1 304 Not Modified\r\n\r\n"]));
+    cases.push(get("/revalidate/a").up(&[same]));
+    cases.push(get("/revalidate/a").up(&[answer("", "wrong")]));
+    cases.push(get_with("/revalidate/a", "If-None-Match: \"e\"\r\n"));
+    cases.push(get("/revalidate/b").up(&[answer(&fields, "old")]));
+    cases.push(get_with("/revalidate/b", "If-None-Match: \"e\"\r\n").up(&[same]));
+    cases.push(get("/revalidate/c").up(&[answer(&fields, "old")]));
+    cases.push(get("/revalidate/c").up(&[answer("X-Accel-Expires: 60\r\n", "new")]));
+    cases.push(get("/revalidate/c").up(&[answer("", "wrong")]));
+}
