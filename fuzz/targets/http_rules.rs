@@ -4,6 +4,7 @@
 #![no_main]
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::LazyLock;
 
@@ -17,7 +18,7 @@ use weir_fuzz::site::Site;
 const LONGEST: usize = 800;
 
 /// The rules there may be.
-const RULES: [&[u8]; 13] = [
+const RULES: [&[u8]; 14] = [
     b"error_page",
     b"proxy_buffering",
     b"proxy_cookie_domain",
@@ -29,6 +30,7 @@ const RULES: [&[u8]; 13] = [
     b"proxy_ignore_headers",
     b"proxy_intercept_errors",
     b"proxy_pass_header",
+    b"proxy_pass_trailers",
     b"proxy_redirect",
     b"set",
 ];
@@ -73,7 +75,7 @@ fn serve(connections: &mut Vec<UnixStream>, said: &[u8]) -> bool {
             // Its answer ends where it has got the question.
             Ok(count) => {
                 heard = true;
-                count == 0 || stream.shutdown(std::net::Shutdown::Write).is_ok()
+                count > 0 && stream.shutdown(Shutdown::Write).is_ok()
             }
             Err(error) => error.kind() == ErrorKind::WouldBlock,
         }
@@ -81,14 +83,21 @@ fn serve(connections: &mut Vec<UnixStream>, said: &[u8]) -> bool {
     heard || connections.len() > before
 }
 
-/// Whether a text consists of rules.
+/// Whether a text consists of rules, and of nothing that cannot stand in a field.
 fn is_fit(rules: &[Directive]) -> bool {
+    let mut bytes = rules.iter().flat_map(|rule| &rule.words).flatten();
+    if bytes.any(u8::is_ascii_control) {
+        return false;
+    }
     let mut rows = rules.iter().filter_map(|rule| rule.words.first());
     config_text::is_whole(rules) && rows.all(|name| RULES.contains(&name.as_slice()))
 }
 
 fn check(rules: &[Directive], said: &[u8], answer: &[u8]) {
     let Ok(Some((theirs, _))) = Head::parse(said) else { return };
+    if theirs.all("x-accel-limit-rate").next().is_some() {
+        return;
+    }
     let Ok(Some((ours, _))) = Head::parse(answer) else { panic!("no answer: {:?}", String::from_utf8_lossy(answer)) };
     // It was led elsewhere, or there was no answer to be had.
     if ours.status != theirs.status || theirs.status < 200 || rules.iter().any(|rule| is(rule, "error_page")) {
