@@ -7,6 +7,8 @@ use super::head::{Head, Refusal, Version};
 /// The longest chunk-size line, and the longest trailer section, in bytes: far above what clients send.
 const LINE_MAX: usize = 1024;
 const TRAILER_MAX: usize = 8192;
+/// What a line of the trailer has besides the rest of its bytes: the first one and its end.
+const LINE_ENDS: usize = 3;
 
 /// What of a body is still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,8 +167,9 @@ impl Chunks {
                 (State::ContentCr, b'\r') => self.state = State::ContentLf,
                 (State::ContentLf, b'\n') => self.state = State::Size,
                 (State::TrailerStart, b'\r') => self.state = State::EndLf,
-                (State::TrailerStart, byte) if is_name(byte) => {
+                (State::TrailerStart, byte) if is_name(byte) && self.line < TRAILER_MAX => {
                     trailer.get_or_insert(at);
+                    self.line += LINE_ENDS;
                     self.state = State::Trailer;
                 }
                 (State::Trailer, b'\r') => self.state = State::TrailerLf,
@@ -270,6 +273,7 @@ mod tests {
             " 1\r\n",
             "1111111111111111\r\n",
             "0\r\n X: y\r\n\r\n",
+            &format!("0\r\n{}", "a\r\n".repeat(TRAILER_MAX)),
             "0\r\nX\n\r\n",
             "1\r\na\n",
         ] {

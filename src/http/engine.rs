@@ -171,7 +171,8 @@ impl Engine {
         }
         let Some((epoch, group, follower)) = self.followers.get(answer.asker.id) else { return false };
         let Some(balancer) = cx.stations.balancer(epoch, group) else { return false };
-        follower.answered(balancer, &answer.result, &mut cx.reactor) && balancer.group().check.is_some()
+        let changed = follower.answered(balancer, answer, &mut cx.reactor, &mut cx.resolver);
+        changed && balancer.group().check.is_some()
     }
 
     /// Ends the exchanges with peers that checks have found down since this was asked last, where the check says so.

@@ -211,7 +211,8 @@ fn find_location(client: &Client, request: &mut Request) -> Stage {
     {
         request.location = limited.clone();
     }
-    if is_too_large(client, request) {
+    if !request.body_lost && is_too_large(client, request) {
+        request.body_lost = true;
         return page(request, 413);
     }
     if is_slashed(&request.location, &request.path) {

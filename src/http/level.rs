@@ -168,7 +168,7 @@ impl Builder {
                 match (group.followed.first(), &resolver) {
                     (Some(_), Some(settings)) => group.follow_by(settings.clone()),
                     (Some(line), None) => {
-                        let message = format!("no resolver defined to resolve {}", line.host);
+                        let message = format!("no resolver defined to resolve {}", line.name);
                         return Err(Error::at(&line.place, message));
                     }
                     (None, _) => {}

@@ -48,6 +48,8 @@ pub(super) struct Request {
     pub has_body: bool,
     /// What of the body came with the head.
     pub body_start: Vec<u8>,
+    /// The body was refused, or some of it has not been kept: no server gets any of it from now on.
+    pub body_lost: bool,
     /// The server that the request is passed on to.
     pub exchange: Option<Box<Exchange>>,
     /// It came behind another one that was not answered yet.
@@ -117,6 +119,7 @@ impl Request {
             expects_continue: false,
             has_body: false,
             body_start: Vec::new(),
+            body_lost: false,
             exchange: None,
             pipelined: false,
             memory: RefCell::default(),
@@ -161,7 +164,7 @@ impl Request {
             .ok_or_else(|| Refusal::new(400, "client sent invalid request"))?;
         self.uri = if target.rest == 0 { b"/".to_vec() } else { head.target()[before_path..].to_vec() };
         self.args = target.args.filter(|args| !args.is_empty()).map(<[u8]>::to_vec);
-        let named = head.unique("host")?;
+        let named = head.field("host");
         let named_host = named.map(uri::host).transpose()?;
         match (target.authority, named_host) {
             (Some(authority), _) => self.host = uri::host(authority)?,
@@ -174,6 +177,7 @@ impl Request {
         if named.is_none() && head.version() == Version::Http11 {
             return Err(Refusal::new(400, "client sent HTTP/1.1 request without \"Host\" header"));
         }
+        head.unique("host")?;
         head.check_unique()?;
         self.body = Body::framing(head)?;
         match self.body {

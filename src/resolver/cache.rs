@@ -44,7 +44,8 @@ mod tests {
         let settings = |server: &str| Rc::new(crate::resolver::parse(&[server]).unwrap().unwrap());
         let (ours, others) = (settings("127.0.0.1:1"), settings("127.0.0.1:2"));
         let name = |text: &str| Name::parse(text).unwrap();
-        let found = Found { v4: Some(vec![Ipv4Addr::LOCALHOST]), v6: Some(Vec::new()), valid: Duration::from_secs(5) };
+        let (v4, v6) = (Some(vec![Ipv4Addr::LOCALHOST]), Some(Vec::new()));
+        let found = Found { v4, v6, services: Vec::new(), valid: Duration::from_secs(5) };
         let (mut cache, now) = (Cache::default(), Instant::now());
         cache.put(&ours, &name("a.test"), &found, now);
         let later = |seconds| now + Duration::from_secs(seconds);

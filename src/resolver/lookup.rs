@@ -7,15 +7,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use super::message::{self, Addresses, Kind, Name, Reply};
-use super::{Failure, Found, Settings, VALID_LEAST, VALID_MOST};
+use super::message::{self, Data, Kind, Name, Records, Reply};
+use super::{Failure, Found, Settings, VALID_LEAST, VALID_MOST, Wanted};
 use crate::event::{Owner, Reactor, SourceId, TimerId};
 use crate::log::{Level, Record, emit};
 use crate::net::{Address, Connection};
@@ -35,6 +35,7 @@ type Outcome = Option<Result<Found, Failure>>;
 pub(super) struct Lookup {
     settings: Rc<Settings>,
     name: Name,
+    wanted: Wanted,
     pub(super) askers: Vec<Owner>,
     owner: Owner,
     timer: TimerId,
@@ -51,7 +52,7 @@ pub(super) struct Lookup {
     socket: Option<Datagrams>,
 }
 
-/// A or AAAA.
+/// A, AAAA or SRV.
 struct Question {
     kind: Kind,
     /// The name of the lookup, or the alias that answers have led to so far.
@@ -71,7 +72,7 @@ enum State {
     Streaming(Stream),
     /// The server at hand will not do.
     Refused,
-    Answered(Addresses),
+    Answered(Records),
 }
 
 impl Question {
@@ -103,17 +104,20 @@ impl fmt::Display for While {
 impl Lookup {
     pub(super) fn new(
         settings: Rc<Settings>,
-        name: Name,
+        (name, wanted): (Name, Wanted),
         asker: Owner,
         owner: Owner,
         first: usize,
         reactor: &mut Reactor,
     ) -> Self {
-        let kinds = [(Kind::A, settings.ipv4), (Kind::Aaaa, settings.ipv6)];
-        let wanted = kinds.into_iter().filter(|(_, wanted)| *wanted);
+        let addresses = wanted == Wanted::Addresses;
+        let kinds =
+            [(Kind::A, addresses && settings.ipv4), (Kind::Aaaa, addresses && settings.ipv6), (Kind::Srv, !addresses)];
+        let asked = kinds.into_iter().filter(|(_, asked)| *asked);
         Lookup {
-            questions: wanted.map(|(kind, _)| Question::new(kind, &name)).collect(),
+            questions: asked.map(|(kind, _)| Question::new(kind, &name)).collect(),
             name,
+            wanted,
             askers: vec![asker],
             owner,
             timer: reactor.add_timer(owner),
@@ -128,13 +132,13 @@ impl Lookup {
     }
 
     /// Whether it is to find out the same.
-    pub(super) fn is_for(&self, settings: &Settings, name: &Name) -> bool {
-        self.name == *name && *self.settings == *settings
+    pub(super) fn is_for(&self, settings: &Settings, name: &Name, wanted: Wanted) -> bool {
+        self.name == *name && self.wanted == wanted && *self.settings == *settings
     }
 
     /// What it is to find out.
-    pub(super) fn question(&self) -> (&Rc<Settings>, &Name) {
-        (&self.settings, &self.name)
+    pub(super) fn question(&self) -> (&Rc<Settings>, &Name, Wanted) {
+        (&self.settings, &self.name, self.wanted)
     }
 
     /// Turns to the first server.
@@ -240,25 +244,35 @@ impl Lookup {
 
     /// What is known now.
     fn conclude(&self) -> Result<Found, Failure> {
+        let unasked = |kind| self.questions.iter().all(|question| question.kind != kind);
         let mut found = Found {
-            v4: (!self.settings.ipv4).then(Vec::new),
-            v6: (!self.settings.ipv6).then(Vec::new),
+            v4: unasked(Kind::A).then(Vec::new),
+            v6: unasked(Kind::Aaaa).then(Vec::new),
+            services: Vec::new(),
             valid: VALID_MOST,
         };
         for question in &self.questions {
-            let State::Answered(addresses) = &question.state else { continue };
+            let State::Answered(records) = &question.state else { continue };
             match question.kind {
-                Kind::A => found.v4 = Some(addresses.list.iter().filter_map(v4).collect()),
-                Kind::Aaaa => found.v6 = Some(addresses.list.iter().filter_map(v6).collect()),
+                Kind::A => found.v4 = Some(Vec::new()),
+                Kind::Aaaa => found.v6 = Some(Vec::new()),
+                Kind::Srv => {}
             }
-            if !addresses.list.is_empty() {
-                found.valid = found.valid.min(Duration::from_secs(addresses.ttl.into()));
+            for data in &records.list {
+                match data {
+                    Data::V4(ip) => found.v4.get_or_insert_default().push(*ip),
+                    Data::V6(ip) => found.v6.get_or_insert_default().push(*ip),
+                    Data::Service(service) => found.services.push(service.clone()),
+                }
+            }
+            if !records.list.is_empty() {
+                found.valid = found.valid.min(Duration::from_secs(records.ttl.into()));
             }
         }
-        if found.addresses().next().is_some() {
+        if found.addresses().next().is_some() || !found.services.is_empty() {
             found.valid = self.settings.valid.unwrap_or(found.valid).max(VALID_LEAST);
             Ok(found)
-        } else if found.v4.is_some() && found.v6.is_some() {
+        } else if !self.questions.iter().any(Question::is_open) {
             Err(Failure::NOT_FOUND)
         } else {
             Err(self.failure.unwrap_or(Failure::TimedOut))
@@ -319,25 +333,25 @@ impl Lookup {
         let state = if reply.truncated && !streamed {
             self.begin_stream(number, reactor)
         } else if code == Failure::NOT_FOUND {
-            State::Answered(Addresses { list: Vec::new(), ttl: 0, alias: None })
+            State::Answered(Records { list: Vec::new(), ttl: 0, alias: None })
         } else if reply.code != 0 {
             self.log(Level::Info, None, format_args!("{} was answered with ({code})", self.name));
             self.failure = Some(code);
             State::Refused
-        } else if let Some(addresses) = reply.addresses() {
-            self.follow(number, addresses)
+        } else if let Some(records) = reply.records() {
+            self.follow(number, records)
         } else {
             self.malformed()
         };
         self.leave_stream(number, state, reactor);
     }
 
-    /// Takes the addresses, or asks the server at hand for the alias that the reply has led to.
-    fn follow(&mut self, number: usize, addresses: Addresses) -> State {
+    /// Takes the records, or asks the server at hand for the alias that the reply has led to.
+    fn follow(&mut self, number: usize, records: Records) -> State {
         let question = &mut self.questions[number];
-        question.ttl = question.ttl.min(addresses.ttl);
-        let Some(alias) = addresses.alias else {
-            return State::Answered(Addresses { ttl: question.ttl, ..addresses });
+        question.ttl = question.ttl.min(records.ttl);
+        let Some(alias) = records.alias else {
+            return State::Answered(Records { ttl: question.ttl, ..records });
         };
         question.aliases += 1;
         if question.aliases > message::ALIASES_MAX {
@@ -406,14 +420,6 @@ impl Lookup {
             stream.connection.close(reactor);
         }
     }
-}
-
-fn v4(address: &IpAddr) -> Option<Ipv4Addr> {
-    if let IpAddr::V4(address) = address { Some(*address) } else { None }
-}
-
-fn v6(address: &IpAddr) -> Option<Ipv6Addr> {
-    if let IpAddr::V6(address) = address { Some(*address) } else { None }
 }
 
 /// A query's id that nobody can guess.

@@ -1,7 +1,7 @@
 //! DNS messages (RFC 1035): queries written, replies read. Pure functions over bytes; nothing in a reply is believed before it is checked.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The longest name in its wire form, RFC 1035 section 3.1.
 const NAME_MAX: usize = 255;
@@ -12,8 +12,8 @@ const LABEL_MAX: usize = 63;
 const JUMPS_MAX: usize = 127;
 /// Aliases followed from the name asked for; common name servers stop at 8 to 16.
 pub(super) const ALIASES_MAX: usize = 16;
-/// Addresses taken of one reply; more are left out, so that a reply cannot fill the memory.
-const ADDRESSES_MAX: usize = 256;
+/// Records taken of one reply; more are left out, so that a reply cannot fill the memory.
+const RECORDS_MAX: usize = 256;
 /// The class of all we ask for: Internet.
 const CLASS_IN: u16 = 1;
 const TYPE_CNAME: u16 = 5;
@@ -36,6 +36,11 @@ impl Name {
         }
         wire.push(0);
         (wire.len() <= NAME_MAX).then(|| Name(wire.into()))
+    }
+
+    /// Whether it has no label at all.
+    fn is_root(&self) -> bool {
+        self.0.len() == 1
     }
 }
 
@@ -65,6 +70,8 @@ pub enum Kind {
     A = 1,
     /// Its IPv6 addresses (RFC 3596).
     Aaaa = 28,
+    /// The servers of the service that it names (RFC 2782).
+    Srv = 33,
 }
 
 /// A query for a name server that is to do all the work (recursion desired).
@@ -96,14 +103,38 @@ pub struct Reply<'a> {
     pub code: u8,
 }
 
-/// The addresses in a reply.
+/// A server of a service, the data of an SRV record (RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The lowest one is to be used as long as possible.
+    pub priority: u16,
+    /// Its share among those of the same priority.
+    pub weight: u16,
+    /// Where it listens.
+    pub port: u16,
+    /// The host, whose addresses are to be asked for.
+    pub target: Name,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address.
+    V6(Ipv6Addr),
+    /// A server of a service.
+    Service(Service),
+}
+
+/// What a reply tells of the name asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Addresses {
+pub struct Records {
     /// Each once, in the order of the reply.
-    pub list: Vec<IpAddr>,
+    pub list: Vec<Data>,
     /// The shortest time to live, in seconds, of the records that led to them; 0 when there are none.
     pub ttl: u32,
-    /// The name that the one asked for stands for, when the reply knows no address of it: whoever wants one asks for that.
+    /// The name that the one asked for stands for, when the reply has no record of it: whoever wants one asks for that.
     pub alias: Option<Name>,
 }
 
@@ -138,10 +169,11 @@ impl<'a> Reply<'a> {
         self.id == id && self.kind == kind as u16 && self.name == *name
     }
 
-    /// The addresses of the name asked for, aliases followed. `None`: the answers are malformed, or the aliases go in circles.
-    pub fn addresses(mut self) -> Option<Addresses> {
+    /// The records of the name asked for that are of the kind asked for, aliases followed. Those of a service that is said not to be offered
+    /// (RFC 2782: the target is the root) are left out. `None`: the answers are malformed, or the aliases go in circles.
+    pub fn records(mut self) -> Option<Records> {
         let mut aliases: Vec<Alias> = Vec::new();
-        let mut records: Vec<(Name, u32, IpAddr)> = Vec::new();
+        let mut records: Vec<(Name, u32, Data)> = Vec::new();
         for _ in 0..self.count {
             let owner = self.rest.name()?;
             let (kind, class, ttl) = (self.rest.u16()?, self.rest.u16()?, self.rest.ttl()?);
@@ -154,7 +186,7 @@ impl<'a> Reply<'a> {
             if kind == TYPE_CNAME {
                 aliases.push(Alias { owner, ttl, target: self.rest.name()? });
             } else {
-                records.push((owner, ttl, address(kind, self.rest.take(length)?)?));
+                records.push((owner, ttl, self.rest.data(kind, length)?));
             }
             if self.rest.at != end {
                 return None;
@@ -163,9 +195,10 @@ impl<'a> Reply<'a> {
         let (name, mut ttl) = follow(&aliases, &self.name)?;
         let alias = Some(name).filter(|name| **name != self.name).cloned();
         let mut list = Vec::new();
-        for (owner, of_record, address) in &records {
-            if owner == name && list.len() < ADDRESSES_MAX && !list.contains(address) {
-                list.push(*address);
+        for (owner, of_record, data) in &records {
+            let offered = !matches!(data, Data::Service(service) if service.target.is_root());
+            if owner == name && offered && list.len() < RECORDS_MAX && !list.contains(data) {
+                list.push(data.clone());
                 ttl = ttl.min(*of_record);
             }
         }
@@ -173,7 +206,7 @@ impl<'a> Reply<'a> {
         if list.is_empty() && alias.is_none() {
             ttl = 0;
         }
-        Some(Addresses { list, ttl, alias })
+        Some(Records { list, ttl, alias })
     }
 }
 
@@ -195,15 +228,6 @@ fn follow<'a>(aliases: &'a [Alias], mut name: &'a Name) -> Option<(&'a Name, u32
     None
 }
 
-/// The data of an A or AAAA record.
-fn address(kind: u16, data: &[u8]) -> Option<IpAddr> {
-    if kind == Kind::A as u16 {
-        <[u8; 4]>::try_from(data).ok().map(|bytes| Ipv4Addr::from(bytes).into())
-    } else {
-        <[u8; 16]>::try_from(data).ok().map(|bytes| Ipv6Addr::from(bytes).into())
-    }
-}
-
 /// Reads a message from front to back; `None` where it ends too early.
 #[derive(Clone, Copy)]
 struct Cursor<'a> {
@@ -220,6 +244,22 @@ impl<'a> Cursor<'a> {
 
     fn u16(&mut self) -> Option<u16> {
         self.take(2)?.try_into().ok().map(u16::from_be_bytes)
+    }
+
+    /// The data of a record of this type, `length` bytes of which are said to be there.
+    fn data(&mut self, kind: u16, length: usize) -> Option<Data> {
+        const A: u16 = Kind::A as u16;
+        const AAAA: u16 = Kind::Aaaa as u16;
+        const SRV: u16 = Kind::Srv as u16;
+        match kind {
+            A => <[u8; 4]>::try_from(self.take(length)?).ok().map(|bytes| Data::V4(bytes.into())),
+            AAAA => <[u8; 16]>::try_from(self.take(length)?).ok().map(|bytes| Data::V6(bytes.into())),
+            SRV => {
+                let (priority, weight, port) = (self.u16()?, self.u16()?, self.u16()?);
+                Some(Data::Service(Service { priority, weight, port, target: self.name()? }))
+            }
+            _ => None,
+        }
     }
 
     /// A time to live; one with the highest bit set means 0 (RFC 2181 section 8).

@@ -1,7 +1,7 @@
-//! The DNS client of a worker: names to addresses while sessions are served.
+//! The DNS client of a worker: names to addresses, and services to their servers, while sessions are served.
 //!
 //! An engine asks by [`Resolver::resolve`]; when the answer is there the worker takes it ([`Resolver::answer`]) and brings it to whoever
-//! asked. A lookup sends its questions (A and AAAA side by side) over UDP and asks over TCP what did not fit. Each time it turns to a
+//! asked. A lookup sends its questions (A and AAAA side by side, or SRV) over UDP and asks over TCP what did not fit. Each time it turns to a
 //! server it uses another socket, whose port the kernel picks at random, and other random ids; the socket is connected, so the
 //! kernel drops what comes from elsewhere. A reply with another id or question is passed over and does not end anything.
 //!
@@ -25,16 +25,27 @@ use crate::event::{Owner, Reactor};
 use cache::Cache;
 use lookup::Lookup;
 
-pub use message::Name;
+pub use message::{Name, Service};
 pub use settings::{Settings, TIMEOUT, parse};
 
-/// Addresses of a name.
+/// What is to be found out about a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The addresses of a host.
+    Addresses,
+    /// The servers of a service, by its SRV records; their addresses are asked for by who wants them.
+    Services,
+}
+
+/// What is known of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The IPv4 addresses; `None`: no server would or could tell. Those of a family that is switched off are none.
     pub v4: Option<Vec<Ipv4Addr>>,
     /// Likewise the IPv6 addresses.
     pub v6: Option<Vec<Ipv6Addr>>,
+    /// The servers, where those of a service were wanted.
+    pub services: Vec<Service>,
     /// How long they are good for: `valid=`, or the records' time to live, from [`VALID_LEAST`] to [`VALID_MOST`].
     pub valid: Duration,
 }
@@ -52,17 +63,17 @@ pub const VALID_LEAST: Duration = Duration::from_secs(1);
 /// Nor for more, whatever its time to live: a day, as common name servers have it.
 pub const VALID_MOST: Duration = Duration::from_secs(86_400);
 
-/// Why a name has no addresses. Printed as nginx does: `3: Host not found`.
+/// Why nothing was found. Printed as nginx does: `3: Host not found`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// A name server's response code (RFC 1035 section 4.1.1). A name without addresses counts as one that does not exist.
+    /// A name server's response code (RFC 1035 section 4.1.1). A name without the records wanted counts as one that does not exist.
     Code(u8),
     /// No server has answered in time.
     TimedOut,
 }
 
 impl Failure {
-    /// The name does not exist, or has no addresses.
+    /// The name does not exist, or has no such records.
     pub const NOT_FOUND: Failure = Failure::Code(3);
     /// What a server that sends malformed answers has.
     const SERVER_FAILURE: Failure = Failure::Code(2);
@@ -88,6 +99,10 @@ impl fmt::Display for Failure {
 pub struct Answer {
     /// Who asked, as told to [`Resolver::resolve`].
     pub asker: Owner,
+    /// What about.
+    pub name: Name,
+    /// What was wanted of it.
+    pub wanted: Wanted,
     /// What was found.
     pub result: Result<Found, Failure>,
 }
@@ -109,10 +124,17 @@ impl Resolver {
         Resolver { engine, lookups: Slab::new(), answers: VecDeque::new(), cache: Cache::default(), rotation: 0 }
     }
 
-    /// Asks for the addresses of `name`. The [`Resolver::answer`] carries `asker`; it comes in every case, within
+    /// Asks what is `wanted` of `name`. The [`Resolver::answer`] carries `asker`; it comes in every case, within
     /// `settings.timeout`. Who asks what is being asked already gets the same answer.
-    pub fn resolve(&mut self, reactor: &mut Reactor, settings: &Rc<Settings>, name: &Name, asker: Owner) {
-        let under_way = self.lookups.iter_mut().find(|(_, lookup)| lookup.is_for(settings, name));
+    pub fn resolve(
+        &mut self,
+        reactor: &mut Reactor,
+        settings: &Rc<Settings>,
+        name: &Name,
+        wanted: Wanted,
+        asker: Owner,
+    ) {
+        let under_way = self.lookups.iter_mut().find(|(_, lookup)| lookup.is_for(settings, name, wanted));
         if let Some((_, lookup)) = under_way {
             lookup.askers.push(asker);
             return;
@@ -120,7 +142,7 @@ impl Resolver {
         let entry = self.lookups.vacant_entry();
         let id = entry.key() as u32;
         let owner = Owner { engine: self.engine, part: 0, id };
-        entry.insert(Lookup::new(settings.clone(), name.clone(), asker, owner, self.rotation, reactor));
+        entry.insert(Lookup::new(settings.clone(), (name.clone(), wanted), asker, owner, self.rotation, reactor));
         self.rotation = self.rotation.wrapping_add(1);
         self.step(reactor, id, Lookup::start);
     }
@@ -173,11 +195,13 @@ impl Resolver {
         let Some(lookup) = self.lookups.get_mut(id as usize) else { return };
         let Some(result) = step(lookup, reactor) else { return };
         let lookup = self.lookups.remove(id as usize);
-        if let Ok(found) = &result {
-            let (settings, name) = lookup.question();
+        let (settings, name, wanted) = lookup.question();
+        if let (Ok(found), Wanted::Addresses) = (&result, wanted) {
             self.cache.put(settings, name, found, reactor.now());
         }
+        let name = name.clone();
         let askers = lookup.end(reactor);
-        self.answers.extend(askers.into_iter().map(|asker| Answer { asker, result: result.clone() }));
+        let answer = |asker| Answer { asker, name: name.clone(), wanted, result: result.clone() };
+        self.answers.extend(askers.into_iter().map(answer));
     }
 }

@@ -89,8 +89,8 @@ impl Engine {
         old && unused
     }
 
-    /// A name that is being followed, and the balancer of its group.
-    fn following(&mut self, owner: Owner) -> Option<(&Follower, &mut Balancer)> {
+    /// A line that is being followed, and the balancer of its group.
+    fn following(&mut self, owner: Owner) -> Option<(&mut Follower, &mut Balancer)> {
         let (epoch, group, follower) = self.followers.get(owner.id)?;
         let serving = self.serving.get_mut(epoch)?.as_mut()?;
         Some((follower, serving.balancers.get_mut(group)?))
@@ -99,7 +99,7 @@ impl Engine {
     /// A name has been resolved. Returns whether the peers that are to be checked have changed.
     pub fn resolved(&mut self, cx: &mut Context, answer: &Answer) -> bool {
         let Some((follower, balancer)) = self.following(answer.asker) else { return false };
-        let changed = follower.answered(balancer, &answer.result, &mut cx.reactor);
+        let changed = follower.answered(balancer, answer, &mut cx.reactor, &mut cx.resolver);
         changed && balancer.group().check.is_some()
     }
 

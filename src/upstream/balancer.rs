@@ -5,7 +5,7 @@ mod ip_hash;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
@@ -13,7 +13,7 @@ use hash::{Ring, Shares};
 
 use super::shared::spares::{Spare, Spares};
 use super::shared::{Health, Record};
-use super::{Followed, Group, Method, Peer};
+use super::{Endpoint, Followed, Group, Method, Peer};
 use crate::net::Address;
 
 /// The peers a session has tried. Up to 64 peers it owns no memory.
@@ -151,9 +151,9 @@ impl Balancer {
             group,
         };
         for line in 0..balancer.group.followed.len() {
-            let addresses: Vec<IpAddr> =
-                named.iter().filter(|peer| peer.line == Some(line)).filter_map(Peer::ip).collect();
-            balancer.follow(line, &addresses);
+            let at_start = named.iter().filter(|peer| peer.line == Some(line));
+            let endpoints: Vec<Endpoint> = at_start.filter_map(Peer::endpoint).collect();
+            balancer.follow(line, &endpoints);
         }
         balancer.count();
         balancer
@@ -180,7 +180,7 @@ impl Balancer {
     /// names by line and address.
     fn ordered(&self) -> Vec<usize> {
         let mut present: Vec<usize> = (0..self.peers.len()).filter(|&index| !self.states[index].gone).collect();
-        present.sort_by_key(|&index| self.peers[index].line.map(|line| (line, self.peers[index].ip())));
+        present.sort_by_key(|&index| self.peers[index].line.map(|line| (line, self.peers[index].inet())));
         present
     }
 
@@ -209,25 +209,33 @@ impl Balancer {
         self.ordered().into_iter().map(|index| (&self.group, &self.peers[index], &self.records[index]))
     }
 
-    /// The addresses that a followed line has now, in order.
-    pub fn addresses(&self, line: usize) -> impl Iterator<Item = IpAddr> {
-        self.present().filter(move |(_, peer, _)| peer.line == Some(line)).filter_map(|(_, peer, _)| peer.ip())
+    /// What a followed line has now, in the order of addresses.
+    pub fn endpoints(&self, line: usize) -> impl Iterator<Item = Endpoint> {
+        self.present().filter(move |(_, peer, _)| peer.line == Some(line)).filter_map(|(_, peer, _)| peer.endpoint())
     }
 
-    /// A followed line has these addresses from now on. What is known about those that stay is kept; those that go get no new sessions,
-    /// while the ones they have go on. Returns whether anything has changed; what there is no room for is left out.
-    pub fn follow(&mut self, line: usize, addresses: &[IpAddr]) -> bool {
+    /// A followed line has these addresses from now on; of several equal ones the first counts. What is known about those that stay is kept;
+    /// those that go get no new sessions, while the ones they have go on. Returns whether anything has changed; what there is no room for is
+    /// left out.
+    pub fn follow(&mut self, line: usize, endpoints: &[Endpoint]) -> bool {
         let mut changed = false;
-        for (peer, state) in self.peers.iter().zip(&mut self.states).filter(|(peer, _)| peer.line == Some(line)) {
-            let gone = peer.ip().is_none_or(|ip| !addresses.contains(&ip));
-            changed |= state.gone != gone;
-            state.gone = gone;
+        for (peer, state) in self.peers.iter_mut().zip(&mut self.states).filter(|(peer, _)| peer.line == Some(line)) {
+            let stays = endpoints.iter().find(|endpoint| Some(endpoint.address) == peer.inet());
+            changed |= state.gone == stays.is_some();
+            state.gone = stays.is_none();
+            if let Some(Endpoint { server, weight, backup, .. }) = stays
+                && (server, *weight, *backup) != (&peer.server, peer.weight, peer.backup)
+            {
+                (peer.server, peer.weight, peer.backup) = (server.clone(), *weight, *backup);
+                state.effective_weight = i64::from(*weight);
+                changed = true;
+            }
         }
         (0..self.peers.len()).for_each(|index| self.vacate(index));
-        let mut known: HashSet<IpAddr> = self.addresses(line).collect();
-        for &address in addresses {
-            if known.insert(address) {
-                changed |= self.add(line, address);
+        let mut known: HashSet<SocketAddr> = self.endpoints(line).map(|endpoint| endpoint.address).collect();
+        for endpoint in endpoints {
+            if known.insert(endpoint.address) {
+                changed |= self.add(line, endpoint);
             }
         }
         self.count();
@@ -235,13 +243,13 @@ impl Balancer {
     }
 
     /// Adds an address that a followed line has come to have; false if there is no room.
-    fn add(&mut self, line: usize, address: IpAddr) -> bool {
+    fn add(&mut self, line: usize, endpoint: &Endpoint) -> bool {
         let followed = &self.group.followed;
-        let peer = followed[line].peer(address);
+        let peer = followed[line].peer(endpoint);
         // As for other peers what counts is name and address, and which of several equal lines it is: lines come and go.
-        let same = |other: &&Followed| other.host == followed[line].host && other.port == followed[line].port;
+        let same = |other: &&Followed| other.name == followed[line].name && other.port == followed[line].port;
         let nth = followed[..line].iter().filter(same).count();
-        let name = (followed[line].host.to_string(), &peer.name, nth);
+        let name = (followed[line].name.to_string(), &peer.name, nth);
         let claimed = self.spares.as_ref().and_then(|spares| spares.claim(&name, self.row));
         let Some(spare) = claimed else { return false };
         let (state, record) = (State::new(&peer, &spare.record), spare.record.clone());

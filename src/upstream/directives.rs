@@ -116,13 +116,15 @@ pub static TABLE: &[Directive<Builder>] = &[
         row: repeated(row(
             "server",
             Arity::AtLeast(1),
-            "host[:port] | [v6][:port] | unix:path [weight=n] [max_fails=n] [fail_timeout=time] [max_busy=n | max_conns=n] [backup] [down] [resolve]",
+            "host[:port] | [v6][:port] | unix:path [weight=n] [max_fails=n] [fail_timeout=time] [max_busy=n | max_conns=n] [backup] [down] [resolve] [service=name]",
             "port 80, weight=1 max_fails=1 fail_timeout=10s, no max_busy",
             "A server of the group; a host name stands for all its addresses, resolved at start. After `max_fails` failures \
              within `fail_timeout` it is left alone for `fail_timeout` (`max_fails=0`: never); with `max_busy` open sessions (in `http {}` \
              requests; nginx calls it `max_conns`), counted over all workers, it is passed over; `backup` servers serve when no other can; `down` ones never. \
              With `resolve` the name is followed while weir runs: its addresses come and go as the `resolver` says, and it need not \
-             be known at start.",
+             be known at start. With `service=http` the `_http._tcp` SRV records of the name say which hosts serve, and at which ports; a service name \
+             with a dot stands before the host's as it is. Those of the lowest priority value are primaries, the others backups (of a `backup` line they are not used), by the \
+             weights of the records unless the line has one. `service` needs `resolve` and a name without a port.",
         )),
         set: server,
     },
@@ -349,9 +351,8 @@ fn server(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
     }
     let server = parse_server(&words).map_err(|message| call.error(message))?;
     let fault = |why| format!("{why} in upstream \"{}\"", server.target);
-    // There is nothing to follow about an address.
-    let followed = address::host_name(server.target, DEFAULT_PORT).filter(|_| server.resolve);
-    let line = followed.map(|_| builder.followed.len());
+    let name = server.followed().map_err(|message| call.error(message))?;
+    let line = name.as_ref().map(|_| builder.followed.len());
     let like = |address| Peer {
         weight: server.weight,
         max_fails: server.max_fails,
@@ -363,14 +364,17 @@ fn server(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
         server: server.target.to_owned(),
         ..Peer::new(address)
     };
-    if let Some((host, port)) = followed {
-        let like = like(Address::Inet((Ipv4Addr::UNSPECIFIED, port).into()));
-        let host = Name::parse(host).ok_or_else(|| call.error(fault("invalid host")))?;
-        builder.followed.push(Followed { host, port, like, place: call.node.place.clone() });
+    if let Some((name, port)) = &name {
+        let like = like(Address::Inet((Ipv4Addr::UNSPECIFIED, 0).into()));
+        let name = Name::parse(name).ok_or_else(|| call.error(fault("invalid host")))?;
+        builder.followed.push(Followed { name, port: *port, like, place: call.node.place.clone() });
+    }
+    if server.service.is_some() {
+        return Ok(());
     }
     match address::resolve(server.target, DEFAULT_PORT) {
         Ok(addresses) => builder.peers.extend(addresses.into_iter().map(like)),
-        Err(why) if followed.is_some() => call.warn(fault(why)),
+        Err(why) if name.is_some() => call.warn(fault(why)),
         Err(why) => return Err(call.error(fault(why))),
     }
     Ok(())
@@ -387,6 +391,7 @@ struct Server<'a> {
     backup: bool,
     down: bool,
     resolve: bool,
+    service: Option<&'a str>,
 }
 
 /// Reads the arguments; the error is the message for the operator. As in nginx the last of several equal parameters counts.
@@ -401,6 +406,7 @@ fn parse_server<'a>(words: &[&'a str]) -> std::result::Result<Server<'a>, String
         backup: false,
         down: false,
         resolve: false,
+        service: None,
     };
     for word in parameters {
         server.set(word).ok_or_else(|| format!("invalid parameter \"{word}\""))?;
@@ -408,9 +414,30 @@ fn parse_server<'a>(words: &[&'a str]) -> std::result::Result<Server<'a>, String
     Ok(server)
 }
 
-impl Server<'_> {
+impl<'a> Server<'a> {
+    /// The name that is to be followed, if one is, and the port of its addresses, if it is not that of a service.
+    ///
+    /// # Errors
+    /// nginx's message for a service that cannot be followed.
+    fn followed(&self) -> std::result::Result<Option<(String, Option<u16>)>, String> {
+        // There is nothing to follow about an address.
+        let host = address::host_name(self.target, DEFAULT_PORT).filter(|_| self.resolve);
+        let Some(service) = self.service else {
+            return Ok(host.map(|(name, port)| (name.to_owned(), Some(port))));
+        };
+        let refused = |why: &str| Err(format!("service upstream \"{}\" {why}", self.target));
+        match host {
+            _ if service.is_empty() => Err("service is empty".to_owned()),
+            _ if !self.resolve => refused("requires \"resolve\" parameter"),
+            _ if address::explicit_port(self.target).is_some() => refused("may not have port"),
+            None => refused("requires domain name"),
+            Some((name, _)) if service.contains('.') => Ok(Some((format!("{service}.{name}"), None))),
+            Some((name, _)) => Ok(Some((format!("_{service}._tcp.{name}"), None))),
+        }
+    }
+
     /// Takes one parameter; `None` when it is not one or its value is malformed.
-    fn set(&mut self, parameter: &str) -> Option<()> {
+    fn set(&mut self, parameter: &'a str) -> Option<()> {
         match parameter.split_once('=') {
             None if parameter == "backup" => self.backup = true,
             None if parameter == "down" => self.down = true,
@@ -418,6 +445,7 @@ impl Server<'_> {
             Some(("weight", n)) => self.weight = number(n).filter(|&n| n != 0)?,
             Some(("max_fails", n)) => self.max_fails = number(n)?,
             Some(("max_busy" | "max_conns", n)) => self.max_busy = Some(number(n)?),
+            Some(("service", name)) => self.service = Some(name),
             Some(("fail_timeout", time)) => self.fail_timeout = value::time(time, false)?,
             _ => return None,
         }
@@ -447,8 +475,26 @@ mod tests {
                 backup: false,
                 down: false,
                 resolve: false,
+                service: None,
             })
         );
+    }
+
+    #[test]
+    fn services_make_names() {
+        let followed = |words: &[&str]| parse_server(words).unwrap().followed();
+        let name = |text: &str, port| Ok(Some((text.to_owned(), port)));
+        assert_eq!(followed(&["a.test", "resolve", "service=http"]), name("_http._tcp.a.test", None));
+        assert_eq!(followed(&["a.test", "service=_http._tcp", "resolve"]), name("_http._tcp.a.test", None));
+        assert_eq!(followed(&["test", "service=one.a", "resolve"]), name("one.a.test", None));
+        assert_eq!(followed(&["a.test:81", "resolve"]), name("a.test", Some(81)));
+        assert_eq!(followed(&["a.test"]), Ok(None));
+        let refused = |words: &[&str]| followed(words).unwrap_err();
+        assert_eq!(refused(&["a", "service=http"]), "service upstream \"a\" requires \"resolve\" parameter");
+        assert_eq!(refused(&["a:80", "resolve", "service=http"]), "service upstream \"a:80\" may not have port");
+        assert_eq!(refused(&["[::1]", "resolve", "service=http"]), "service upstream \"[::1]\" requires domain name");
+        assert_eq!(refused(&["unix:a", "resolve", "service=x"]), "service upstream \"unix:a\" requires domain name");
+        assert_eq!(refused(&["a", "resolve", "service="]), "service is empty");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Groups of servers: configuration, balancing, failures, health checks, and what workers share about them.
 //!
 //! [`Group`] is the configuration, immutable; [`Balancer`] is what one worker knows about a group's peers at run time;
-//! [`Follower`] keeps the peers of a `server ... resolve` line at the addresses its name has;
+//! [`Follower`] keeps the peers of a `server ... resolve` line at the addresses its name has, or the servers of its service;
 //! [`shared::Record`] is what all workers share about one peer; [`checks`] finds out which peers are alive.
 
 pub mod balancer;
@@ -86,22 +86,46 @@ impl Peer {
         }
     }
 
-    /// Its IP address; `None` for a Unix socket.
-    fn ip(&self) -> Option<IpAddr> {
-        match &self.address {
-            Address::Inet(address) => Some(address.ip()),
+    /// Its address and port; `None` for a Unix socket.
+    fn inet(&self) -> Option<SocketAddr> {
+        match self.address {
+            Address::Inet(address) => Some(address),
             Address::Unix(_) => None,
         }
     }
+
+    /// Its IP address; `None` for a Unix socket.
+    fn ip(&self) -> Option<IpAddr> {
+        self.inet().map(|address| address.ip())
+    }
+
+    /// It as an address of a followed line; `None` for a Unix socket.
+    fn endpoint(&self) -> Option<Endpoint> {
+        let address = self.inet()?;
+        Some(Endpoint { address, server: self.server.clone(), weight: self.weight, backup: self.backup })
+    }
 }
 
-/// A `server name:port resolve` line.
+/// An address that a followed line has, and what may differ between those of one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where to connect.
+    pub address: SocketAddr,
+    /// Its server: as the configuration writes it, or the host that a service's record names.
+    pub server: String,
+    /// See [`Peer::weight`].
+    pub weight: u32,
+    /// See [`Peer::backup`].
+    pub backup: bool,
+}
+
+/// A `server ... resolve` line.
 #[derive(Clone, Debug)]
 pub struct Followed {
-    /// The name to follow.
-    pub host: Name,
-    /// The port of its addresses.
-    pub port: u16,
+    /// The name to follow: a host's, or a service's.
+    pub name: Name,
+    /// The port of a host's addresses; `None`: the records of a service tell hosts and ports.
+    pub port: Option<u16>,
     /// What its peers have in common; address and name are no peer's.
     pub like: Peer,
     /// Where it stands.
@@ -109,10 +133,11 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// The peer at an address of the name.
-    pub fn peer(&self, ip: IpAddr) -> Peer {
-        let address = Address::Inet(SocketAddr::new(ip, self.port));
-        Peer { name: address.to_string(), address, ..self.like.clone() }
+    /// The peer at an address that the line has.
+    pub fn peer(&self, endpoint: &Endpoint) -> Peer {
+        let Endpoint { address, server, weight, backup } = endpoint.clone();
+        let address = Address::Inet(address);
+        Peer { name: address.to_string(), address, server, weight, backup, ..self.like.clone() }
     }
 }
 

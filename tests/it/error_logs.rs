@@ -60,7 +60,7 @@ fn the_innermost_level_counts() {
 }
 
 #[test]
-fn what_is_about_no_request_yet_goes_to_the_default_server() {
+fn a_head_is_told_of_in_the_log_of_whom_it_has_named_so_far() {
     let (weir, port) = serve(|port| {
         let listen = port.v4();
         format!(
@@ -68,16 +68,14 @@ fn what_is_about_no_request_yet_goes_to_the_default_server() {
              server {{ listen {listen}; server_name other; error_log second.log info; return 204; }}"
         )
     });
-    let mut slow = connect(port.v4());
-    slow.write_all(b"GET / HTTP/1.1\r\nHost: other\r\n").unwrap();
-    wait_lines(
-        &weir,
-        "first.log",
-        "client timed out (110: Connection timed out) while reading client request headers",
-        1,
-    );
+    for (log, sent) in [("first.log", "X: y\r\n"), ("second.log", "Host: other\r\n")] {
+        let mut slow = connect(port.v4());
+        slow.write_all(format!("GET / HTTP/1.1\r\n{sent}").as_bytes()).unwrap();
+        let message = "client timed out (110: Connection timed out) while reading client request headers";
+        wait_lines(&weir, log, message, 1);
+    }
     assert_eq!(ask_http(&port, "GET / HTTP/1.1\r\nHost: other\r\nHost: other\r\n\r\n").status, 400);
-    wait_lines(&weir, "first.log", "client sent duplicate header line: \"host\"", 1);
+    wait_lines(&weir, "second.log", "client sent duplicate host header: \"Host: other\"", 1);
     assert_eq!(ask_http(&port, "TRACE / HTTP/1.1\r\nHost: other\r\n\r\n").status, 405);
     wait_lines(&weir, "second.log", "client sent TRACE method", 1);
     assert!(!weir.error_log().contains("client "), "{}", weir.error_log());

@@ -92,6 +92,18 @@ fn files_are_compressed_for_those_who_want_it() {
     let reply = ask(&port, "/f.html", "Accept-Encoding: gzip|Range: bytes=0-9");
     assert_eq!((reply.status, unpacked(&reply.body)), (200, text.clone().into_bytes()));
     assert_eq!(ask(&port, "/f.html", "Range: bytes=0-9").body, &text.as_bytes()[..10]);
+    let part = ask(&port, "/f.html", "Range: bytes=0-9");
+    assert_eq!((part.status, part.field("vary")), (206, Some("Accept-Encoding")));
+    // HEAD tells what GET would, but for chunks, and keeps the connection.
+    let mut stream = connect(port.v4());
+    for fields in [WANTED, "Accept-Encoding: gzip\r\nRange: bytes=0-9"] {
+        write!(stream, "HEAD /f.html HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n").unwrap();
+        let reply = read_reply(&mut stream, true);
+        assert_eq!((reply.status, reply.field("content-encoding")), (200, Some("gzip")), "{reply:?}");
+        assert_eq!((reply.field("content-length"), reply.field("transfer-encoding")), (None, None));
+        assert_eq!((reply.field("vary"), reply.field("accept-ranges")), (Some("Accept-Encoding"), None));
+        assert!(reply.field("etag").unwrap().starts_with("W/\""), "{reply:?}");
+    }
     // Clients of HTTP/1.0 know the end by that of the connection.
     let mut stream = connect(port.v4());
     write!(stream, "GET /old/f.html HTTP/1.0\r\nConnection: keep-alive\r\n{WANTED}\r\n\r\n").unwrap();

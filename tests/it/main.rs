@@ -44,6 +44,7 @@ mod return_text;
 mod reuseport;
 mod security;
 mod seed;
+mod services;
 mod shipped;
 mod signals;
 mod soak;

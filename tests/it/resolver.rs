@@ -30,7 +30,7 @@ impl Servers {
 }
 
 /// A group with `line` in it, which `resolver` is to resolve.
-fn following(listen: &Port, resolver: &str, line: &str) -> Setup {
+pub fn following(listen: &Port, resolver: &str, line: &str) -> Setup {
     Setup::tcp(format!(
         "upstream u {{ {line} }} resolver {resolver}; server {{ listen {}; proxy_pass u; }}",
         listen.v4()
@@ -46,12 +46,12 @@ fn start(servers: &Servers, dns: &Dns, parameters: &str) -> (Weir, String) {
 }
 
 /// Who answers now, `count` sessions asked.
-fn who(address: &str, count: usize) -> BTreeSet<String> {
+pub fn who(address: &str, count: usize) -> BTreeSet<String> {
     (0..count).map(|_| fetch(address)).collect()
 }
 
 #[track_caller]
-fn wait_who(address: &str, names: &[&str]) {
+pub fn wait_who(address: &str, names: &[&str]) {
     let names: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
     wait_for(&format!("sessions to go to {names:?}"), || who(address, 2 * names.len().max(1)) == names);
 }

@@ -12,11 +12,10 @@ use super::serve::compresses;
 use super::zone::{Grant, on_disk};
 use super::{Access, Cache, any_holds, mirror, validity, vary};
 use crate::context::Context;
-use crate::http::body::Body;
 use crate::http::connection::Session;
 use crate::http::entity::{Entity, Source, Wanted, parse_date};
 use crate::http::output::Piece;
-use crate::http::proxy::head::{Framing, Head};
+use crate::http::proxy::head::Head;
 use crate::http::response::{Length, Response};
 use crate::http::variables::Values;
 use crate::log::Level;
@@ -215,13 +214,7 @@ impl Session {
         };
         let kept = begun.is_some();
         self.set_filling(begun);
-        let exchange = self.exchange_mut()?;
-        if converted && !kept {
-            // Nobody wants the body that was asked for: it is left where it is, and the connection is not used again.
-            exchange.incoming.framing = Framing::Known(Body::Complete);
-            exchange.upstream.as_mut()?.kept.requests = u64::MAX;
-        }
-        if let Some(access) = &mut exchange.cache {
+        if let Some(access) = &mut self.exchange_mut()?.cache {
             access.cacheable = kept;
             access.old = None;
             if !kept {

@@ -100,17 +100,30 @@ fn field<'a>(response: &'a Response, name: &str) -> Option<&'a [u8]> {
     response.fields.iter().find(|field| field.0.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())
 }
 
-/// Whether `Accept-Encoding` names gzip, and not with `q=0`.
+/// Whether `Accept-Encoding` names gzip, with another weight than 0 (RFC 9110 12.5.3); the first time counts.
 fn accepts(field: &[u8]) -> bool {
-    field.split(|byte| *byte == b',').any(|word| {
-        let mut parts = word.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    field.split(|byte| *byte == b',').find_map(|word| {
+        let mut parts = word.splitn(2, |byte| *byte == b';').map(<[u8]>::trim_ascii);
         let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip"));
-        let refused = parts.any(|part| {
-            let weight = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
-            weight.is_some_and(|weight| weight.iter().all(|byte| matches!(byte, b'0' | b'.')))
-        });
-        named && !refused
-    })
+        named.then(|| parts.next().is_none_or(has_weight))
+    }) == Some(true)
+}
+
+/// Whether `q=...` is a weight (RFC 9110 12.4.2) and not 0.
+fn has_weight(parameter: &[u8]) -> bool {
+    let weight = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="));
+    let Some((whole, rest)) = weight.and_then(<[u8]>::split_first) else { return false };
+    let digits = match rest.split_first() {
+        None => rest,
+        Some((b'.', digits)) => digits,
+        Some(_) => return false,
+    };
+    let zeros = digits.iter().all(|digit| *digit == b'0');
+    match whole {
+        b'0' => digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) && !zeros,
+        b'1' => digits.len() <= 3 && zeros,
+        _ => false,
+    }
 }
 
 impl Gzip {
@@ -123,8 +136,9 @@ impl Gzip {
                 Types::Some(types) => types.iter().any(|known| known.eq_ignore_ascii_case(mime)),
             }
         };
-        matches!(response.status, 200 | 403 | 404)
-            && !values.request.is_head()
+        // A part of a file of ours would have been one of a compressed whole; another server's is not known so.
+        let part = response.status == 206 && values.request.exchange.is_none();
+        (matches!(response.status, 200 | 403 | 404) || part)
             && length.is_none_or(|length| length >= self.min_length)
             && field(response, "Content-Encoding").is_none_or(<[u8]>::is_empty)
             && response.content_type.as_ref().is_some_and(of_type)
@@ -178,9 +192,11 @@ impl Gzip {
         self.concerns(values, response, Some(length)) && self.suits(values, response)
     }
 
-    /// Makes an answer a compressed one where it is to be: its fields and framing. What its body goes through then.
+    /// Makes an answer a compressed one where it is to be: its fields and framing. What its body goes through then, if it has one.
     pub(super) fn encode(&self, values: &Values<'_>, response: &mut Response) -> Option<Encoder> {
+        let part = response.status == 206;
         let length = match response.length {
+            _ if part => whole_of_part(response),
             Length::Here => Some(response.body.iter().map(Piece::length).sum()),
             Length::Known(length) => Some(length),
             Length::Chunked | Length::Untold => None,
@@ -188,7 +204,7 @@ impl Gzip {
         if !self.concerns(values, response, length) {
             return None;
         }
-        let suits = self.suits(values, response);
+        let suits = !part && self.suits(values, response);
         if self.vary {
             response.fields.insert(0, ("Vary".into(), b"Accept-Encoding".to_vec()));
         }
@@ -197,11 +213,21 @@ impl Gzip {
         }
         response.fields.retain_mut(weaken);
         response.fields.push(("Content-Encoding".into(), b"gzip".to_vec()));
+        if values.request.is_head() {
+            response.length = Length::Untold;
+            return None;
+        }
         let chunked = values.request.head.version() == Version::Http11 && values.request.location.chunked;
         response.length = if chunked { Length::Chunked } else { Length::Untold };
         response.close |= !chunked;
         Some(Encoder::new(self.level))
     }
+}
+
+/// How long that is of which an answer brings one part; of several it is not told.
+fn whole_of_part(response: &Response) -> Option<u64> {
+    let range = std::str::from_utf8(field(response, "Content-Range")?).ok()?;
+    range.split_once('/')?.1.parse().ok()
 }
 
 /// What still holds of a body's fields when it is compressed: no ranges, and only a weak `ETag`. False: the field goes.
@@ -227,6 +253,16 @@ mod tests {
             ("gzip; q=0.001", true),
             ("gzip;q=0", false),
             ("gzip;q=0.000, br", false),
+            ("gzip;q=0.0001", false),
+            ("gzip;q=1", true),
+            ("gzip;Q=1.000", true),
+            ("gzip;q=1.1", false),
+            ("gzip;q=01", false),
+            ("gzip;q=", false),
+            ("gzip;q=.5", false),
+            ("gzip;x=1", false),
+            ("gzip, gzip;q=0", true),
+            ("gzip;q=0, gzip", false),
             ("x-gzip", false),
             ("*", false),
             ("", false),

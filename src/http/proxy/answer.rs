@@ -208,8 +208,13 @@ pub(in crate::http) fn response(values: &Values<'_>) -> Result<Response, Failed>
     // The framing has been looked at: a length that is there is one.
     let told = head.all("content-length").next().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     let bodiless = request.is_head() || matches!(head.status, 204 | 304);
+    let exchange = request.exchange.as_ref();
+    let asked_head =
+        exchange.is_some_and(|exchange| exchange.upstream.as_ref().is_some_and(|server| server.asked_head));
     response.length = match told {
         _ if matches!(head.status, 101 | 204) => Length::Untold,
+        // The length is that of what GET would bring; a client that asked otherwise would wait for it, and take the next answer for it.
+        _ if asked_head && !bodiless => Length::Known(0),
         Some(length) => Length::Known(length),
         None if bodiless => Length::Untold,
         None if request.head.version() == Version::Http11 && request.location.chunked => Length::Chunked,

@@ -22,6 +22,8 @@ use crate::log::Level;
 
 /// Bytes taken for one event before others have their turn.
 const TURN: usize = 256 * 1024;
+/// nginx's message, whatever framing there was.
+const TOO_MUCH: &str = "upstream sent more data than specified in \"Content-Length\" header";
 
 /// What of the server's body is still to come.
 pub(in crate::http) struct Incoming {
@@ -57,6 +59,23 @@ enum Pulled {
 }
 
 impl Exchange {
+    /// The client gets no body, though the server sends one: nobody reads it unless it is kept.
+    pub(super) fn skip_body(&mut self) {
+        if self.filling.is_some() {
+            self.part = Some(0..0);
+        } else if !self.incoming.is_complete() {
+            self.leave_rest();
+        }
+    }
+
+    /// Nobody has a use for the rest of the body: it is left where it is, and the connection is not used again.
+    fn leave_rest(&mut self) {
+        self.incoming.framing = Framing::Known(Body::Complete);
+        if let Some(upstream) = &mut self.upstream {
+            upstream.kept.requests = u64::MAX;
+        }
+    }
+
     /// Whether more of the server's body has a place to wait in.
     fn has_room(&self, output: &Output) -> bool {
         match self.buffered {
@@ -207,6 +226,9 @@ impl Session {
         let Some(exchange) = &mut request.exchange else { return Pulled::Nothing };
         let Some(upstream) = &mut exchange.upstream else { return Pulled::Nothing };
         if exchange.incoming.is_complete() {
+            if upstream.input.is_some() && !request.is_head() {
+                self.log_upstream(Level::Warn, None, format_args!("{TOO_MUCH}"));
+            }
             return Pulled::Ended;
         }
         // What came with the head is first; it fits the buffers.
@@ -271,9 +293,8 @@ impl Session {
             let exchange = request.exchange.as_mut()?;
             if exchange.incoming.is_complete() {
                 // nginx drops it too; the connection is not used again.
-                let message = format_args!("upstream sent more data than specified in \"Content-Length\" header");
                 exchange.upstream.as_mut()?.kept.requests = u64::MAX;
-                self.log_upstream(Level::Warn, None, message);
+                self.log_upstream(Level::Warn, None, format_args!("{TOO_MUCH}"));
                 break;
             }
             let Some(piece) = exchange.incoming.take(input) else {
@@ -287,15 +308,13 @@ impl Session {
                 tried.length += content.len() as u64;
             }
             let mut kept = exchange.filling.as_mut().and_then(|filling| filling.add(content));
-            if let Some(part) = &exchange.part {
+            if let Some(part) = exchange.part.clone() {
                 let end = at + content.len() as u64;
                 let whole = content;
-                content = part::clip(whole, at, part);
+                content = part::clip(whole, at, &part);
                 kept = kept.map(|kept| kept.skip(content.as_ptr() as usize - whole.as_ptr() as usize));
                 if end >= part.end && exchange.filling.is_none() && !exchange.incoming.is_complete() {
-                    // The client has no use for the rest of it, so nobody reads it; the connection is not used again.
-                    exchange.incoming.framing = Framing::Known(Body::Complete);
-                    exchange.upstream.as_mut()?.kept.requests = u64::MAX;
+                    exchange.leave_rest();
                 }
             }
             let enough = exchange.part.is_some() && exchange.filling.is_none() && exchange.incoming.is_complete();

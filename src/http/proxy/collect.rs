@@ -22,6 +22,9 @@ impl Session {
     pub(super) fn collect_first(&mut self, cx: &mut Context) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
         let start = std::mem::take(&mut request.body_start);
+        if request.body_lost {
+            return self.begin_trying(cx);
+        }
         if request.expects_continue && !request.body.is_complete() {
             request.expects_continue = false;
             request.output.push(Piece::Bytes(CONTINUE.to_vec()));
@@ -32,20 +35,10 @@ impl Session {
         }
         let is_whole = request.body.is_complete();
         let Some(exchange) = &mut request.exchange else { return Step::Over };
-        exchange.body_is_whole = is_whole;
         // What is there as a whole needs no file.
-        if is_whole && !start.is_empty() && exchange.settings.store.in_file == InFile::Off {
+        let is_whole = is_whole && !start.is_empty() && exchange.settings.store.in_file == InFile::Off;
+        if is_whole || exchange.streams {
             exchange.body.memory = start;
-            return self.begin_trying(cx);
-        }
-        if self.streams() {
-            let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
-                return Step::Over;
-            };
-            exchange.body.memory = start;
-            return self.begin_trying(cx);
-        }
-        if self.request.as_ref().and_then(|request| request.exchange.as_ref()).is_some_and(|exchange| exchange.lost) {
             return self.begin_trying(cx);
         }
         match self.keep(&start) {
@@ -117,7 +110,9 @@ impl Session {
 
     /// The body does not do. An answer that has begun can only be cut.
     fn refuse_body(&mut self, cx: &mut Context, response: Response) -> Step {
-        let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
+        let Some(request) = &mut self.request else { return Step::Over };
+        request.body_lost = true;
+        let exchange = request.exchange.as_ref();
         if exchange.is_some_and(|exchange| exchange.state == State::Answering) {
             return self.cut(cx);
         }
@@ -148,7 +143,8 @@ impl Session {
     }
 
     fn no_room(&mut self, cx: &mut Context, Failure { call, error }: &Failure) -> Step {
-        let Some(request) = &self.request else { return Step::Over };
+        let Some(request) = &mut self.request else { return Step::Over };
+        request.body_lost = true;
         let folder = request.exchange.as_ref().map(|exchange| exchange.settings.store.folder.path.display());
         let folder = folder.map(|folder| folder.to_string()).unwrap_or_default();
         let message = format_args!("{call} \"{folder}\" failed");
@@ -207,10 +203,10 @@ impl Session {
         }
         // For another server that an error page leads to.
         let fits = exchange.body.memory.len() + content.len() <= exchange.settings.store.memory;
-        if fits && !exchange.lost {
+        if fits && !request.body_lost {
             exchange.body.memory.extend_from_slice(&content);
         } else {
-            (exchange.lost, exchange.body.memory) = (true, Vec::new());
+            (request.body_lost, exchange.body.memory) = (true, Vec::new());
         }
         let Some(upstream) = &mut exchange.upstream else { return Err(Some(Step::Over)) };
         frame(&mut upstream.output, &content, chunked);

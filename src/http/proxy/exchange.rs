@@ -22,6 +22,7 @@ use crate::http::engine::UPSTREAM;
 use crate::http::head::Version;
 use crate::http::output::{Output, Piece, Progress};
 use crate::http::pace::Pace;
+use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::variables::Values;
 use crate::log::Level;
@@ -49,11 +50,11 @@ impl Session {
         };
         // One before it has come to an error page that is passed on too.
         let before = request.exchange.take();
-        let (body, lost, tries) =
-            before.map_or_else(Default::default, |before| (before.body, before.lost, before.tries));
+        let streams = before.is_none() && may_stream(settings, request);
+        let (body, tries) = before.map_or_else(Default::default, |before| (before.body, before.tries));
         let uri = target.uri(request);
         let exchange = Exchange::new(settings.clone(), target, uri, now);
-        let exchange = Exchange { body, lost, earlier: tries.len(), tries, ..exchange };
+        let exchange = Exchange { body, streams, earlier: tries.len(), tries, ..exchange };
         request.exchange = Some(Box::new(exchange));
         self.phase = Phase::Proxy;
         self.collect_first(cx)
@@ -157,7 +158,15 @@ impl Session {
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
         };
-        exchange.upstream = Some(Upstream { kept, peer, reused, output: Output::default(), input: None, interim: 0 });
+        exchange.upstream = Some(Upstream {
+            kept,
+            peer,
+            reused,
+            asked_head: false,
+            output: Output::default(),
+            input: None,
+            interim: 0,
+        });
         if reused {
             return self.ask(cx);
         }
@@ -240,20 +249,23 @@ impl Session {
         let settings = exchange.settings.clone();
         let values = Values { client: &self.client, request, now };
         let body = settings.body.as_ref().map(|text| values.fill(text));
-        let streamed = self.streams();
+        let streamed = exchange.streams;
         let length = match &body {
             Some(body) => Length::Known(body.len() as u64),
-            None if !settings.pass_body || !request.has_body || exchange.lost => Length::None,
+            None if !settings.pass_body || !request.has_body || request.body_lost => Length::None,
             None if streamed && request.chunk.is_some() => Length::Chunked,
             None if streamed => Length::Known(request.length),
             None => Length::Known(exchange.body.length()),
         };
-        let head = request::head(&values, exchange, length);
+        let method = request::method(&values, exchange);
+        let asked_head = *method == *b"HEAD";
+        let head = request::head(&values, exchange, &method, length);
         let whole = request.body.is_complete();
         let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
             return Step::Over;
         };
         let Some(upstream) = &mut exchange.upstream else { return Step::Over };
+        upstream.asked_head = asked_head;
         upstream.output = Output::default();
         upstream.output.push(Piece::Bytes(head));
         let bodied = match body {
@@ -414,16 +426,16 @@ impl Session {
 
     /// The head of the answer is complete and understood.
     fn head_is_there(&mut self, cx: &mut Context, head: Head) -> Step {
-        let Some(request) = &mut self.request else { return Step::Over };
-        let to_head = request.is_head();
-        let Some(exchange) = &mut request.exchange else { return Step::Over };
-        let to_head = to_head && !exchange.asks_with_get();
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+            return Step::Over;
+        };
+        let asked_head = exchange.upstream.as_ref().is_some_and(|upstream| upstream.asked_head);
         let now = cx.reactor.now();
         if let Some(tried) = exchange.tries.last_mut() {
             tried.status = head.status;
             tried.head = Some(now.saturating_duration_since(tried.began));
         }
-        let framing = match head.framing(to_head) {
+        let framing = match head.framing(asked_head) {
             Ok(framing) => framing,
             Err(message) => return self.invalid(cx, &message),
         };
@@ -471,8 +483,12 @@ impl Session {
             Ok(part) => part,
             Err(fields) => return self.no_such_part(cx, fields),
         };
+        let to_head = request.is_head();
         let Some(exchange) = &mut request.exchange else { return Step::Over };
         exchange.part = part;
+        if to_head && !asked_head {
+            exchange.skip_body();
+        }
         exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         self.answer_late(cx, response)
     }
@@ -485,18 +501,7 @@ impl Session {
 
     /// Whether the body goes on to the server as it comes.
     pub(super) fn streams(&self) -> bool {
-        let Some(request) = &self.request else { return false };
-        request.exchange.as_ref().is_some_and(|exchange| {
-            let settings = &exchange.settings;
-            let framed = request.chunk.is_none() || settings.version == Version::Http11;
-            request.has_body
-                && !exchange.body_is_whole
-                && exchange.earlier == 0
-                && !settings.request_buffering
-                && settings.pass_body
-                && settings.body.is_none()
-                && framed
-        })
+        self.request.as_ref().and_then(|request| request.exchange.as_ref()).is_some_and(|exchange| exchange.streams)
     }
 
     pub(super) fn upstream_mut(&mut self) -> Option<&mut Upstream> {
@@ -563,8 +568,7 @@ impl Exchange {
             },
             target,
             body: Spool::default(),
-            body_is_whole: false,
-            lost: Default::default(),
+            streams: false,
             upstream: None,
             tried: Tried::default(),
             tries_left: 0,
@@ -607,6 +611,17 @@ impl Try {
             received: 0,
         }
     }
+}
+
+/// Whether what is still to come of the body can go on to the server as it comes.
+fn may_stream(settings: &Settings, request: &Request) -> bool {
+    let framed = request.chunk.is_none() || settings.version == Version::Http11;
+    !request.body.is_complete()
+        && !request.body_lost
+        && !settings.request_buffering
+        && settings.pass_body
+        && settings.body.is_none()
+        && framed
 }
 
 /// What ends a body in chunks.

@@ -13,7 +13,7 @@ use crate::http::engine::RESOLVED;
 use crate::http::variables::{Text, Values};
 use crate::log::Level;
 use crate::net::{Address, address};
-use crate::resolver::{Failure, Found, Name};
+use crate::resolver::{Failure, Found, Name, Wanted};
 
 /// What `proxy_pass` says.
 #[derive(Debug)]
@@ -164,7 +164,7 @@ impl Session {
             return self.resolved(cx, &Ok(found));
         }
         let asker = Owner { part: RESOLVED, ..self.owner };
-        cx.resolver.resolve(&mut cx.reactor, &settings, &name, asker);
+        cx.resolver.resolve(&mut cx.reactor, &settings, &name, Wanted::Addresses, asker);
         Step::Wait
     }
 

@@ -136,10 +136,8 @@ pub(super) struct Exchange {
     pub uri: Vec<u8>,
     /// The client's body, as far as it has been collected.
     pub body: Spool,
-    /// All of it was there when the request began.
-    pub body_is_whole: bool,
-    /// What has gone on of the body as it came is too much to be kept: it cannot be sent again.
-    pub lost: bool,
+    /// It goes on to the server as it comes.
+    pub streams: bool,
     pub upstream: Option<Upstream>,
     pub tried: Tried,
     /// Tries that are left, the present one not counted.
@@ -190,6 +188,8 @@ pub(super) struct Upstream {
     pub peer: usize,
     /// It has served other requests before.
     pub reused: bool,
+    /// It is asked with HEAD, whatever the client's method.
+    pub asked_head: bool,
     pub output: Output,
     pub input: Option<BytesMut>,
     /// Answers with 1xx that it has sent.

@@ -140,21 +140,31 @@ impl Uri {
         if text.is_empty() {
             return Uri::Kept;
         }
-        let mut uri = if text.starts_with('/') { Vec::new() } else { b"/".to_vec() };
-        for &byte in text.as_bytes() {
-            // nginx writes them as they are, and so lets a decoded path end the line of the request.
-            match byte {
-                0..=b' ' | 0x7f => uri.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-                _ => uri.push(byte),
-            }
-        }
-        Uri::Made(uri)
+        let slash = if text.starts_with('/') { "" } else { "/" };
+        Uri::Made([slash, text].concat().into_bytes())
     }
 }
 
 impl Target {
     /// The target of the server's request.
     pub(super) fn uri(&self, request: &Request) -> Vec<u8> {
+        let target = self.compose(request);
+        // nginx writes them as they are, and so lets a decoded path, or arguments made of one, end the line of the request.
+        let ends = |byte: &u8| *byte <= b' ' || *byte == 0x7f;
+        if !target.iter().any(ends) {
+            return target;
+        }
+        let mut escaped = Vec::with_capacity(target.len() + 16);
+        for byte in target {
+            match ends(&byte) {
+                true => escaped.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+                false => escaped.push(byte),
+            }
+        }
+        escaped
+    }
+
+    fn compose(&self, request: &Request) -> Vec<u8> {
         // What a rewrite or a redirect has made of the path is not what the client wrote.
         let (start, path) = match &self.uri {
             Uri::Made(uri) => return uri.clone(),

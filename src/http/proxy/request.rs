@@ -1,6 +1,9 @@
 //! The head of the request that a server gets.
 
+use std::borrow::Cow;
+
 use super::Exchange;
+use crate::http::body::is_name;
 use crate::http::field_names::FieldNames;
 use crate::http::head::Version;
 use crate::http::variables::Values;
@@ -35,15 +38,26 @@ pub(super) enum Length {
     Chunked,
 }
 
+/// The method that the server is asked with.
+pub(super) fn method<'a>(values: &Values<'a>, exchange: &Exchange) -> Cow<'a, [u8]> {
+    let own = values.request.method();
+    match &exchange.settings.method {
+        _ if exchange.asks_with_get() && values.request.is_head() => Cow::Borrowed(b"GET"),
+        Some(text) => {
+            // Other bytes in a value would end the method, or the line.
+            let mut method = values.fill(text);
+            method.retain(|byte| is_name(*byte));
+            if method.is_empty() { Cow::Borrowed(own) } else { Cow::Owned(method) }
+        }
+        None => Cow::Borrowed(own),
+    }
+}
+
 /// Writes the head, without the empty line's body.
-pub(super) fn head(values: &Values<'_>, exchange: &Exchange, length: Length) -> Vec<u8> {
+pub(super) fn head(values: &Values<'_>, exchange: &Exchange, method: &[u8], length: Length) -> Vec<u8> {
     let (request, settings) = (values.request, &exchange.settings);
     let mut out = Vec::with_capacity(request.head.length() + ROOM);
-    match &settings.method {
-        _ if exchange.asks_with_get() && request.is_head() => out.extend_from_slice(b"GET"),
-        Some(method) => out.extend(values.fill(method)),
-        None => out.extend_from_slice(request.method()),
-    }
+    out.extend_from_slice(method);
     out.push(b' ');
     out.extend_from_slice(&exchange.uri);
     out.extend_from_slice(match settings.version {

@@ -31,12 +31,25 @@ fn alias(to: &str) -> Vec<u8> {
     name(to).0.to_vec()
 }
 
-fn addresses(bytes: &[u8]) -> Option<Addresses> {
-    Reply::parse(bytes)?.addresses()
+fn records(bytes: &[u8]) -> Option<Records> {
+    Reply::parse(bytes)?.records()
+}
+
+fn text(data: &Data) -> String {
+    match data {
+        Data::V4(ip) => ip.to_string(),
+        Data::V6(ip) => ip.to_string(),
+        Data::Service(Service { priority, weight, port, target }) => format!("{priority} {weight} {target}:{port}"),
+    }
+}
+
+/// The data of an SRV record.
+fn service(numbers: [u16; 3], target: &str) -> Vec<u8> {
+    [numbers.map(u16::to_be_bytes).as_flattened(), &alias(target)].concat()
 }
 
 fn list(bytes: &[u8]) -> Vec<String> {
-    addresses(bytes).unwrap().list.iter().map(ToString::to_string).collect()
+    records(bytes).unwrap().list.iter().map(text).collect()
 }
 
 #[test]
@@ -68,8 +81,12 @@ fn compressed_names_and_the_shortest_time_to_live() {
     assert!(!read.answers(7, &name("b.de"), Kind::A));
     assert!(!read.answers(7, &name("a.de"), Kind::Aaaa));
     assert_eq!(
-        read.addresses(),
-        Some(Addresses { list: vec!["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap()], ttl: 60, alias: None })
+        read.records(),
+        Some(Records {
+            list: vec![Data::V4([10, 0, 0, 1].into()), Data::V4([10, 0, 0, 2].into())],
+            ttl: 60,
+            alias: None
+        })
     );
 }
 
@@ -90,21 +107,51 @@ fn only_what_the_name_leads_to_counts() {
         ],
     );
     assert_eq!(list(&bytes), ["10.0.0.3", "10.0.0.4"]);
-    assert_eq!(addresses(&bytes).unwrap().ttl, 5);
+    assert_eq!(records(&bytes).unwrap().ttl, 5);
     let v6 = reply(0x8180, ("a.de", 28), &[("a.de", 28, 1 << 31, vec![1; 16]), ("a.de", 1, 1, a(1))]);
     assert_eq!(list(&v6), ["101:101:101:101:101:101:101:101"]);
-    assert_eq!(addresses(&v6).unwrap().ttl, 0, "a time to live with the highest bit set");
-    assert_eq!(addresses(&reply(0x8180, ("a.de", 1), &[])), Some(Addresses { list: Vec::new(), ttl: 0, alias: None }));
+    assert_eq!(records(&v6).unwrap().ttl, 0, "a time to live with the highest bit set");
+    assert_eq!(records(&reply(0x8180, ("a.de", 1), &[])), Some(Records { list: Vec::new(), ttl: 0, alias: None }));
+}
+
+#[test]
+fn servers_of_a_service() {
+    let of = "_http._tcp.a.de";
+    let bytes = reply(
+        0x8180,
+        (of, 33),
+        &[
+            (of, 33, 90, service([10, 60, 8080], "B.de")),
+            ("other.de", 33, 1, service([1, 1, 1], "x.de")),
+            (of, 1, 1, a(9)),
+            (of, 33, 60, service([20, 0, 80], "c.de")),
+            (of, 33, 60, service([10, 60, 8080], "b.de")),
+            (of, 33, 1, [&[0; 6][..], &[0]].concat()),
+        ],
+    );
+    assert_eq!(list(&bytes), ["10 60 b.de:8080", "20 0 c.de:80"]);
+    assert_eq!(records(&bytes).unwrap().ttl, 60, "that of a service that is not offered does not count");
+    let of_alias = [(of, 5, 9, alias("y.de")), ("y.de", 33, 60, service([0, 0, 1], "z.de"))];
+    assert_eq!(list(&reply(0x8180, (of, 33), &of_alias)), ["0 0 z.de:1"]);
+    let whole = service([1, 2, 3], "b.de");
+    for wrong in [&whole[..5], &whole[..6], &whole[..whole.len() - 1], &[&whole[..], b"x"].concat()] {
+        assert_eq!(records(&reply(0x8180, (of, 33), &[(of, 33, 1, wrong.to_vec())])), None);
+    }
+    // RFC 2782 forbids to compress the target; who does it is understood.
+    let mut compressed = reply(0x8180, ("a.de", 33), &[("a.de", 33, 1, [&whole[..6], &[0xc0, 12]].concat())]);
+    assert_eq!(list(&compressed), ["1 2 a.de:3"]);
+    compressed.truncate(compressed.len() - 1);
+    assert_eq!(records(&compressed), None);
 }
 
 #[test]
 fn circles_and_wrong_lengths_are_malformed() {
     let circle = [("a.de", 5, 1, alias("b.de")), ("b.de", 5, 1, alias("a.de"))];
-    assert_eq!(addresses(&reply(0x8180, ("a.de", 1), &circle)), None);
-    assert_eq!(addresses(&reply(0x8180, ("a.de", 1), &[("a.de", 1, 1, vec![1; 5])])), None);
+    assert_eq!(records(&reply(0x8180, ("a.de", 1), &circle)), None);
+    assert_eq!(records(&reply(0x8180, ("a.de", 1), &[("a.de", 1, 1, vec![1; 5])])), None);
     let mut tail = alias("b.de");
     tail.push(0);
-    assert_eq!(addresses(&reply(0x8180, ("a.de", 1), &[("a.de", 5, 1, tail)])), None);
+    assert_eq!(records(&reply(0x8180, ("a.de", 1), &[("a.de", 5, 1, tail)])), None);
     // A pointer to itself, to what follows, and back to a pointer.
     for pointer in [b"\xc0\x0c", b"\xc0\x0e", b"\xff\xff"] {
         let mut bytes = b"\0\x07\x81\x80\0\x01\0\0\0\0\0\0".to_vec();
@@ -130,7 +177,7 @@ fn what_is_no_reply_to_a_question() {
 fn a_reply_gives_so_many_addresses_at_most() {
     let data = |n: u16| [[10, 0], n.to_be_bytes()].concat();
     let records: Vec<_> = (0..1000).map(|n| ("a.de", 1, 1, data(n))).collect();
-    assert_eq!(list(&reply(0x8180, ("a.de", 1), &records)).len(), ADDRESSES_MAX);
+    assert_eq!(list(&reply(0x8180, ("a.de", 1), &records)).len(), RECORDS_MAX);
 }
 
 fn label() -> impl Strategy<Value = String> {
@@ -144,7 +191,7 @@ fn hostname() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let _ = addresses(&bytes);
+        let _ = records(&bytes);
     }
 
     /// Bytes that begin as a reply, so that what follows is looked at.
@@ -152,21 +199,42 @@ proptest! {
     fn any_answers_are_read_or_refused(
         count in 1u8..9,
         rest in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(5), Just(0xc0), Just(0x0c), any::<u8>()], 0..400),
+        kind in prop_oneof![Just(1u16), Just(28), Just(33)],
     ) {
-        let mut bytes = reply(0x8180, ("a.de", 1), &[]);
+        let mut bytes = reply(0x8180, ("a.de", kind), &[]);
         bytes[7] = count;
         bytes.extend(rest);
-        if let Some(found) = addresses(&bytes) {
+        if let Some(found) = records(&bytes) {
             prop_assert!(found.list.len() <= count.into());
         }
     }
 
     #[test]
     fn a_reply_cut_short_is_never_taken_for_whole(host in hostname(), count in 1u8..5, cut in 1usize..200) {
-        let records: Vec<_> = (0..count).map(|n| (host.as_str(), 1, 60, a(n))).collect();
-        let bytes = reply(0x8180, (&host, 1), &records);
+        let all: Vec<_> = (0..count).map(|n| (host.as_str(), 1, 60, a(n))).collect();
+        let bytes = reply(0x8180, (&host, 1), &all);
         prop_assert_eq!(list(&bytes).len(), usize::from(count));
-        prop_assert_eq!(addresses(&bytes[..bytes.len().saturating_sub(cut)]), None);
+        prop_assert_eq!(records(&bytes[..bytes.len().saturating_sub(cut)]), None);
+    }
+
+    #[test]
+    fn services_are_read_back(
+        written in proptest::collection::vec((any::<[u16; 3]>(), hostname(), any::<u32>()), 0..20),
+        cut in 1usize..40,
+    ) {
+        let data = written.iter().map(|(numbers, target, ttl)| ("a.de", 33, *ttl, service(*numbers, target)));
+        let bytes = reply(0x8180, ("a.de", 33), &data.collect::<Vec<_>>());
+        let mut expected: Vec<String> = Vec::new();
+        for ([priority, weight, port], target, _) in &written {
+            let one = format!("{priority} {weight} {target}:{port}");
+            if !expected.contains(&one) {
+                expected.push(one);
+            }
+        }
+        prop_assert_eq!(list(&bytes), expected);
+        if !written.is_empty() {
+            prop_assert_eq!(records(&bytes[..bytes.len().saturating_sub(cut)]), None);
+        }
     }
 
     #[test]

@@ -16,13 +16,13 @@ use crate::upstream::shared::spares::SPARES;
 fn group(like: Peer, plain: bool) -> Group {
     let place = Place { file: "file".into(), line: 1 };
     let followed = |line| Followed {
-        host: Name::parse("a.test").unwrap(),
-        port: 80,
+        name: Name::parse("a.test").unwrap(),
+        port: Some(80),
         like: Peer { line: Some(line), ..like.clone() },
         place: place.clone(),
     };
     let followed = vec![followed(0), followed(1)];
-    let mut peers = vec![followed[0].peer(ip(0))];
+    let mut peers = vec![followed[0].peer(&Endpoint { weight: like.weight, ..ip(0) })];
     peers.extend(plain.then(|| Peer::new(Address::Unix("plain".into()))));
     Group { followed, ..Group::new("test", peers) }
 }
@@ -31,11 +31,12 @@ fn plain_peer() -> Peer {
     Peer::new(Address::Unix(Default::default()))
 }
 
-fn ip(last: u8) -> IpAddr {
-    IpAddr::from([10, 0, 0, last])
+/// An address as a line with a port, and no parameters, has it.
+fn ip(last: u8) -> Endpoint {
+    Endpoint { address: ([10, 0, 0, last], 80).into(), server: "a.test:80".into(), weight: 1, backup: false }
 }
 
-fn ips(last: impl IntoIterator<Item = u8>) -> Vec<IpAddr> {
+fn ips(last: impl IntoIterator<Item = u8>) -> Vec<Endpoint> {
     last.into_iter().map(ip).collect()
 }
 
@@ -74,7 +75,7 @@ fn addresses_come_and_go() {
     assert_eq!(chosen(&mut balancer), names(["unix:plain"]));
     assert!(balancer.follow(0, &ips([0])));
     assert_eq!(chosen(&mut balancer), names(["10.0.0.0:80", "unix:plain"]));
-    assert_eq!(balancer.addresses(0).collect::<Vec<_>>(), [ip(0)]);
+    assert_eq!(balancer.endpoints(0).collect::<Vec<_>>(), [ip(0)]);
 }
 
 #[test]
@@ -113,9 +114,35 @@ fn marks_and_sessions_of_those_that_stay_are_kept() {
 #[test]
 fn weights_of_followed_lines_count() {
     let mut balancer = workers(&group(Peer { weight: 3, ..plain_peer() }, true), 0..1).remove(0);
-    balancer.follow(0, &ips([1]));
+    balancer.follow(0, &[Endpoint { weight: 3, ..ip(1) }]);
     let picks: Vec<String> = (0..8).map(|_| pick(&mut balancer).unwrap().1).collect();
     assert_eq!(picks.iter().filter(|name| *name == "10.0.0.1:80").count(), 6);
+}
+
+#[test]
+fn an_address_that_stays_may_change_its_port_weight_and_rank() {
+    let mut balancer = workers(&group(plain_peer(), false), 0..1).remove(0);
+    let first = Endpoint { weight: 3, ..ip(1) };
+    let other_port = Endpoint { address: ([10, 0, 0, 1], 81).into(), ..ip(1) };
+    assert!(balancer.follow(0, &[first.clone(), other_port.clone(), ip(1)]), "the first of equal ones counts");
+    let mut picks = |count: usize| {
+        let names = (0..count).map(|_| pick(&mut balancer).unwrap());
+        let names: Vec<(usize, String)> = names.collect();
+        names.iter().for_each(|(peer, _)| balancer.release(*peer));
+        names.iter().filter(|(_, name)| name == "10.0.0.1:80").count()
+    };
+    assert_eq!(picks(8), 6);
+    let (failed, _) = (0..4).map(|_| pick(&mut balancer).unwrap()).find(|(_, name)| name == "10.0.0.1:80").unwrap();
+    assert!(balancer.failed(failed, Instant::now()));
+    // What was the better one is the backup now; its mark is kept.
+    let second = Endpoint { backup: true, weight: 1, ..first };
+    assert!(balancer.follow(0, &[second.clone(), other_port.clone()]));
+    assert!(!balancer.follow(0, &[other_port.clone(), second.clone()]));
+    assert_eq!(chosen(&mut balancer), names(["10.0.0.1:81"]));
+    assert!(balancer.follow(0, std::slice::from_ref(&second)));
+    assert_eq!(pick(&mut balancer), None, "its mark is kept");
+    assert_eq!(chosen(&mut balancer), names(["10.0.0.1:80"]));
+    assert_eq!(balancer.endpoints(0).collect::<Vec<_>>(), [second]);
 }
 
 #[test]
@@ -201,7 +228,7 @@ fn what_workers_share_outlives_a_reload() {
 fn an_address_keeps_its_record_whether_it_is_known_at_the_start_or_comes_later() {
     // 10.0.0.0 is known at the start of the one, 10.0.0.1 at the start of the other.
     let first = group(plain_peer(), false);
-    let second = Group { peers: vec![first.followed[0].peer(ip(1))], ..first.clone() };
+    let second = Group { peers: vec![first.followed[0].peer(&ip(1))], ..first.clone() };
     let old = Roster::new([&first], &[]).unwrap();
     let new = Roster::new([&second], &[&old]).unwrap();
     let (mut before, mut after) = (worker(&first, &old, 0), worker(&second, &new, 0));
@@ -219,8 +246,8 @@ fn an_address_keeps_its_record_whether_it_is_known_at_the_start_or_comes_later()
 fn a_record_belongs_to_name_and_port_and_not_to_the_line() {
     let first = group(plain_peer(), false);
     let line = |host: &str, port, line| Followed {
-        host: Name::parse(host).unwrap(),
-        port,
+        name: Name::parse(host).unwrap(),
+        port: Some(port),
         like: Peer { line: Some(line), ..plain_peer() },
         ..first.followed[0].clone()
     };
@@ -234,7 +261,8 @@ fn a_record_belongs_to_name_and_port_and_not_to_the_line() {
     for (count, (_, _, record)) in before.present().enumerate() {
         (0..=count).for_each(|_| record.enter(0));
     }
-    for line in 0..4 {
+    after.follow(0, &[Endpoint { address: ([10, 0, 0, 0], 81).into(), ..ip(0) }]);
+    for line in 1..4 {
         after.follow(line, &ips([0]));
     }
     assert_eq!(sessions(&after), [0, 0, 1, 2]);
@@ -243,11 +271,12 @@ fn a_record_belongs_to_name_and_port_and_not_to_the_line() {
 #[test]
 fn there_is_an_end_to_addresses() {
     let mut balancer = workers(&group(plain_peer(), true), 0..1).remove(0);
-    let many: Vec<IpAddr> = (0..SPARES as u32 + 7).map(|n| std::net::Ipv4Addr::from(n).into()).collect();
+    let at = |n: u32| Endpoint { address: (n.to_be_bytes(), 80).into(), ..ip(0) };
+    let many: Vec<Endpoint> = (0..SPARES as u32 + 7).map(at).collect();
     assert!(balancer.follow(0, &many));
-    assert_eq!(balancer.addresses(0).count(), SPARES);
+    assert_eq!(balancer.endpoints(0).count(), SPARES);
     assert!(balancer.follow(0, &many[100..]), "what was left out has room now");
-    assert_eq!(balancer.addresses(0).count(), SPARES - 93);
+    assert_eq!(balancer.endpoints(0).count(), SPARES - 93);
 }
 
 proptest! {

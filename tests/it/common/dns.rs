@@ -11,6 +11,7 @@ use super::wait::PATIENCE;
 
 pub const A: u16 = 1;
 pub const AAAA: u16 = 28;
+pub const SRV: u16 = 33;
 const CNAME: u16 = 5;
 
 /// A query as it came.
@@ -72,6 +73,15 @@ impl Query {
                 _ => None,
             })
             .collect();
+        self.reply(0, &records)
+    }
+
+    /// SRV records, good for `ttl` seconds, of these servers: priority, weight, port and host.
+    pub fn services(&self, ttl: u32, servers: &[(u16, u16, u16, &str)]) -> Vec<u8> {
+        let data = |&(priority, weight, port, target): &(u16, u16, u16, &str)| {
+            [[priority, weight, port].map(u16::to_be_bytes).as_flattened(), &wire(target)].concat()
+        };
+        let records: Vec<_> = servers.iter().map(|server| (self.name.as_str(), SRV, ttl, data(server))).collect();
         self.reply(0, &records)
     }
 

@@ -210,9 +210,16 @@ pub const TABLE: &[Difference] = &[
         reason: "They mean nothing on another connection (RFC 9110 7.6.1), and can be used to talk past a proxy.",
     },
     Difference {
+        key: "length-without-body",
+        parts: &[Answer, Connection, AccessLog],
+        nginx: "announces the length that a server behind tells of where `proxy_method` has it asked with `HEAD`, and sends no body",
+        weir: "announces a body of no bytes",
+        reason: "The client would wait for the body, and take the next answer for it.",
+    },
+    Difference {
         key: "captures-in-targets",
         parts: &[Upstream, AccessLog],
-        nginx: "puts the value of a variable into the target of `proxy_pass` as it is, blanks and control bytes too",
+        nginx: "puts the value of a variable into the target of `proxy_pass`, or into arguments that are set, as it is, blanks and control bytes too",
         weir: "writes those bytes as escapes",
         reason: "They would end the target or the line.",
     },

@@ -8,6 +8,7 @@ mod cookies;
 mod direct;
 mod elsewhere;
 mod faults;
+mod guards;
 mod kept;
 mod ranges;
 mod rates;
