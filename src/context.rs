@@ -12,6 +12,7 @@ use crate::net::{Address, Connection, out_of_descriptors};
 use crate::relay::Buffers;
 use crate::resolver::Resolver;
 use crate::tally::Teller;
+use crate::tls::ocsp;
 use crate::upstream::Stations;
 use crate::upstream::checks::Board;
 
@@ -21,6 +22,8 @@ pub struct Context {
     pub reactor: Reactor,
     /// Names to addresses; answers come back through the worker.
     pub resolver: Resolver,
+    /// Asks authorities about certificates that clients want to know of.
+    pub authorities: ocsp::Engine,
     /// The memory of relays.
     pub buffers: Buffers,
     /// The access logs of each configuration in use.

@@ -17,6 +17,7 @@ use crate::relay::Buffers;
 use crate::resolver::Resolver;
 use crate::tally::{Tally, Teller};
 use crate::tcp;
+use crate::tls::ocsp;
 use crate::upstream::checks::Board;
 use crate::upstream::shared::Roster;
 use crate::upstream::{Balancer, Stations, checks};
@@ -63,6 +64,7 @@ mod engine {
     /// The time of a buffered access log.
     pub const LOGS: u8 = 8;
     pub const HTTP: u8 = 9;
+    pub const AUTHORITIES: u8 = 10;
 }
 
 /// Clients taken for one event, or while draining, before others have their turn: the default length of the kernel's queue.
@@ -126,6 +128,7 @@ impl Worker {
                 logs: Logs::new(reactor.add_timer(own(engine::LOGS))),
                 reactor,
                 resolver: Resolver::new(engine::RESOLVER),
+                authorities: ocsp::Engine::new(engine::AUTHORITIES),
                 buffers: Buffers::default(),
                 stations: Stations::new(Owner { part: http::IDLE, ..own(engine::HTTP) }),
                 connections: Connections::new(setup.config.events.worker_connections),
@@ -254,6 +257,7 @@ impl Worker {
                 engine::TCP => self.tcp.ready(&mut self.cx, owner),
                 engine::HTTP => self.http.ready(&mut self.cx, owner),
                 engine::CHECKS => self.checks.ready(&mut self.cx.reactor, owner),
+                engine::AUTHORITIES => self.cx.authorities.ready(&mut self.cx.reactor, owner),
                 engine::LISTENER => self.accept(owner.id as usize),
                 engine::SIGNALS => self.signalled = true,
                 engine::RESOLVER => {
@@ -270,6 +274,7 @@ impl Worker {
                     self.bring_answers();
                 }
                 engine::CHECKS => self.checks.timer(&mut self.cx.reactor, owner),
+                engine::AUTHORITIES => self.cx.authorities.timer(&mut self.cx.reactor, owner),
                 engine::FALLEN => {
                     self.tcp.close_fallen(&mut self.cx);
                     self.http.close_fallen(&mut self.cx);
@@ -297,6 +302,7 @@ impl Worker {
         while let Some(answer) = self.cx.resolver.answer() {
             match answer.asker.engine {
                 engine::TCP => others |= self.tcp.resolved(&mut self.cx, &answer),
+                engine::AUTHORITIES => self.cx.authorities.resolved(&mut self.cx.reactor, &answer),
                 _ => others |= self.http.resolved(&mut self.cx, &answer),
             }
         }
@@ -323,6 +329,7 @@ impl Worker {
                 self.bring_answers();
             }
             engine::CHECKS => self.checks.abandon(&mut self.cx.reactor, owner),
+            engine::AUTHORITIES => self.cx.authorities.abandon(&mut self.cx.reactor, owner),
             engine::FALLEN => {
                 self.tcp.abandon(&mut self.cx);
                 self.watch_for_fallen();

@@ -9,6 +9,7 @@
 //! ```
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::client::Client;
@@ -121,8 +122,8 @@ fn walk(cx: &mut Context, client: &Client, request: &mut Request, from: Stage) -
             Stage::TryFiles => try_files(client, request, now),
             Stage::Content => content(cx, client, request, now),
             Stage::Answer(Answer::Respond(response)) => match settle(client, request, response, now) {
-                Stage::Answer(answer) => return answer,
-                stage => stage,
+                ControlFlow::Break(response) => return Answer::Respond(response),
+                ControlFlow::Continue(stage) => stage,
             },
             Stage::Answer(Answer::Close(status)) => {
                 request.error_status = None;
@@ -134,7 +135,7 @@ fn walk(cx: &mut Context, client: &Client, request: &mut Request, from: Stage) -
 }
 
 /// Gives an answer its status and, where it is the page of one, another answer that `error_page` has for it.
-fn settle(client: &Client, request: &mut Request, response: Response, now: Instant) -> Stage {
+fn settle(client: &Client, request: &mut Request, response: Response, now: Instant) -> ControlFlow<Response, Stage> {
     if !response.replaceable {
         let status = match (request.error_status, response.status) {
             // What a 200 has become by the request's conditions.
@@ -144,18 +145,18 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
         };
         let to = response.location.or_else(|| request.redirect_to.take());
         let reason = response.reason.filter(|_| status == response.status);
-        return Stage::Answer(Answer::Respond(Response { status, reason, location: to, ..response }));
+        return ControlFlow::Break(Response { status, reason, location: to, ..response });
     }
     let location = request.location.clone();
     let cause = response.status;
     let response = Response { status: pages::sent(cause), ..response };
     request.error_status = Some(response.status);
     if request.error_page_used || location.error_pages.is_empty() || request.changes.get() == 0 {
-        return Stage::Answer(Answer::Respond(response));
+        return ControlFlow::Break(response);
     }
     request.error_page_used = !location.recursive_error_pages;
     let Some(page) = location.error_pages.iter().find(|page| page.covers(cause)) else {
-        return Stage::Answer(Answer::Respond(response));
+        return ControlFlow::Break(response);
     };
     request.redirect_to = response.location;
     // What a client must know to ask again.
@@ -167,13 +168,13 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
     match page.target(&Values { client, request, now }) {
         Instead::Path(path, args) => {
             request.as_get = !request.is_head();
-            redirect(client, request, path, args)
+            ControlFlow::Continue(redirect(client, request, path, args))
         }
-        Instead::Named(name) => to_named(client, request, &name),
+        Instead::Named(name) => ControlFlow::Continue(to_named(client, request, &name)),
         Instead::Redirect(status, to) => {
             request.error_status = Some(status);
             let redirect = Response::redirect(status, to, location.server_tokens);
-            Stage::Answer(Answer::Respond(Response { replaceable: false, ..redirect }))
+            ControlFlow::Break(Response { replaceable: false, ..redirect })
         }
     }
 }
@@ -319,6 +320,7 @@ pub(super) fn redirect(client: &Client, request: &mut Request, path: Vec<u8>, ar
     }
     client.debug(request, format_args!("internal redirect: \"{text}\""));
     (request.path, request.args) = (path, args);
+    request.leave_proxy();
     request.internal = true;
     request.as_received = false;
     request.path_behind_alias = false;
@@ -340,6 +342,7 @@ fn to_named(client: &Client, request: &mut Request, name: &[u8]) -> Stage {
     };
     client.debug(request, format_args!("using location: {text} \"{}\"", request.path.escape_ascii()));
     request.location = location.clone();
+    request.leave_proxy();
     request.internal = true;
     request.outside_location = false;
     request.path_behind_alias = false;

@@ -86,7 +86,9 @@ impl Session {
             }
         }
         loop {
-            match self.client.connection.handshake(&mut cx.reactor) {
+            let went_on = self.client.connection.handshake(&mut cx.reactor);
+            self.client.connection.tls(|ssl| cx.authorities.look(&mut cx.reactor, &mut cx.resolver, ssl));
+            match went_on {
                 Ok(true) => {
                     self.phase = Phase::Head;
                     return Step::Next;

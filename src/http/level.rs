@@ -200,6 +200,7 @@ impl Builder {
                 temp_folders: &mut temp_folders,
                 tls: &mut *tls,
                 tls_clients: &mut tls_clients,
+                warnings: &mut *warnings,
             };
             for mut server in std::mem::take(&mut block.servers) {
                 let mut listens = std::mem::take(&mut server.listens);
@@ -209,12 +210,6 @@ impl Builder {
                 let mut names = std::mem::take(&mut server.names);
                 if names.is_empty() {
                     names.push(Name::nameless());
-                }
-                if let Some(place) = server.ssl.clone().or(&block.ssl).unstapled() {
-                    let message =
-                        "\"ssl_stapling\" ignored, no \"ssl_stapling_file\" is defined and weir asks no responder";
-                    let warning = Warning { message: message.into(), place: Some(place.clone()) };
-                    warnings.push(warning);
                 }
                 let built = assembly.server(&block, server, &names)?;
                 servers.push(listen::Served { server: Rc::new(built), names, listens });
@@ -245,6 +240,7 @@ struct Assembly<'a> {
     tls: &'a mut tls::Shared,
     /// What TLS with servers is made from, so far.
     tls_clients: &'a mut Vec<(tls::ClientSettings, tls::Client)>,
+    warnings: &'a mut Vec<Warning>,
 }
 
 impl Assembly<'_> {
@@ -253,6 +249,7 @@ impl Assembly<'_> {
         let locations = self.locations(&mut own)?;
         let steps = std::mem::take(&mut own.steps);
         let program = self.program(steps, None)?;
+        let staples = tls::ocsp::Staples::read(&own.ssl, own.proxy.resolver().as_deref(), self.warnings)?;
         let (number, size) = own.large_buffers.unwrap_or((4, 8192));
         Ok(Server {
             name: names[0].text.clone(),
@@ -266,7 +263,7 @@ impl Assembly<'_> {
             program,
             definitions: self.definitions.clone(),
             groups: self.named_groups.clone(),
-            tls: tls::Server::build(&own.ssl, None, tls::Clients::NameHosts, self.tls)?,
+            tls: tls::Server::build(&own.ssl, None, tls::Clients::NameHosts, staples, self.tls)?,
             ssl: own.ssl.is_on(),
         })
     }
@@ -551,5 +548,6 @@ fn with_assembly<T>(build: impl FnOnce(&mut Assembly) -> T) -> T {
         temp_folders: &mut Vec::new(),
         tls: &mut tls::Shared::default(),
         tls_clients: &mut Vec::new(),
+        warnings: &mut Vec::new(),
     })
 }

@@ -221,6 +221,13 @@ impl Request {
         if self.as_get { b"GET" } else { self.head.method() }
     }
 
+    /// It goes on elsewhere: no variable tells of a server for this place any more, but those of the tries so far.
+    pub(super) fn leave_proxy(&mut self) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.left = true;
+        }
+    }
+
     /// Whether the answer goes without a body.
     pub(super) fn is_head(&self) -> bool {
         self.head.method() == b"HEAD"

@@ -12,7 +12,7 @@ pub(super) static TABLE: &[Directive<Level>] = &[
             HS,
             "on | off",
             "off",
-            "Whether clients get with the certificate what its authority has said about it (OCSP): the answer in `ssl_stapling_file`. No authority is asked; without that file nothing is stapled, which is warned about.",
+            "Whether clients that ask for it get with the certificate what its authority has said about it (OCSP). The answer is that in `ssl_stapling_file`, or else weir asks: the responder that the certificate names, or `ssl_stapling_responder`. The certificate of the issuer must stand behind the server's own in its file, or in `ssl_trusted_certificate`. Each worker asks when the first client wants to know, who gets no answer yet; again after an hour, or five minutes before the answer is no longer good, but never sooner than in five minutes; and five minutes after a failure. An answer is tried for 60 seconds at each address of the responder, whose name `resolver` looks up; without one it is that of the addresses at the start. What says anything but that the certificate is good is not given to clients.",
         ),
         set: |level, call| level.ssl.set_stapling(call),
     },
@@ -22,7 +22,7 @@ pub(super) static TABLE: &[Directive<Level>] = &[
             HS,
             "file",
             "-",
-            "The answer of the authority for `ssl_stapling`, in DER form, as `openssl ocsp` writes it.",
+            "The answer of the authority for `ssl_stapling`, in DER form, as `openssl ocsp` writes it. Nobody is asked then.",
         ),
         set: |level, call| level.ssl.set_stapling_file(call),
     },
@@ -32,14 +32,9 @@ pub(super) static TABLE: &[Directive<Level>] = &[
             HS,
             "url",
             "-",
-            "Accepted with a warning, without effect: no authority is asked, see `ssl_stapling`.",
+            "Whom to ask for `ssl_stapling`, in the place of the responder that the certificate names. Only `http://`.",
         ),
-        set: |_, call| {
-            if !call.bytes(1).starts_with(b"http://") {
-                return Err(call.invalid());
-            }
-            ignored(call)
-        },
+        set: |level, call| level.ssl.set_stapling_responder(call),
     },
     Directive {
         row: row(
@@ -47,9 +42,9 @@ pub(super) static TABLE: &[Directive<Level>] = &[
             HS,
             "on | off",
             "off",
-            "Accepted for compatibility, without effect: an answer in a file is stapled as it is, as in nginx.",
+            "Whether an answer for `ssl_stapling` counts only if `ssl_trusted_certificate` vouches for whoever has signed it. An answer in a file is stapled as it is.",
         ),
-        set: |_, call| call.flag().map(drop),
+        set: |level, call| level.ssl.set_stapling_verify(call),
     },
     Directive {
         row: repeated(with(

@@ -204,7 +204,7 @@ impl Settings {
         trusted.can_end("SSL_CTX_load_verify_locations")?;
         builder.set_ca_file(&trusted.path).map_err(trusted.failed("SSL_CTX_load_verify_locations"))?;
         if let Some(crl) = &self.crl {
-            load_crl(builder, crl)?;
+            load_crl(builder.cert_store_mut(), crl)?;
         }
         Ok(true)
     }
@@ -235,7 +235,7 @@ pub fn show_certificate(
     folder: &Path,
 ) -> std::result::Result<(), String> {
     let place = crate::conf::Place { file: "".into(), line: 0 };
-    let file = |name: &str| File { written: name.to_owned(), path: folder.join(name), place: place.clone() };
+    let file = |name: &str| File::new(name, |name| folder.join(name), place.clone());
     let (certificate, key) = (file(certificate), file(key));
     let chain = certificate.read_certificates().map_err(|error| error.message)?;
     let key = key.read_key(passwords).map_err(|error| error.message)?;

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::SslContextBuilder;
+use openssl::stack::Stack;
 use openssl::x509::X509;
 
+use super::sys;
 use super::tickets::Key;
 use crate::conf::{Call, Error, Place, Result, file};
 use crate::net::reasons;
@@ -34,10 +36,19 @@ pub(super) struct Said {
     pub place: Place,
 }
 
+/// Begins what is the text of a certificate or key itself, in the place of a file's name.
+const DATA: &str = "data:";
+
 impl File {
+    /// A file of this name, whose path `resolve` gives. Of a text in its place no more is shown in messages than that it is one.
+    pub(super) fn new(name: &str, resolve: impl FnOnce(&str) -> PathBuf, place: Place) -> Self {
+        let path = if name.starts_with(DATA) { DATA.into() } else { resolve(name) };
+        File { written: name.to_owned(), path, place }
+    }
+
     /// The first argument, taken against the folder of the configuration file.
     pub(super) fn of(call: &Call<'_>) -> Result<Self> {
-        let file = File { written: call.text(1)?.to_owned(), path: call.conf_path(1), place: call.node.place.clone() };
+        let file = File::new(call.text(1)?, |_| call.conf_path(1), call.node.place.clone());
         // OpenSSL is handed paths as text.
         if file.path.to_str().is_some() { Ok(file) } else { Err(call.invalid()) }
     }
@@ -54,7 +65,7 @@ impl File {
 
     /// Its contents, or those that `data:` gives in its place. `what` begins the message, up to the name of the call that nginx would have made.
     pub(super) fn read(&self, what: impl FnOnce(&Path) -> String) -> Result<Vec<u8>> {
-        if let Some(text) = self.written.strip_prefix("data:") {
+        if let Some(text) = self.written.strip_prefix(DATA) {
             return Ok(text.into());
         }
         file::read(&self.path).map_err(|error| {
@@ -76,24 +87,26 @@ impl File {
 
     /// Uses the certificates in it: the server's own first, then those that lead to its authority. Gives the first.
     pub(super) fn use_certificates(&self, builder: &mut SslContextBuilder) -> Result<X509> {
-        let cannot = |path: &Path| format!("cannot load certificate \"{}\": ", path.display());
-        let text = self.read(|path| cannot(path) + "BIO_new_file()")?;
-        let own = X509::from_pem(&text).map_err(|stack| {
-            let message = cannot(&self.path) + "PEM_read_bio_X509_AUX() failed";
-            self.fault(&message, &stack)
-        })?;
-        builder.set_certificate_chain_file(&self.path).map_err(self.failed("SSL_CTX_use_certificate"))?;
-        Ok(own)
+        let mut certificates = self.read_certificates()?.into_iter();
+        let mut set = || {
+            let own = certificates.next().ok_or_else(ErrorStack::get)?;
+            builder.set_certificate(&own)?;
+            let mut chain = Stack::new()?;
+            certificates.try_for_each(|link| chain.push(link))?;
+            sys::set_chain(builder, &chain).map(|()| own)
+        };
+        set().map_err(self.failed("SSL_CTX_use_certificate"))
     }
 
-    /// The certificates in it, for one session: the own first.
+    /// The certificates in it: the own first.
     pub(super) fn read_certificates(&self) -> Result<Vec<X509>> {
         let cannot = |path: &Path| format!("cannot load certificate \"{}\": ", path.display());
         let text = self.read(|path| cannot(path) + "BIO_new_file()")?;
-        let chain = X509::stack_from_pem(&text).unwrap_or_default();
+        let fault = |stack| self.fault(&(cannot(&self.path) + "PEM_read_bio_X509_AUX() failed"), &stack);
+        let chain = X509::stack_from_pem(&text).map_err(fault)?;
         if chain.is_empty() {
-            let message = cannot(&self.path) + "PEM_read_bio_X509_AUX() failed";
-            return Err(self.fault(&message, &ErrorStack::get()));
+            // This one tells why.
+            X509::from_pem(&text).map_err(fault)?;
         }
         Ok(chain)
     }

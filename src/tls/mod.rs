@@ -8,6 +8,7 @@ mod facts;
 mod failure;
 mod files;
 pub mod hello;
+pub mod ocsp;
 mod server;
 mod settings;
 mod sys;

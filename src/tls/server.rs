@@ -12,11 +12,12 @@ use openssl::ssl::{
     AlpnError, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslRef, SslSessionCacheMode,
     SslVerifyMode, SslVersion, select_next_proto,
 };
-use openssl::x509::store::X509Lookup;
+use openssl::x509::store::{X509Lookup, X509StoreBuilderRef};
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Name, X509VerifyResult};
 
 use super::files::File;
+use super::ocsp::Staples;
 use super::settings::{SessionCache, Verify, obey};
 use super::{Settings, Shared, Tickets, hello, sys};
 use crate::conf::{Error, Place, Result};
@@ -83,7 +84,7 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Reads and tries all that `settings` name. `listens` is where a `listen ... ssl` asks for TLS, if one does. `None` when there is
+    /// Reads and tries all that `settings` name. `listens` is where a `listen ... ssl` asks for TLS, if one does; `staples` are what authorities are asked for. `None` when there is
     /// no certificate and nothing needs one.
     ///
     /// # Errors
@@ -92,6 +93,7 @@ impl Server {
         settings: &Settings,
         listens: Option<&Place>,
         clients: Clients,
+        staples: Option<Staples>,
         shared: &mut Shared,
     ) -> Result<Option<Self>> {
         let wanted = match (listens, &settings.on) {
@@ -131,7 +133,7 @@ impl Server {
         set_protocol(&mut builder, settings)?;
         let verify = set_verify(&mut builder, settings)?;
         set_sessions(&mut builder, settings, shared)?;
-        set_stapling(&mut builder, settings)?;
+        set_stapling(&mut builder, settings, staples)?;
         obey(&mut builder, settings.commands.iter().flatten())?;
         let rule = client_rule(settings)?;
         let id = session_context(clients, &own, &rule).map_err(failed("session id context"))?;
@@ -226,7 +228,7 @@ fn is_about_authorities(result: X509VerifyResult) -> bool {
 }
 
 /// A call of OpenSSL's that fails for no directive's sake.
-fn failed(call: &str) -> impl Fn(ErrorStack) -> Error {
+pub(super) fn failed(call: &str) -> impl Fn(ErrorStack) -> Error {
     move |stack| Error::general(format!("{call} failed (SSL: {})", reasons(&stack)))
 }
 
@@ -313,16 +315,15 @@ fn set_verify(builder: &mut SslContextBuilder, settings: &Settings) -> Result<Ve
         builder.set_client_ca_list(names);
     }
     if let Some(crl) = &settings.crl {
-        load_crl(builder, crl)?;
+        load_crl(builder.cert_store_mut(), crl)?;
     }
     Ok(*verify)
 }
 
 /// Certificates are held against the lists of revoked ones in a file.
-pub(super) fn load_crl(builder: &mut SslContextBuilder, crl: &File) -> Result<()> {
+pub(super) fn load_crl(store: &mut X509StoreBuilderRef, crl: &File) -> Result<()> {
     crl.can_end("X509_LOOKUP_load_file")?;
     let failed = crl.failed("X509_LOOKUP_load_file");
-    let store = builder.cert_store_mut();
     let lookup = store.add_lookup(X509Lookup::file()).map_err(&failed)?;
     lookup.load_crl_file(&crl.path, openssl::ssl::SslFiletype::PEM).map_err(&failed)?;
     store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL).map_err(&failed)?;
@@ -330,13 +331,17 @@ pub(super) fn load_crl(builder: &mut SslContextBuilder, crl: &File) -> Result<()
 }
 
 /// Clients that ask for it get what the certificate's authority has said about it, with the certificate (RFC 6066 8).
-fn set_stapling(builder: &mut SslContextBuilder, settings: &Settings) -> Result<()> {
-    let on = settings.stapling.as_ref().is_some_and(|(on, _)| *on);
+fn set_stapling(builder: &mut SslContextBuilder, settings: &Settings, staples: Option<Staples>) -> Result<()> {
+    let failed = failed("SSL_CTX_set_tlsext_status_cb()");
+    if let Some(staples) = staples {
+        return staples.attach(builder).map_err(failed);
+    }
+    let on = settings.stapling == Some(true);
     let Some(file) = settings.stapling_file.as_ref().filter(|_| on) else { return Ok(()) };
     let answer = file.read(|path| format!("BIO_new_file(\"{}\")", path.display()))?;
     OcspResponse::from_der(&answer).map_err(file.failed("d2i_OCSP_RESPONSE_bio"))?;
     let staple = move |ssl: &mut SslRef| ssl.set_ocsp_status(&answer).map(|()| true);
-    builder.set_status_callback(staple).map_err(failed("SSL_CTX_set_tlsext_status_cb()"))
+    builder.set_status_callback(staple).map_err(failed)
 }
 
 fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &mut Shared) -> Result<()> {

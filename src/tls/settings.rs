@@ -38,8 +38,10 @@ pub struct Settings {
     pub(super) reject_handshake: Option<bool>,
     pub(super) buffer_size: Option<usize>,
     pub(super) commands: Option<Vec<(String, String, Place)>>,
-    pub(super) stapling: Option<(bool, Place)>,
+    pub(super) stapling: Option<bool>,
     pub(super) stapling_file: Option<File>,
+    pub(super) stapling_responder: Option<String>,
+    pub(super) stapling_verify: Option<bool>,
 }
 
 /// `ssl_verify_client`
@@ -134,8 +136,10 @@ impl Settings {
             reject_handshake: self.reject_handshake.or(main.reject_handshake),
             buffer_size: self.buffer_size.or(main.buffer_size),
             commands: self.commands.or_else(|| main.commands.clone()),
-            stapling: self.stapling.or_else(|| main.stapling.clone()),
+            stapling: self.stapling.or(main.stapling),
             stapling_file: self.stapling_file.or_else(|| main.stapling_file.clone()),
+            stapling_responder: self.stapling_responder.or_else(|| main.stapling_responder.clone()),
+            stapling_verify: self.stapling_verify.or(main.stapling_verify),
         }
     }
 
@@ -208,7 +212,7 @@ impl Settings {
 
     /// `ssl_stapling`
     pub fn set_stapling(&mut self, call: &mut Call<'_>) -> Result<()> {
-        self.stapling = Some((call.flag()?, call.node.place.clone()));
+        self.stapling = Some(call.flag()?);
         Ok(())
     }
 
@@ -218,10 +222,16 @@ impl Settings {
         Ok(())
     }
 
-    /// Where answers about the certificates are to be stapled that nobody gives.
-    pub fn unstapled(&self) -> Option<&Place> {
-        let (_, place) = self.stapling.as_ref().filter(|(on, _)| *on && self.stapling_file.is_none())?;
-        Some(place)
+    /// `ssl_stapling_responder`
+    pub fn set_stapling_responder(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.stapling_responder = Some(call.text(1)?.to_owned());
+        Ok(())
+    }
+
+    /// `ssl_stapling_verify`
+    pub fn set_stapling_verify(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.stapling_verify = Some(call.flag()?);
+        Ok(())
     }
 
     /// `ssl_crl`

@@ -7,11 +7,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use foreign_types::{ForeignType as _, ForeignTypeRef as _};
+use openssl::asn1::Asn1GeneralizedTimeRef;
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::rand::rand_bytes;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslRef, SslSession};
-use openssl::x509::{X509NameRef, X509Ref};
+use openssl::stack::StackRef;
+use openssl::x509::{X509, X509NameRef, X509Ref};
 use openssl_sys as ffi;
 
 use super::cache::Zone;
@@ -19,6 +21,8 @@ use super::tickets::{Key, Tickets};
 
 /// `SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB` of `openssl/ssl.h`.
 const SET_TICKET_KEY_CALLBACK: c_int = 72;
+/// `SSL_CTRL_CHAIN`, likewise.
+const CHAIN: c_int = 88;
 
 unsafe extern "C" {
     fn SSL_CTX_set_timeout(context: *mut ffi::SSL_CTX, seconds: c_long) -> c_long;
@@ -42,6 +46,13 @@ pub(super) fn set_timeout(builder: &mut SslContextBuilder, timeout: Duration) {
     let seconds = c_long::try_from(timeout.as_secs()).unwrap_or(c_long::MAX);
     // SAFETY: the context is the builder's own and alive.
     unsafe { SSL_CTX_set_timeout(builder.as_ptr(), seconds) };
+}
+
+/// What leads to the authority of the certificate that was set last (`SSL_CTX_set1_chain(3)`).
+pub(super) fn set_chain(builder: &mut SslContextBuilder, chain: &StackRef<X509>) -> Result<(), ErrorStack> {
+    // SAFETY: both are alive; OpenSSL takes a copy of the chain, with references of its own.
+    let done = unsafe { ffi::SSL_CTX_ctrl(builder.as_ptr(), CHAIN, 1, chain.as_ptr().cast()) };
+    if done == 1 { Ok(()) } else { Err(ErrorStack::get()) }
 }
 
 /// What is in an extension of the client's hello, which is being looked at (`SSL_client_hello_get0_ext(3)`); `None` where it has none of this number.
@@ -88,6 +99,15 @@ pub(super) fn names_host(certificate: &X509Ref, host: &str) -> bool {
     // SAFETY: the certificate is alive, and the name's bytes are, for their length; the name that was found is not asked for.
     // An empty length would make OpenSSL look for the end of a C string.
     length > 0 && unsafe { ffi::X509_check_host(certificate.as_ptr(), start, length, 0, ptr::null_mut()) == 1 }
+}
+
+/// How many seconds from now on a time is, negative for one that is over; `None` for one that is malformed.
+pub(super) fn seconds_until(time: &Asn1GeneralizedTimeRef) -> Option<i64> {
+    let (mut days, mut seconds) = (0, 0);
+    // SAFETY: the time is alive, and a GeneralizedTime is one of the two forms of OpenSSL's time, the same C struct; without another time to
+    // compare with it is the present (ASN1_TIME_diff(3)).
+    let known = unsafe { ffi::ASN1_TIME_diff(&mut days, &mut seconds, ptr::null(), time.as_ptr().cast()) };
+    (known == 1).then(|| i64::from(days) * 86_400 + i64::from(seconds))
 }
 
 /// One line of OpenSSL's own configuration files, for a context that is being made (`SSL_CONF_cmd(3)`).

@@ -371,6 +371,7 @@ fn http() {
         (HttpServer, "ssl_reject_handshake on;"),
         (HttpServer, "ssl_stapling off;"),
         (HttpServer, "ssl_stapling_file answer.der;"),
+        (HttpServer, "ssl_stapling_responder http://127.0.0.1/ocsp;"),
         (HttpServer, "ssl_stapling_verify on;"),
         (HttpServer, "ssl_conf_command Options PrioritizeChaCha;"),
         (HttpServer, "ssl_early_data off;"),

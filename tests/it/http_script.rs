@@ -476,6 +476,24 @@ fn error_pages() {
 }
 
 #[test]
+fn an_error_page_that_leads_nowhere() {
+    let (weir, port) = serve(|port| {
+        format!(
+            "log_format l '$uri $status'; server {{ listen {}; access_log access.log l;
+             location /none {{ error_page 404 @none; return 404; }} location /said {{ error_page 404 =200 @none; return 404; }}
+             location /circle {{ recursive_error_pages on; error_page 404 /circle; return 404; }}
+             location /next {{ recursive_error_pages on; error_page 404 @none; error_page 500 /last; return 404; }}
+             location /last {{ return 202 last; }} }}",
+            port.v4()
+        )
+    });
+    for (path, status) in [("/none", 500), ("/said", 500), ("/circle", 500), ("/next", 500)] {
+        assert_eq!(get(&port, path).status, status, "{path}");
+    }
+    assert_eq!(weir.wait_access(4), ["/none 500", "/said 500", "/circle 500", "/last 500"]);
+}
+
+#[test]
 fn variables_of_every_request() {
     let both = Both::serve(
         r#"map $binary_remote_addr $binary { default other; "~^\x7f\x00\x00\x01$" loopback; }

@@ -27,6 +27,7 @@ mod http_real_ip;
 mod http_script;
 mod http_settings;
 mod http_ssl;
+mod http_stapling;
 mod http_status;
 mod http_tls;
 mod limits;

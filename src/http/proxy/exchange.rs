@@ -587,6 +587,7 @@ impl Exchange {
             filling: None,
             detached: false,
             relay: None,
+            left: false,
             cut: false,
             upstream_due: None,
             pace: None,

@@ -60,7 +60,7 @@ impl Head {
                 return Err("upstream sent no valid HTTP/1.0 header".into());
             }
             Err(httparse::Error::TooManyHeaders) => return Err("upstream sent too many header lines".into()),
-            Err(_) => return Err("upstream sent invalid header".into()),
+            Err(_) => return Err(invalid_line(input)),
         };
         let raw: Box<[u8]> = input[..length].into();
         let span = |part: &[u8]| {
@@ -168,6 +168,27 @@ impl Head {
     }
 }
 
+/// nginx's message about the first line at fault: it up to the byte that has no place there.
+fn invalid_line(input: &[u8]) -> String {
+    let lines = input.split_inclusive(|byte| *byte == b'\n').skip(1);
+    let found = lines.filter_map(|line| Some((line, fault_in(line)?))).next();
+    let Some((line, at)) = found else { return "upstream sent invalid header".into() };
+    let before = String::from_utf8_lossy(&line[..at]);
+    format!("upstream sent invalid header: \"{before}\\x{:02x}...\"", line[at])
+}
+
+/// Where a header line, its end with it, has a byte that must not stand there.
+fn fault_in(line: &[u8]) -> Option<usize> {
+    let ends = [&b"\r\n"[..], b"\n"].into_iter().find(|end| line.ends_with(end)).map_or(0, <[u8]>::len);
+    let content = &line[..line.len() - ends];
+    let name = memchr::memchr(b':', content).unwrap_or(content.len());
+    let in_name = content[..name].iter().position(|byte| matches!(byte, 0..=b' ' | 0x7f));
+    let in_value = || content[name..].iter().position(|byte| matches!(byte, b'\0' | b'\r')).map(|at| name + at);
+    // A line without a colon ends where that should be.
+    let without = || (name == content.len() && !content.is_empty() && ends > 0).then_some(name);
+    in_name.or_else(in_value).or_else(without)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +234,23 @@ mod tests {
         assert_eq!(parse("HTTP/1.1 204 No\r\n\r\n").unwrap().framing(false), Ok(Framing::Known(Body::Complete)));
         assert_eq!(parse("HTTP/1.1 200 OK\r\n\r\n").unwrap().framing(true), Ok(Framing::Known(Body::Complete)));
         assert!(parse("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap().framing(false).is_err());
+    }
+
+    #[test]
+    fn lines_at_fault_are_shown() {
+        for (line, shown) in [
+            ("X-A : 1", "X-A\\x20"),
+            (" folded", "\\x20"),
+            ("X-A: a\0b", "X-A: a\\x00"),
+            ("X-A: a\rb", "X-A: a\\x0d"),
+            ("No colon", "No\\x20"),
+            ("NoColon", "NoColon\\x0d"),
+        ] {
+            let message = parse(&format!("HTTP/1.1 200 OK\r\nX: 1\r\n{line}\r\nY: 2\r\n\r\n")).unwrap_err();
+            assert_eq!(message, format!("upstream sent invalid header: \"{shown}...\""));
+        }
+        let other = parse("HTTP/1.1 200 OK\r\nX(: 1\r\n\r\n").unwrap_err();
+        assert_eq!(other, "upstream sent invalid header");
     }
 
     #[test]

@@ -170,6 +170,8 @@ pub(super) struct Exchange {
     pub flow: Option<Box<Flow>>,
     /// In [`State::Tunnel`].
     pub relay: Option<Box<Relay>>,
+    /// The request has been led away to another location.
+    pub left: bool,
     /// The answer has ended before its time: the client's connection ends behind what has come of it.
     pub cut: bool,
     /// When the server has taken too long.

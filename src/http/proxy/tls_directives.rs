@@ -19,7 +19,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
             HSL,
             "file",
             "-",
-            "The certificate in PEM form that servers get to see who ask for one, followed by those that lead to its authority. With variables it is read for each connection, by the workers; `data:$variable` is the certificate itself. An empty name: none is shown. Relative names are taken against the folder of the configuration file.",
+            "The certificate in PEM form that servers get to see who ask for one, followed by those that lead to its authority. With variables it is read for each connection, by the workers; `data:` begins the certificate itself, in the place of a name: `data:$variable`. An empty name: none is shown. Relative names are taken against the folder of the configuration file.",
         ),
         set: |level, call| {
             level.proxy.tls.certificate = Some((text(level, call)?, call.loader.conf_dir.clone()));

@@ -92,6 +92,7 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
     let Some(exchange) = &request.exchange else { return false };
     let fields = |name: &'static str| exchange.head.iter().flat_map(move |head| head.all(name));
     match variable {
+        Variable::Host | Variable::Port if exchange.left => return false,
         Variable::Host => out.extend_from_slice(exchange.target.host.as_bytes()),
         Variable::Port => out.extend_from_slice(exchange.target.port.as_bytes()),
         Variable::Cache(of) => return write_cache(exchange.cache.as_deref(), *of, out),

@@ -12,6 +12,9 @@ use super::case::Case;
 /// How long an answer may take: more than the timeouts of the configurations.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long is waited for more of what has no end by itself.
+const NO_MORE: Duration = Duration::from_millis(100);
+
 /// What one connection brought.
 #[derive(Default)]
 pub struct Heard {
@@ -142,6 +145,8 @@ fn read_answer(line: &mut Line, to_head: bool) -> Option<Answer> {
         return None;
     }
     if !line.bytes.starts_with(b"HTTP/") {
+        // Its end may be nothing but silence.
+        line.stream.set_read_timeout(Some(NO_MORE)).unwrap();
         let (body, _) = line.up_to(|_| None);
         return Some(Answer { head: Vec::new(), body, cut: false, to_head });
     }
@@ -151,7 +156,11 @@ fn read_answer(line: &mut Line, to_head: bool) -> Option<Answer> {
     }
     let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
     let field = |name: &str| text.split(&format!("\r\n{name}: ")).nth(1).and_then(|rest| rest.split("\r\n").next());
-    let status = &text[9..12];
+    let (status, behind) = (&text[9..12], text.as_bytes()[12]);
+    if status == "101" || status.parse::<u16>().is_err() || behind.is_ascii_digit() {
+        // What is passed on unread has no end that could be waited for, nor has what follows 101.
+        line.stream.set_read_timeout(Some(NO_MORE)).unwrap();
+    }
     let (body, whole) = if to_head || matches!(status, "100" | "103" | "204" | "304") {
         (Vec::new(), true)
     } else if field("transfer-encoding") == Some("chunked") {

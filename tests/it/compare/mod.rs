@@ -11,6 +11,7 @@ mod differences;
 mod sides;
 mod text;
 
+mod broken;
 mod caching;
 mod framing;
 mod heads;
@@ -34,7 +35,8 @@ pub struct Theme {
 }
 
 /// Every theme, for what is asked of all of them.
-const THEMES: &[fn() -> Theme] = &[caching::theme, framing::theme, heads::theme, proxying::theme, serving::theme];
+const THEMES: &[fn() -> Theme] =
+    &[broken::theme, caching::theme, framing::theme, heads::theme, proxying::theme, serving::theme];
 
 /// Sends all requests of a theme to both programs, and tells of every difference that is not meant, and of those that are gone.
 #[track_caller]
@@ -107,6 +109,11 @@ fn report(part: Part, nginx: &str, weir: &str) -> String {
         right.for_each(|text| line("weir ", text));
     }
     text
+}
+
+#[test]
+fn of_broken_servers() {
+    compare(&broken::theme());
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn cases() -> Vec<Case> {
         "/exact?q",
         "/regex/a%2fb?c",
         "/captured/a%20b?c",
+        "/captured/a%09b%0dc%01%7f",
         "/captured/",
         "/args/a%20b",
         "/args/ab",
@@ -81,7 +82,7 @@ fn cases() -> Vec<Case> {
     ] {
         cases.push(
             get(target)
-                .differs_where(["/captured/a%20b?c", "/args/a%20b"].contains(&target), "captures-in-targets")
+                .differs_where(target.starts_with("/captured/a") || target == "/args/a%20b", "captures-in-targets")
                 .differs_where(target == "/head/x", "length-without-body")
                 .differs_where(target == "/hidden/", "own-server-and-date"),
         );

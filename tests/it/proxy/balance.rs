@@ -93,6 +93,44 @@ fn chance_gives_all_their_turns() {
 }
 
 #[test]
+fn of_two_by_chance_the_less_busy_one_serves() {
+    let answer = |mut stream: TcpStream, name: char| {
+        while let Some(request) = read_request(&mut stream) {
+            if request.contains("/held") {
+                // Until the connection ends.
+                let _ = stream.read(&mut [0]);
+                return;
+            }
+            let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{name}").as_bytes());
+        }
+    };
+    for method in ["random two", "random two least_conn"] {
+        let (busy, late) = (Backend::start(move |stream| answer(stream, 'b')), Port::reserve());
+        let (_weir, port) = proxied(
+            &format!(
+                "upstream u {{ {method}; server {} max_fails=0; server {} max_fails=0; }}",
+                busy.address,
+                late.v4()
+            ),
+            "location / { proxy_pass http://u; }",
+        );
+        // As long as the other one is not there.
+        let held = |_| {
+            let mut client = connect(port.v4());
+            client.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            client
+        };
+        let held: Vec<TcpStream> = (0..5).map(held).collect();
+        wait_for("all to be held", || busy.accepted() == held.len());
+        let _late = Backend::on(&late, move |stream| answer(stream, 'l'));
+        // The chance that only one is drawn is 1 in 2 to the 20th each time.
+        let chosen: String = (0..20).map(|_| get(&port, "/").text().to_owned()).collect();
+        assert_eq!(chosen, "l".repeat(20), "{method}");
+        assert_eq!(busy.accepted(), held.len());
+    }
+}
+
+#[test]
 fn weights_count_with_least_conn() {
     let servers = named_servers(2);
     let (_weir, port) = proxied(

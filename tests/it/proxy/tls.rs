@@ -144,12 +144,16 @@ fn servers_see_a_certificate() {
     prefix.write("second.pem", second.certificate_pem());
     prefix.write("second.key", locked);
     prefix.write("passwords", "wrong\nopen\n");
+    // One with another behind it, and a key.
+    let data = [prefix.read("client.pem") + &prefix.read("second.pem"), prefix.read("client.key")];
     let (weir, port, _) = secured(
         prefix,
         |behind| {
             let to = format!("proxy_pass https://{};", behind.v4());
+            let [certificate, key] = &data;
             format!(
-                "proxy_ssl_certificate client.pem; proxy_ssl_certificate_key client.key;
+                "location /text {{ {to} proxy_ssl_certificate \"data:{certificate}\"; proxy_ssl_certificate_key \"data:{key}\"; }}
+                 proxy_ssl_certificate client.pem; proxy_ssl_certificate_key client.key;
                  proxy_ssl_password_file passwords;
                  location /fixed {{ {to} }}
                  location /locked {{ {to} proxy_ssl_certificate second.pem; proxy_ssl_certificate_key second.key; }}
@@ -162,6 +166,7 @@ fn servers_see_a_certificate() {
     for (path, who) in [
         ("/fixed", "SUCCESS CN=client"),
         ("/locked", "SUCCESS CN=second"),
+        ("/text", "SUCCESS CN=client"),
         ("/none", "NONE "),
         ("/named?c=second", "SUCCESS CN=second"),
         ("/named?c=client", "SUCCESS CN=client"),
@@ -290,6 +295,14 @@ fn what_cannot_be_is_refused() {
         ),
         ("proxy_ssl_certificate server.pem; proxy_ssl_certificate_key other.key;", "SSL_CTX_use_PrivateKey(\""),
         ("proxy_ssl_certificate gone.pem; proxy_ssl_certificate_key other.key;", "cannot load certificate \""),
+        (
+            "proxy_ssl_certificate data:a; proxy_ssl_certificate_key data:secret;",
+            "cannot load certificate \"data:\": PEM_read_bio_X509_AUX() failed (SSL: error:",
+        ),
+        (
+            "proxy_ssl_certificate server.pem; proxy_ssl_certificate_key data:secret;",
+            "cannot load certificate key \"data:\": PEM_read_bio_PrivateKey() failed (SSL: error:",
+        ),
         ("proxy_ssl_ciphers none;", "SSL_CTX_set_cipher_list(\"none\") failed"),
         ("proxy_ssl_protocols TLSv2;", "invalid value \"TLSv2\""),
         ("proxy_ssl_conf_command Nonsense 1;", "SSL_CONF_cmd(\"Nonsense\", \"1\") failed"),

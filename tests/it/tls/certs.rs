@@ -1,6 +1,6 @@
 //! Certificates made on the spot.
 
-use openssl::asn1::Asn1Time;
+use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -8,7 +8,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectAlternativeName};
-use openssl::x509::{X509, X509NameBuilder};
+use openssl::x509::{X509, X509Extension, X509NameBuilder};
 
 use crate::common::Prefix;
 
@@ -31,22 +31,27 @@ pub fn rsa_key(bits: u32) -> PKey<Private> {
 impl Identity {
     /// An authority that has signed itself.
     pub fn root(name: &str) -> Identity {
-        make(name, ec_key(), true, None)
+        make(name, ec_key(), true, None, None)
     }
 
     /// An authority below this one.
     pub fn authority(&self, name: &str) -> Identity {
-        make(name, ec_key(), true, Some(self))
+        make(name, ec_key(), true, Some(self), None)
     }
 
     /// A server or client that this authority vouches for.
     pub fn issue(&self, name: &str, key: PKey<Private>) -> Identity {
-        make(name, key, false, Some(self))
+        make(name, key, false, Some(self), None)
+    }
+
+    /// The same, where the certificate names who can be asked about it.
+    pub fn issue_naming(&self, name: &str, key: PKey<Private>, responder: &str) -> Identity {
+        make(name, key, false, Some(self), Some(responder))
     }
 
     /// A server that has signed itself, with a key of the quick kind.
     pub fn alone() -> Identity {
-        make("localhost", ec_key(), false, None)
+        make("localhost", ec_key(), false, None, None)
     }
 
     pub fn certificate_pem(&self) -> String {
@@ -64,7 +69,18 @@ impl Identity {
     }
 }
 
-fn make(name: &str, key: PKey<Private>, authority: bool, by: Option<&Identity>) -> Identity {
+/// The extension that names a responder (RFC 5280 4.2.2.1).
+fn responder_extension(url: &str) -> X509Extension {
+    const OCSP: &[u8] = b"\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x01";
+    // All lengths are such that they fit into a byte.
+    let value = |tag: u8, inside: &[u8]| [&[tag, u8::try_from(inside.len()).unwrap()], inside].concat();
+    let method = value(0x30, &[OCSP, &value(0x86, url.as_bytes())].concat());
+    let contents = Asn1OctetString::new_from_bytes(&value(0x30, &method)).unwrap();
+    let oid = Asn1Object::from_str("1.3.6.1.5.5.7.1.1").unwrap();
+    X509Extension::new_from_der(&oid, false, &contents).unwrap()
+}
+
+fn make(name: &str, key: PKey<Private>, authority: bool, by: Option<&Identity>, responder: Option<&str>) -> Identity {
     let mut subject = X509NameBuilder::new().unwrap();
     subject.append_entry_by_text("CN", name).unwrap();
     let subject = subject.build();
@@ -84,6 +100,9 @@ fn make(name: &str, key: PKey<Private>, authority: bool, by: Option<&Identity>) 
         let context = builder.x509v3_context(by.map(|by| &*by.certificate), None);
         let names = SubjectAlternativeName::new().dns(name).ip("127.0.0.1").build(&context).unwrap();
         builder.append_extension(names).unwrap();
+    }
+    if let Some(url) = responder {
+        builder.append_extension(responder_extension(url)).unwrap();
     }
     builder.sign(by.map_or(&key, |by| &by.key), MessageDigest::sha256()).unwrap();
     Identity { certificate: builder.build(), key }
