@@ -39,6 +39,12 @@ impl Memory {
         }
     }
 
+    /// Nothing has been captured.
+    pub(super) fn forget_captures(&mut self) {
+        self.groups.clear();
+        self.subject.clear();
+    }
+
     /// What a group of the last match captured.
     pub(super) fn group(&self, number: usize) -> Option<&[u8]> {
         let (start, end) = (*self.groups.get(number)?)?;

@@ -142,6 +142,8 @@ fn rewriting() {
              location /empty { rewrite ^/empty(.*)$ $arg_none last; }
              location /set { set $a "x${uri}y"; set $b "$a-$http_host"; set $args "new=1"; return 200 "$a|$b|$args|$arg_new|$is_args|$request_uri"; }
              location /captured { if ($uri ~ ^/captured/(.*)$) { set $c $1; } return 200 "$c|$1"; }
+             location ~ ^/kept/(.)(.*)$ { if ($arg_x ~ (q)) { set $y $1; } return 200 "[$1|$2|$y]"; }
+             location ~ ^/unkept/(.)(.*)$ { rewrite ^/none /x; return 200 "[$1|$2]"; }
              location /broken { break; return 200 "never"; }
              location /quirk { set $x 1; if ($uri) { set $x 2; return 200 "inner $x"; } }
              location ~ ^/twice/(.*)$ { rewrite ^/twice/(a|b)(.*) /file/$1-$2; rewrite ^/file/(.*) /file/again/$1 last; }
@@ -150,6 +152,9 @@ fn rewriting() {
            }"#,
     );
     both.compare(&[
+        "/kept/abc",
+        "/kept/abc?x=q",
+        "/unkept/abc",
         "/",
         "/?a=b",
         "/server/x",
