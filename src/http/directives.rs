@@ -282,7 +282,7 @@ static TABLE: &[Directive<Level>] = &[
                 HSL,
                 "time [header_time]",
                 "75s",
-                "How long a connection waits for the next request; 0: none is waited for. The second time is told to clients in `Keep-Alive`.",
+                "How long a connection waits for the next request; 0: none is waited for. The second time is told to clients in `Keep-Alive`; a level that does not say it takes that of the level above.",
             ),
         ),
         set: set::keepalive_timeout,

@@ -62,7 +62,9 @@ pub struct Level {
     pub(super) sendfile: Option<bool>,
     pub(super) nodelay: Option<bool>,
     pub(super) nopush: Option<bool>,
-    pub(super) keepalive_timeout: Option<(Duration, Option<u64>)>,
+    pub(super) keepalive_timeout: Option<Duration>,
+    /// What `Keep-Alive` tells, in seconds; inherited by itself, as in nginx.
+    pub(super) keepalive_header: Option<u64>,
     pub(super) keepalive_requests: Option<u64>,
     pub(super) keepalive_time: Option<Duration>,
     pub(super) max_body: Option<u64>,
@@ -308,7 +310,6 @@ impl Assembly<'_> {
     fn location(&mut self, level: &mut Level) -> Result<Location> {
         let steps = std::mem::take(&mut level.steps);
         let program = self.program(steps, Some(level))?;
-        let (timeout, header) = level.keepalive_timeout.unwrap_or((Duration::from_secs(75), None));
         Ok(Location {
             program,
             slashed: slashed(level),
@@ -336,8 +337,9 @@ impl Assembly<'_> {
             nodelay: level.nodelay.unwrap_or(true),
             nopush: level.nopush.unwrap_or(false),
             keepalive: Keepalive {
-                timeout,
-                header,
+                timeout: level.keepalive_timeout.unwrap_or(Duration::from_secs(75)),
+                // nginx takes 0 for none.
+                header: level.keepalive_header.filter(|seconds| *seconds > 0),
                 requests: level.keepalive_requests.unwrap_or(1000),
                 age: level.keepalive_time.unwrap_or(60 * MINUTE),
             },
@@ -484,6 +486,7 @@ impl Level {
         from(&mut self.nodelay, &above.nodelay);
         from(&mut self.nopush, &above.nopush);
         from(&mut self.keepalive_timeout, &above.keepalive_timeout);
+        from(&mut self.keepalive_header, &above.keepalive_header);
         from(&mut self.keepalive_requests, &above.keepalive_requests);
         from(&mut self.keepalive_time, &above.keepalive_time);
         from(&mut self.max_body, &above.max_body);

@@ -10,6 +10,8 @@ pub(super) struct Memory {
     groups: Vec<Option<(usize, usize)>>,
     /// Variables that are being worked out, one for the other.
     pub depth: usize,
+    /// How often there were too many of these, since the first of them was begun.
+    pub cycles: usize,
 }
 
 impl Memory {
@@ -35,6 +37,12 @@ impl Memory {
         } else {
             self.groups.clear();
         }
+    }
+
+    /// Nothing has been captured.
+    pub(super) fn forget_captures(&mut self) {
+        self.groups.clear();
+        self.subject.clear();
     }
 
     /// What a group of the last match captured.

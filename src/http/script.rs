@@ -179,9 +179,13 @@ impl Run<'_> {
         });
     }
 
-    /// Whether an expression matches, which is told to those who follow rewriting.
+    /// Whether an expression matches, which is told to those who follow rewriting. If not, what an earlier one captured is forgotten, as in
+    /// nginx.
     pub(super) fn matches(&self, regex: &Regex, subject: &[u8]) -> Result<bool, Failed> {
         let matches = regex.matches(subject, &self.request.memory)?;
+        if !matches {
+            self.request.memory.borrow_mut().forget_captures();
+        }
         let verdict = if matches { "matches" } else { "does not match" };
         self.tell(format_args!("\"{}\" {verdict} \"{}\"", regex.text(), String::from_utf8_lossy(subject)));
         Ok(matches)

@@ -181,11 +181,11 @@ pub(super) fn auth_basic_user_file(level: &mut Level, call: &mut Call<'_>) -> Re
 }
 
 pub(super) fn keepalive_timeout(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let header = match call.count() {
-        2 => Some(value::time(call.text(2)?, false).ok_or_else(|| call.invalid())?.as_secs()),
-        _ => None,
-    };
-    level.keepalive_timeout = Some((call.time()?, header));
+    level.keepalive_timeout = Some(call.time()?);
+    if call.count() == 2 {
+        let told = value::time(call.text(2)?, false).ok_or_else(|| call.invalid())?;
+        level.keepalive_header = Some(told.as_secs());
+    }
     Ok(())
 }
 

@@ -244,7 +244,10 @@ fn a_body_that_does_not_come_ends_the_connection_after_its_answer() {
 
 #[test]
 fn times_of_patience() {
-    let (_weir, port) = server("client_header_timeout 200ms; keepalive_timeout 300ms 7s; return 200 ok;");
+    let (_weir, port) = server(
+        "client_header_timeout 200ms; keepalive_timeout 300ms 7s; location / { return 200 ok; }
+         location /own { keepalive_timeout 5s; return 200 ok; } location /untold { keepalive_timeout 5s 0; return 200 ok; }",
+    );
     let mut slow = connect(port.v4());
     slow.write_all(b"GET / HT").unwrap();
     assert_eq!(read_reply(&mut slow, false).status, 408);
@@ -254,6 +257,8 @@ fn times_of_patience() {
     idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert_eq!(read_reply(&mut idle, false).field("keep-alive"), Some("timeout=7"));
     assert!(is_closed(&idle));
+    assert_eq!(get(&port, "/own").field("keep-alive"), Some("timeout=7"));
+    assert_eq!(get(&port, "/untold").field("keep-alive"), None);
 }
 
 #[test]

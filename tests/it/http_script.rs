@@ -142,6 +142,8 @@ fn rewriting() {
              location /empty { rewrite ^/empty(.*)$ $arg_none last; }
              location /set { set $a "x${uri}y"; set $b "$a-$http_host"; set $args "new=1"; return 200 "$a|$b|$args|$arg_new|$is_args|$request_uri"; }
              location /captured { if ($uri ~ ^/captured/(.*)$) { set $c $1; } return 200 "$c|$1"; }
+             location ~ ^/kept/(.)(.*)$ { if ($arg_x ~ (q)) { set $y $1; } return 200 "[$1|$2|$y]"; }
+             location ~ ^/unkept/(.)(.*)$ { rewrite ^/none /x; return 200 "[$1|$2]"; }
              location /broken { break; return 200 "never"; }
              location /quirk { set $x 1; if ($uri) { set $x 2; return 200 "inner $x"; } }
              location ~ ^/twice/(.*)$ { rewrite ^/twice/(a|b)(.*) /file/$1-$2; rewrite ^/file/(.*) /file/again/$1 last; }
@@ -150,6 +152,9 @@ fn rewriting() {
            }"#,
     );
     both.compare(&[
+        "/kept/abc",
+        "/kept/abc?x=q",
+        "/unkept/abc",
         "/",
         "/?a=b",
         "/server/x",
@@ -401,6 +406,21 @@ fn maps_shares_and_addresses() {
     }
     both.compare(&targets.iter().map(String::as_str).collect::<Vec<_>>());
     both.weir.wait_error("cycle while evaluating variable \"circle");
+}
+
+#[test]
+fn circles_that_branch_come_to_an_end() {
+    // Each asks for two others, and keeps none of what they come to.
+    let (weir, port) = serve(|port| {
+        format!(
+            "map $a$a $b {{ volatile; default x$a; }} map $b-$b $a {{ volatile; default y$b; }}
+             server {{ listen {}; location / {{ return 200 $a; }} location /other {{ return 200 other; }} }}",
+            port.v4()
+        )
+    });
+    assert_eq!(get(&port, "/").status, 200);
+    weir.wait_error("cycle while evaluating variable \"");
+    assert_eq!(get(&port, "/other").text(), "other");
 }
 
 #[test]

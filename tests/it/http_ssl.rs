@@ -101,4 +101,9 @@ fn what_is_wrong_with_them_is_told() {
     assert!(text.contains("d2i_OCSP_RESPONSE_bio(\""), "{text}");
     let text = wrong("ssl_stapling on; ssl_stapling_file none;");
     assert!(text.contains("failed (SSL: error:80000002:system library::No such file or directory"), "{text}");
+    let text = wrong("ssl_stapling on; ssl_trusted_certificate none;");
+    assert!(
+        text.contains("SSL_CTX_load_verify_locations(\"") && text.contains("/none\") failed (SSL: error:"),
+        "{text}"
+    );
 }

@@ -584,6 +584,7 @@ impl Exchange {
             spool: Spool::default(),
             flow: None,
             cache: None,
+            purging: None,
             filling: None,
             detached: false,
             relay: None,

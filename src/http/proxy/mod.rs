@@ -162,6 +162,8 @@ pub(super) struct Exchange {
     pub spool: Spool,
     /// What the cache has to do with it.
     pub cache: Option<Box<cache::Access>>,
+    /// Entries that the request is to give up are being looked for.
+    pub purging: Option<Box<cache::purge::Walk>>,
     /// The body is kept as it comes.
     pub filling: Option<Box<cache::store::Filling>>,
     /// The client gets nothing any more; the server goes on for the cache.

@@ -295,3 +295,71 @@ fn log(
 ) {
     emit(&Record { error, context: Some(&While(staple, address)), ..Record::new(level) }, message);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    use openssl::asn1::Asn1Time;
+    use openssl::hash::MessageDigest;
+    use openssl::pkey::PKey;
+    use openssl::stack::Stack;
+    use openssl::x509::X509;
+    use openssl::x509::store::X509StoreBuilder;
+
+    use super::super::Stage;
+    use super::*;
+    use crate::event::Event;
+    use crate::tls::ocsp::responder::Responder;
+
+    fn staple(addresses: Vec<Address>) -> Arc<Staple> {
+        let key = PKey::generate_ed25519().unwrap();
+        let mut builder = X509::builder().unwrap();
+        builder.set_pubkey(&key).unwrap();
+        builder.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+        builder.sign(&key, MessageDigest::null()).unwrap();
+        let certificate = builder.build();
+        Arc::new(Staple {
+            name: "a".to_owned(),
+            issuer: certificate.clone(),
+            certificate,
+            chain: Stack::new().unwrap(),
+            trusted: Arc::new(X509StoreBuilder::new().unwrap().build()),
+            verifies: false,
+            responder: Responder { addresses, ..Responder::parse("http://127.0.0.1/").unwrap() },
+            resolver: None,
+            kept: Default::default(),
+        })
+    }
+
+    #[test]
+    fn who_says_nothing_has_its_time_and_then_the_next_is_asked() {
+        let silent: Vec<TcpListener> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let staple = staple(silent.iter().map(|it| Address::Inet(it.local_addr().unwrap())).collect());
+        let (mut reactor, mut resolver) = (Reactor::new().unwrap(), Resolver::new(1));
+        let mut engine = Engine::new(0);
+        staple.kept().get(seconds());
+        assert!(staple.kept().begin());
+        engine.ask(&mut reactor, &mut resolver, staple.clone());
+        let owner = engine.questions[0].owner;
+        for listener in silent {
+            while engine.questions[0].exchange.as_ref().is_some_and(|exchange| exchange.sent == 0) {
+                reactor.wait(Some(Duration::from_secs(20))).unwrap();
+                while let Some(event) = reactor.next() {
+                    assert_eq!(event, Event::Ready(owner));
+                    engine.ready(&mut reactor, owner);
+                }
+            }
+            let mut request = [0; 5];
+            listener.accept().unwrap().0.read_exact(&mut request).unwrap();
+            assert_eq!(&request, b"GET /");
+            assert_eq!(staple.kept().stage, Stage::Asking);
+            engine.timer(&mut reactor, owner);
+        }
+        assert!(engine.questions.is_empty());
+        let kept = staple.kept();
+        assert_eq!((kept.stage, kept.answer.len()), (Stage::Idle, 0));
+        assert!(kept.refresh > seconds());
+    }
+}

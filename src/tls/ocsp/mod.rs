@@ -132,8 +132,9 @@ impl Staples {
         let (authorities, trusted) = authorities(settings)?;
         let mut all = Vec::new();
         for file in files {
-            let mut chain = file.read_certificates()?;
-            let certificate = chain.remove(0);
+            let mut chain = file.read_certificates()?.into_iter();
+            let Some(certificate) = chain.next() else { continue };
+            let chain: Vec<X509> = chain.collect();
             let name = file.path.display().to_string();
             let mut ignore = |why: &str, of: &str| {
                 let message = format!("\"ssl_stapling\" ignored, {why} {of} \"{name}\"");
@@ -207,6 +208,9 @@ fn responder_of(certificate: &X509) -> Option<String> {
     named.iter().next().map(|url| url.to_string())
 }
 
+/// The call by which nginx reads authorities.
+const LOADING: &str = "SSL_CTX_load_verify_locations";
+
 /// The authorities that the server trusts.
 fn authorities(settings: &Settings) -> Result<(Vec<X509>, Arc<X509Store>)> {
     let verifies = settings.verify.as_ref().is_some_and(|(verify, _)| *verify != Verify::Off);
@@ -214,8 +218,9 @@ fn authorities(settings: &Settings) -> Result<(Vec<X509>, Arc<X509Store>)> {
     let mut all = Vec::new();
     let mut store = new_store()?;
     for file in [of_clients, settings.trusted_certificate.as_ref()].into_iter().flatten() {
-        for authority in file.read_certificates()? {
-            store.add_cert(authority.clone()).map_err(file.failed("X509_STORE_add_cert"))?;
+        let text = file.read(|path| format!("{LOADING}(\"{}\")", path.display()))?;
+        for authority in X509::stack_from_pem(&text).map_err(file.failed(LOADING))? {
+            store.add_cert(authority.clone()).map_err(file.failed(LOADING))?;
             all.push(authority);
         }
     }

@@ -19,7 +19,7 @@ pub(super) struct Responder {
     /// As written, without the port.
     pub host: String,
     pub port: u16,
-    path: String,
+    pub path: String,
     /// Those of the host when the configuration was read.
     pub addresses: Vec<Address>,
     /// The host, if that is a name.
