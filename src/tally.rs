@@ -109,6 +109,11 @@ impl Teller {
         Teller { tally, row }
     }
 
+    /// The worker's row, which no other living one has.
+    pub fn row(&self) -> usize {
+        self.row
+    }
+
     /// The figures of all workers.
     pub fn figures(&self) -> Figures {
         self.tally.figures()

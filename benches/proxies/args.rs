@@ -17,7 +17,7 @@ Runs weir, nginx and HAProxy side by side, one worker each on a core of their ow
 
 Workloads, all when none is named; `bulk` stands for all that begin with it, and so on:
   bulk-download bulk-upload ping-pong connect idle tls-bulk-download tls-bulk-upload tls-connect
-  http-small http-logged http-close http-tls http-buffered http-unbuffered http-file-small http-file-large scale config
+  http-small http-logged http-close http-tls http-buffered http-unbuffered http-hit http-file-small http-file-large scale config
 
   --rounds N              measurements of each contender, in turns (5)
   --contenders A,B,...    of: weir nginx haproxy haproxy-splice splice-loop (all)

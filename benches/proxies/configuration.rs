@@ -25,13 +25,15 @@ pub struct Http {
     pub log: bool,
     /// The server behind is read ahead of the client.
     pub buffered: bool,
+    /// Answers are kept, and given again.
+    pub cached: bool,
     /// In the place of the server behind: files of this folder.
     pub root: Option<PathBuf>,
 }
 
 impl Http {
     /// Passing everything on at once, without a log.
-    pub const PASS: Http = Http { log: false, buffered: false, root: None };
+    pub const PASS: Http = Http { log: false, buffered: false, cached: false, root: None };
 }
 
 /// Descriptors for so many sessions: two each, and some for itself.
@@ -71,6 +73,10 @@ pub fn weir(service: &Service, listen: SocketAddr, folder: &Path) -> String {
     )
 }
 
+/// What servers say of keeping their answers does not count.
+const CACHED: &str = ";\n            proxy_cache kept;\n            proxy_cache_valid 1h;\n            proxy_cache_lock on;\n            \
+                      proxy_ignore_headers Cache-Control";
+
 /// The `http {}` block, which is the same for nginx and weir. Nothing goes to a temporary file.
 fn both(service: &Service, http: &Http, listen: SocketAddr, folder: &Path) -> String {
     let log = if http.log {
@@ -82,13 +88,16 @@ fn both(service: &Service, http: &Http, listen: SocketAddr, folder: &Path) -> St
         Some(root) => format!("root {}", root.display()),
         None => format!(
             "proxy_pass http://backends;\n            proxy_http_version 1.1;\n            proxy_set_header Connection \"\";\n            \
-             proxy_buffering {};\n            proxy_max_temp_file_size 0",
-            if http.buffered { "on" } else { "off" }
+             proxy_buffering {};\n            proxy_max_temp_file_size 0{}",
+            if http.buffered { "on" } else { "off" },
+            if http.cached { CACHED } else { "" }
         ),
     };
     let temp = folder.display();
+    let path =
+        if http.cached { format!("proxy_cache_path {temp}/cache keys_zone=kept:1m;\n    ") } else { String::new() };
     format!(
-        "{}http {{\n    {log};\n    sendfile on;\n    tcp_nopush on;\n    keepalive_timeout 1h;\n    keepalive_requests 1000000000;\n    \
+        "{}http {{\n    {path}{log};\n    sendfile on;\n    tcp_nopush on;\n    keepalive_timeout 1h;\n    keepalive_requests 1000000000;\n    \
          client_body_temp_path {temp}/body;\n    proxy_temp_path {temp}/proxy;\n    \
          upstream backends {{\n{}        keepalive 64;\n        keepalive_requests 1000000000;\n    }}\n    server {{\n        \
          listen {listen}{};\n{}        location / {{\n            {content};\n        }}\n    }}\n}}\n",

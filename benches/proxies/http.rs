@@ -67,6 +67,11 @@ fn passed_on(
     Ok(Table { subject: format!("{count} {what}, {} bytes of body", BODY), rows })
 }
 
+pub fn hit(bench: &Bench) -> Result<Table> {
+    let http = Http { buffered: true, cached: true, ..Http::PASS };
+    passed_on(bench, "requests on 32 connections for one that is in the cache", has_files, http, false, false)
+}
+
 pub fn small_file(bench: &Bench) -> Result<Table> {
     let root = file(bench, "small", SMALL_FILE)?;
     let count = bench.options.requests / 2;

@@ -155,6 +155,14 @@ pub const WORKLOADS: &[Workload] = &[
         measure: http::unbuffered,
     },
     Workload {
+        name: "http-hit",
+        title: "answers from the cache",
+        unit: ("CPU us/request", 2),
+        rate: Some(("requests/s", 0)),
+        targets: AS_NGINX,
+        measure: http::hit,
+    },
+    Workload {
         name: "http-file-small",
         title: "small files",
         unit: ("CPU us/request", 2),

@@ -46,7 +46,8 @@ pub fn print(directives: &[Directive]) -> Vec<u8> {
     out
 }
 
-fn print_word(word: &[u8], out: &mut Vec<u8>) {
+/// Writes a word in quotes.
+pub fn print_word(word: &[u8], out: &mut Vec<u8>) {
     out.push(b'\'');
     for &byte in word {
         match byte {
@@ -56,4 +57,21 @@ fn print_word(word: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.push(b'\'');
+}
+
+/// Whether blocks end where they begin, and so does the last directive: such a text can stand in a block of another one.
+pub fn is_whole(directives: &[Directive]) -> bool {
+    let mut depth = 0_usize;
+    for Directive { words, mark, .. } in directives {
+        match mark {
+            Mark::Open => depth += 1,
+            Mark::Close => match depth.checked_sub(1) {
+                Some(outer) => depth = outer,
+                None => return false,
+            },
+            Mark::End => return depth == 0 && words.is_empty(),
+            Mark::Semicolon => {}
+        }
+    }
+    false
 }

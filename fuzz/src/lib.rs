@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod config_text;
+pub mod site;
 
 use std::hash::{DefaultHasher, Hasher};
 

@@ -37,6 +37,8 @@ pub(super) struct Client {
     pub server: Rc<Server>,
     /// Between whom a proxy has said that the connection is, by the PROXY protocol.
     pub announced: Option<Box<Endpoints>>,
+    /// It speaks TLS though this connection does not, as it stands for the one of a client that does.
+    pub secure: bool,
     /// It has come to an address whose clients speak TLS.
     pub to_tls: bool,
     /// Where it connected to, once known.
@@ -76,7 +78,7 @@ impl Client {
 
     /// Whether it speaks TLS.
     pub(super) fn is_secure(&self) -> bool {
-        !self.connection.is_plain()
+        self.secure || !self.connection.is_plain()
     }
 
     /// `$scheme`

@@ -117,6 +117,7 @@ impl Engine {
                     epoch,
                     server: route.names.default.clone(),
                     announced: None,
+                    secure: false,
                     to_tls: route.tls,
                     connection,
                     teller: cx.teller.clone(),

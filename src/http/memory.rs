@@ -10,6 +10,8 @@ pub(super) struct Memory {
     groups: Vec<Option<(usize, usize)>>,
     /// Variables that are being worked out, one for the other.
     pub depth: usize,
+    /// How often there were too many of these, since the first of them was begun.
+    pub cycles: usize,
 }
 
 impl Memory {

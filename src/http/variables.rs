@@ -167,6 +167,8 @@ const NAMES: &[(&str, Named)] = &[
 
 /// How many variables may be worked out one for the other, nginx's bound.
 const DEPTH_MAX: usize = 100;
+/// How many of these bounds may be met before nothing is worked out any more: where each asks for two others there would be no end of them.
+const CYCLES_MAX: usize = 100;
 
 /// Text with variables of a request.
 pub(super) type Text = Format<Variable>;
@@ -279,15 +281,27 @@ impl Values<'_> {
             Source::Split(split) => self.keep(place, split.value(self), out),
             Source::Geo(geo) => self.keep(place, geo.value(self), out),
             Source::Map(map) => {
-                let depth = self.request.memory.borrow().depth;
+                let (depth, cycles) = {
+                    let memory = self.request.memory.borrow();
+                    (memory.depth, memory.cycles)
+                };
+                if cycles == CYCLES_MAX {
+                    return false;
+                }
                 if depth == DEPTH_MAX {
                     let message = format_args!("cycle while evaluating variable \"{name}\"");
                     self.client.log(Level::Error, None, "", Some(self.request), message);
+                    self.request.memory.borrow_mut().cycles += 1;
                     return false;
                 }
                 self.request.memory.borrow_mut().depth = depth + 1;
                 let value = map.value(self);
-                self.request.memory.borrow_mut().depth = depth;
+                let mut memory = self.request.memory.borrow_mut();
+                memory.depth = depth;
+                if depth == 0 {
+                    memory.cycles = 0;
+                }
+                drop(memory);
                 match value {
                     Ok(value) if map.volatile => {
                         out.extend(value);

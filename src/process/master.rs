@@ -385,7 +385,11 @@ impl Master {
         }
         // One that has ended by itself has finished what it was at.
         if code != Some(0) {
-            worker.config.http.caches.iter().for_each(|cache| cache.bury(pid.as_raw() as u32));
+            let http = &worker.config.http;
+            http.caches.iter().for_each(|cache| cache.bury(pid.as_raw() as u32));
+            if let Some((row, _)) = worker.role.row() {
+                http.zones.iter().for_each(|zone| zone.bury(row));
+            }
         }
         if worker.duty != Duty::Serve || self.is_ending() {
             return;

@@ -177,6 +177,17 @@ impl<const N: usize> Locked<'_, N> {
         Some(self.get(Word::Oldest)).filter(|slot| *slot != NONE).map(Slot)
     }
 
+    /// The record that was inserted or used next after this one.
+    pub fn newer(&self, slot: Slot) -> Option<Slot> {
+        Some(self.link(slot.0, Link::Newer)).filter(|slot| *slot != NONE).map(Slot)
+    }
+
+    /// What a record is found by.
+    pub fn key_of(&self, slot: Slot) -> Key {
+        let [low, high] = self.key(slot.0).map(u128::from);
+        (low | high << 64).to_le_bytes()
+    }
+
     /// A record is used: it is the newest now.
     pub fn touch(&self, slot: Slot) {
         self.changing(|| {
@@ -304,6 +315,7 @@ mod tests {
         while slot != NONE {
             let number = (locked.key(slot)[1] >> 8) as u8;
             assert_eq!(locked.find(&key(number)), Some(Slot(slot)));
+            assert_eq!(locked.key_of(Slot(slot)), key(number));
             all.push((number, load(&locked.value(Slot(slot))[0])));
             let newer = locked.link(slot, Link::Newer);
             assert_eq!(if newer == NONE { locked.get(Word::Newest) } else { locked.link(newer, Link::Older) }, slot);

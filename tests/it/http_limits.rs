@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::http::{config, get, read_reply, serve};
 use super::http_config::message;
+use crate::common::running::send;
 use crate::common::*;
 
 /// The statuses of so many requests for a path.
@@ -167,6 +168,50 @@ fn requests_at_work_are_counted() {
         stream.write_all(b"GET /f/?k=z HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         assert_eq!(read_reply(stream, false).status, 404);
     }
+}
+
+#[test]
+fn places_of_a_worker_that_is_killed() {
+    let backend = Backend::start(|mut stream| {
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let port = Port::reserve();
+    let text = format!(
+        "limit_conn_zone $host zone=c:1m;
+         server {{ listen {}; limit_conn c 5; location /up {{ proxy_pass http://{}; }} location / {{ root html; }} }}",
+        port.v4(),
+        backend.address
+    );
+    let prefix = Prefix::new();
+    prefix.write("nginx.conf", config(&text).replace("worker_processes 1;", "worker_processes 2;"));
+    let weir = Weir::launch(prefix, &[]);
+    let [a, b] = weir.wait_workers(2)[..] else { panic!() };
+    let held_without = |stopped: &[i32], count: usize| -> Vec<TcpStream> {
+        stopped.iter().for_each(|worker| send(*worker, Signal::SIGSTOP));
+        let before = backend.accepted();
+        let ask = || {
+            let mut stream = connect(port.v4());
+            stream.write_all(b"GET /up HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            stream
+        };
+        let held = (0..count).map(|_| ask()).collect();
+        wait_for("the requests to be passed on", || backend.accepted() == before + count);
+        stopped.iter().for_each(|worker| send(*worker, Signal::SIGCONT));
+        held
+    };
+    let lost = held_without(&[b], 3);
+    let kept = held_without(&[a], 2);
+    assert_eq!(get(&port, "/f").status, 503);
+    send(a, Signal::SIGKILL);
+    wait_for("another worker", || weir.workers().len() == 2 && !weir.workers().contains(&a));
+    // Its places are free, and those of the other one are not.
+    let more = held_without(&[], 3);
+    assert_eq!(get(&port, "/f").status, 503);
+    // All are given back in the end.
+    drop((lost, kept, more));
+    wait_for("a place", || get(&port, "/f").status == 404);
+    let _four = held_without(&[], 4);
+    wait_for("one more", || get(&port, "/f").status == 404);
 }
 
 #[test]

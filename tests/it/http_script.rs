@@ -409,6 +409,21 @@ fn maps_shares_and_addresses() {
 }
 
 #[test]
+fn circles_that_branch_come_to_an_end() {
+    // Each asks for two others, and keeps none of what they come to.
+    let (weir, port) = serve(|port| {
+        format!(
+            "map $a$a $b {{ volatile; default x$a; }} map $b-$b $a {{ volatile; default y$b; }}
+             server {{ listen {}; location / {{ return 200 $a; }} location /other {{ return 200 other; }} }}",
+            port.v4()
+        )
+    });
+    assert_eq!(get(&port, "/").status, 200);
+    weir.wait_error("cycle while evaluating variable \"");
+    assert_eq!(get(&port, "/other").text(), "other");
+}
+
+#[test]
 fn error_pages() {
     let both = Both::serve(
         r#"server { listen {0}; root ROOT; error_page 404 /a.txt; error_page 403 405 = /shown; error_page 418 =200 /dir/b.txt?x;

@@ -1,8 +1,8 @@
 //! Names of entries: the MD5 of the key's text, and where below the cache's folder a file of that name stands.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// Hexadecimal digits of a name.
@@ -38,9 +38,20 @@ impl Key {
     }
 }
 
+impl Key {
+    /// Its hexadecimal digits.
+    fn digits(&self) -> [u8; DIGITS] {
+        let mut digits = [0; DIGITS];
+        for (pair, byte) in digits.chunks_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[byte >> 4, byte & 0xf].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+        }
+        digits
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -73,15 +84,18 @@ impl Levels {
 
     /// Where the file of `key` stands below `root`.
     pub fn path(&self, root: &Path, key: Key) -> PathBuf {
-        let name = key.to_string();
-        let mut path = root.to_owned();
+        let (root, name) = (root.as_os_str().as_bytes(), key.digits());
+        let mut path = Vec::with_capacity(root.len() + DIGITS + 1 + 3 * LEVELS_MAX);
+        path.extend_from_slice(root);
         let mut end = DIGITS;
         for digits in &self.0 {
-            path.push(&name[end - digits..end]);
+            path.push(b'/');
+            path.extend_from_slice(&name[end - digits..end]);
             end -= digits;
         }
-        path.push(OsStr::from_bytes(name.as_bytes()));
-        path
+        path.push(b'/');
+        path.extend_from_slice(&name);
+        OsString::from_vec(path).into()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::Cache;
@@ -12,7 +12,7 @@ use super::zone::on_disk;
 
 /// Goes through the files below `folder`, `depth` levels of folders down, with the keys that they are named by; `each` tells whether to
 /// go on. What cannot be read is passed over. False: it has been stopped.
-pub(super) fn each_file(folder: &Path, depth: usize, each: &mut dyn FnMut(&Path, Option<Key>) -> bool) -> bool {
+fn each_file(folder: &Path, depth: usize, each: &mut dyn FnMut(&Path, Option<Key>) -> bool) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return true };
     for entry in entries.flatten() {
         let path = entry.path();
@@ -27,6 +27,17 @@ pub(super) fn each_file(folder: &Path, depth: usize, each: &mut dyn FnMut(&Path,
         }
     }
     true
+}
+
+/// Reads a folder of a cache: the folders in it, and the files with the keys that they are named by.
+pub(super) fn list(folder: &Path, folders: &mut Vec<PathBuf>, files: &mut Vec<(PathBuf, Key)>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match (entry.file_type().is_ok_and(|kind| kind.is_dir()), Key::parse(entry.file_name().as_bytes())) {
+            (true, _) => folders.push(entry.path()),
+            (false, Some(key)) => files.push((entry.path(), key)),
+            (false, None) => {}
+        }
+    }
 }
 
 /// Makes the files of a cache known, and removes what processes that are dead have left half done. `pause` is called after each batch, and tells

@@ -187,6 +187,7 @@ impl Session {
             settings,
             cache,
             status: Some(if bypassed { Status::Bypass } else { Status::Miss }),
+            counts: true,
             cacheable: true,
             held: None,
             old: None,
@@ -329,6 +330,9 @@ impl Session {
         if exchange.upstream_due.is_some_and(|due| due > now) {
             self.arm(cx);
             return Step::Wait;
+        }
+        if exchange.purging.is_some() {
+            return self.purge_on(cx);
         }
         if let Some(access) = &mut exchange.cache
             && let Some(Some(until)) = access.waits

@@ -250,6 +250,8 @@ pub(super) struct Access {
     pub key: Key,
     /// `None`: the cache has nothing to do with the answer, so far.
     pub status: Option<Status>,
+    /// It is a client's request, which counts in the figures.
+    pub counts: bool,
     /// What the server answers may be kept.
     pub cacheable: bool,
     /// This request is the one that brings the entry up to date.
@@ -262,7 +264,7 @@ pub(super) struct Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
-        if let (Some(status), Some(table)) = (self.status, self.cache.table()) {
+        if let (Some(status), Some(table), true) = (self.status, self.cache.table(), self.counts) {
             table.count(status);
         }
     }

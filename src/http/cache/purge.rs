@@ -1,15 +1,20 @@
 //! `proxy_cache_purge`: entries are given up on demand.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::file::{self, Preamble};
 use super::key::Key;
 use super::{Cache, Clients, Settings};
 use crate::context::Context;
 use crate::http::connection::{Session, Step};
+use crate::http::proxy::State;
 use crate::http::response::Response;
 use crate::http::variables::Text;
+
+/// How long files are looked at before others have their turn.
+const TURN: Duration = Duration::from_millis(5);
 
 /// Which requests purge, and whose.
 #[derive(Clone, Debug, Default)]
@@ -20,29 +25,104 @@ pub(in crate::http) struct Rule {
     pub clients: Option<Clients>,
 }
 
+/// Which keys are given up.
+#[derive(Debug)]
+enum Doomed {
+    /// This one, with all its variants.
+    Key(Vec<u8>),
+    /// Those that begin so.
+    Prefix(Vec<u8>),
+}
+
+impl Doomed {
+    fn is(&self, key: &[u8]) -> bool {
+        match self {
+            Doomed::Key(doomed) => key == doomed,
+            Doomed::Prefix(prefix) => key.starts_with(prefix),
+        }
+    }
+}
+
+/// A way through all files of a cache, as their names do not tell their keys.
+#[derive(Debug)]
+pub(in crate::http) struct Walk {
+    cache: Rc<Cache>,
+    doomed: Doomed,
+    /// Folders that are still to be read.
+    folders: Vec<PathBuf>,
+    /// The files of the last one.
+    files: Vec<(PathBuf, Key)>,
+    purged: usize,
+}
+
+impl Walk {
+    /// Goes on for a turn; true: all files have been looked at.
+    fn step(&mut self) -> bool {
+        let since = Instant::now();
+        while since.elapsed() < TURN {
+            match (self.files.pop(), self.folders.pop()) {
+                (Some((path, key)), folder) => {
+                    self.folders.extend(folder);
+                    if preamble(&path).is_some_and(|preamble| self.doomed.is(&preamble.key)) {
+                        self.purged += usize::from(purge_one(&self.cache, key));
+                    }
+                }
+                (None, Some(folder)) => super::loader::list(&folder, &mut self.folders, &mut self.files),
+                (None, None) => return true,
+            }
+        }
+        false
+    }
+}
+
 impl Session {
     /// Gives up what is kept under a key, with its variants, or under all keys that begin so.
     pub(super) fn purge(&mut self, cx: &mut Context, settings: &Settings, cache: &Rc<Cache>, text: &[u8]) -> Step {
         let Some(request) = &self.request else { return Step::Over };
-        let tokens = request.location.server_tokens;
         let client = self.client.speaks_for(request);
         let clients = settings.purge.as_ref().and_then(|rule| rule.clients.as_ref());
         if clients.is_some_and(|clients| !clients.iter().any(|known| known.covers(client))) {
+            let tokens = request.location.server_tokens;
             return self.answer_late(cx, Response::page(403, tokens));
         }
-        let purged = match text.strip_suffix(b"*") {
-            Some(prefix) => purge_where(cache, |key| key.starts_with(prefix)),
+        let doomed = match text.strip_suffix(b"*") {
+            Some(prefix) => Doomed::Prefix(prefix.to_vec()),
             None => {
                 let key = Key::of(text);
-                let varies = preamble(&cache.file(key)).is_some_and(|preamble| !preamble.vary.is_empty());
-                match varies {
-                    true => purge_where(cache, |key| key == text),
-                    false => usize::from(purge_one(cache, key)),
+                if preamble(&cache.file(key)).is_none_or(|preamble| preamble.vary.is_empty()) {
+                    let purged = usize::from(purge_one(cache, key));
+                    return self.tell_of_purge(cx, purged);
                 }
+                Doomed::Key(text.to_vec())
             }
         };
+        let walk =
+            Walk { cache: cache.clone(), doomed, folders: vec![cache.path.clone()], files: Vec::new(), purged: 0 };
+        let Some(exchange) = self.exchange_mut() else { return Step::Over };
+        exchange.state = State::Waiting;
+        exchange.purging = Some(Box::new(walk));
+        self.purge_on(cx)
+    }
+
+    /// Looks at more files.
+    pub(super) fn purge_on(&mut self, cx: &mut Context) -> Step {
+        let now = cx.reactor.now();
+        let Some(exchange) = self.exchange_mut() else { return Step::Over };
+        let Some(walk) = &mut exchange.purging else { return Step::Over };
+        if walk.step() {
+            let purged = walk.purged;
+            exchange.purging = None;
+            return self.tell_of_purge(cx, purged);
+        }
+        exchange.upstream_due = Some(now);
+        self.arm(cx);
+        Step::Wait
+    }
+
+    fn tell_of_purge(&mut self, cx: &mut Context, purged: usize) -> Step {
+        let Some(request) = &self.request else { return Step::Over };
         let response = match purged {
-            0 => Response::page(404, tokens),
+            0 => Response::page(404, request.location.server_tokens),
             _ => Response::new(204, Vec::new()),
         };
         self.answer_late(cx, response)
@@ -52,20 +132,6 @@ impl Session {
 fn purge_one(cache: &Cache, key: Key) -> bool {
     let known = cache.table().is_some_and(|table| table.lost(key));
     std::fs::remove_file(cache.file(key)).is_ok() || known
-}
-
-/// Reads all files, as their names do not tell their keys.
-fn purge_where(cache: &Cache, doomed: impl Fn(&[u8]) -> bool) -> usize {
-    let mut purged = 0;
-    super::loader::each_file(&cache.path, cache.levels.depth(), &mut |path, key| {
-        if let Some(key) = key
-            && preamble(path).is_some_and(|preamble| doomed(&preamble.key))
-        {
-            purged += usize::from(purge_one(cache, key));
-        }
-        true
-    });
-    purged
 }
 
 fn preamble(path: &Path) -> Option<Preamble> {

@@ -27,6 +27,7 @@ impl Session {
         let Some(exchange) = self.exchange_mut() else { return Step::Over };
         let Stored { file, preamble, head, body } = stored;
         let status_code = head.status;
+        let limit_rate = answer::limit_rate(&head, &exchange.settings);
         let hides_age = exchange.settings.hidden.contain(b"age");
         let parted = takes_parts(&head) || exchange.settings.answers.force_ranges;
         let age = head.all("age").find_map(|age| std::str::from_utf8(age).ok()?.parse::<u64>().ok()).unwrap_or(0);
@@ -35,6 +36,9 @@ impl Session {
             access.status = Some(status);
             access.held = None;
             access.old = None;
+        }
+        if let Some(request) = &mut self.request {
+            request.limit_rate = limit_rate.or(request.limit_rate);
         }
         if let Some(step) = self.lead_elsewhere(cx) {
             return step;

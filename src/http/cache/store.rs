@@ -174,9 +174,13 @@ impl Session {
         cx: &mut Context,
         response: &mut Response,
     ) -> Option<Option<Range<u64>>> {
+        if self.exchange_mut()?.head.as_ref()?.status == 101 {
+            self.exchange_mut()?.cache = None;
+            return None;
+        }
         let request = self.request.as_ref()?;
         let exchange = request.exchange.as_ref()?;
-        let head = exchange.head.as_ref().filter(|head| head.status != 101)?;
+        let head = exchange.head.as_ref()?;
         let values = Values { client: &self.client, request, now: cx.reactor.now() };
         let Some(access) = &exchange.cache else {
             if let Some(mirror) = &exchange.settings.mirror

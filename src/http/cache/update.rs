@@ -28,6 +28,7 @@ impl Session {
             text: access.text.clone(),
             key: access.key,
             status: Some(Status::Expired),
+            counts: false,
             cacheable: true,
             held: Some(held),
             old: old.again(),
@@ -67,6 +68,7 @@ impl Session {
         let client = Client {
             address: parent.client.speaks_for(&request).clone(),
             local: parent.client.local().clone().into(),
+            secure: parent.client.is_secure(),
             server: parent.client.server.clone(),
             announced: parent.client.announced.clone(),
             teller: parent.client.teller.clone(),

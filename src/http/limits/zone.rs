@@ -4,14 +4,17 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use openssl::sha::sha256;
 
-use super::Named;
+use super::{Named, connections};
 use crate::conf::{Error, Result};
 use crate::http::variables::Text;
+use crate::shm::Shared;
 use crate::shm::table::{Key, Locked, Table};
+use crate::upstream::shared::ROWS;
 
 /// What is counted in a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ impl fmt::Debug for Zone {
 
 struct Memory {
     table: Table<2>,
+    /// Workers that have died with what they had counted.
+    dead: Dead,
     /// What times are counted from.
     epoch: Instant,
 }
@@ -74,16 +79,70 @@ impl Zone {
         };
         let memory = match kept.iter().find(same).and_then(|old| old.memory.get()) {
             Some(memory) => memory.clone(),
-            None => Rc::new(Memory { table: Table::new(self.size)?, epoch: Instant::now() }),
+            None => Rc::new(Memory { table: Table::new(self.bytes())?, dead: Dead::new()?, epoch: Instant::now() }),
         };
         self.memory.get_or_init(|| memory);
         Ok(())
     }
 
+    /// Connections of a key are counted twice, of which the configuration need not know.
+    fn bytes(&self) -> usize {
+        match self.kind {
+            Kind::Requests { .. } => self.size,
+            Kind::Connections => self.size.saturating_mul(2),
+        }
+    }
+
+    /// The worker with this row has died, and so have the requests that it has counted as being at work.
+    pub fn bury(&self, row: usize) {
+        if let (Kind::Connections, Some(memory)) = (self.kind, self.memory.get()) {
+            memory.dead.add(row);
+        }
+    }
+
     /// The counters, which are this worker's for the time; and milliseconds that have passed since some moment.
     pub(super) fn hold(&self, now: Instant) -> Option<(Locked<'_, 2>, u64)> {
         let memory = self.memory.get()?;
-        Some((memory.table.hold()?, now.saturating_duration_since(memory.epoch).as_millis() as u64))
+        let locked = memory.table.hold()?;
+        if let Some(dead) = memory.dead.take() {
+            connections::forget(&locked, &dead);
+        }
+        Some((locked, now.saturating_duration_since(memory.epoch).as_millis() as u64))
+    }
+}
+
+/// Rows of workers that have died, which whoever counts next is to forget: the master, who knows of it, waits for no lock.
+struct Dead {
+    /// A bit for each row, and behind them whether there is any.
+    bits: Shared<AtomicU64>,
+}
+
+impl Dead {
+    const WORDS: usize = ROWS.div_ceil(64);
+
+    fn new() -> io::Result<Self> {
+        Ok(Dead { bits: Shared::new(Self::WORDS + 1)? })
+    }
+
+    fn add(&self, row: usize) {
+        self.bits[row / 64].fetch_or(1 << (row % 64), Ordering::Relaxed);
+        self.bits[Self::WORDS].store(1, Ordering::Release);
+    }
+
+    /// Those that were added since this was asked last.
+    fn take(&self) -> Option<Vec<usize>> {
+        let any = &self.bits[Self::WORDS];
+        if any.load(Ordering::Relaxed) == 0 || any.swap(0, Ordering::Acquire) == 0 {
+            return None;
+        }
+        let words = self.bits[..Self::WORDS].iter().map(|word| word.swap(0, Ordering::Relaxed)).enumerate();
+        Some(
+            words
+                .flat_map(|(place, word)| {
+                    (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| place * 64 + bit)
+                })
+                .collect(),
+        )
     }
 }
 

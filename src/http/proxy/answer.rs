@@ -129,7 +129,7 @@ pub(super) fn buffering(head: &Head, settings: &Settings) -> bool {
 }
 
 /// What `X-Accel-Limit-Rate` says, where it may.
-pub(super) fn limit_rate(head: &Head, settings: &Settings) -> Option<u64> {
+pub(in crate::http) fn limit_rate(head: &Head, settings: &Settings) -> Option<u64> {
     match head.all("x-accel-limit-rate").next().filter(|_| !settings.answers.ignored.limit_rate)? {
         off if off.eq_ignore_ascii_case(b"off") => Some(0),
         rate => std::str::from_utf8(rate).ok().and_then(value::number).map(|rate| rate as u64),

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`exchange`] is this machine; [`pass`] and [`goal`] say where a request goes, [`secure`] agrees on TLS with the server, [`request`] how it is written for the server, [`collect`] keeps
-//! its body; [`head`] reads the server's head, [`answer`] makes the client's of it, [`body`] brings the rest, or [`direct`]; [`next`] decides about
+//! its body; [`arrival`] brings the server's head, which [`head`] takes apart, [`answer`] makes the client's of it, [`body`] brings the rest, or [`direct`]; [`next`] decides about
 //! another try, [`outcome`] brings it about, or the end; [`accel`] leads elsewhere by what a server says; [`spool`] is the memory and the files that bodies wait in; [`tunnel`] is
 //! what an answer with 101 begins.
 
@@ -16,6 +16,7 @@ pub(super) mod accel;
 pub(super) mod answer;
 pub(super) mod answer_directives;
 pub(super) mod answer_level;
+mod arrival;
 pub(super) mod body;
 pub(super) mod body_files;
 pub(super) mod collect;
@@ -162,6 +163,8 @@ pub(super) struct Exchange {
     pub spool: Spool,
     /// What the cache has to do with it.
     pub cache: Option<Box<cache::Access>>,
+    /// Entries that the request is to give up are being looked for.
+    pub purging: Option<Box<cache::purge::Walk>>,
     /// The body is kept as it comes.
     pub filling: Option<Box<cache::store::Filling>>,
     /// The client gets nothing any more; the server goes on for the cache.

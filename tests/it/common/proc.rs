@@ -15,6 +15,11 @@ pub fn alive(pid: i32) -> bool {
     status(pid, "State").is_some_and(|state| !state.starts_with('Z') && !state.starts_with('X'))
 }
 
+/// Whether the process has been stopped by a signal, or has ended.
+pub fn stopped(pid: i32) -> bool {
+    !alive(pid) || status(pid, "State").is_some_and(|state| state.starts_with('T'))
+}
+
 /// Anonymous memory in use, in bytes: what a process has written to, without its files and the kernel's socket buffers.
 pub fn rss_anon(pid: i32) -> u64 {
     kilobytes(pid, "RssAnon").expect("RssAnon") * 1024

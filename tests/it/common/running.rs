@@ -341,7 +341,11 @@ pub fn workers_of(master: i32) -> Vec<i32> {
     proc::children(master).into_iter().filter(|&pid| proc::title(pid) == "weir: worker process").collect()
 }
 
+/// Sends a signal. One that stops a process has done so then: until it has, the kernel may wake it for a client that no other one hears of.
 #[track_caller]
 pub fn send(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap();
+    if signal == Signal::SIGSTOP {
+        wait_for("the process to be stopped", || proc::stopped(pid));
+    }
 }

@@ -12,7 +12,7 @@ use crate::http::{ask_http, get, read_reply};
 
 const EMFILE: &str = "(24: Too many open files)";
 
-fn post(path: &str, length: usize) -> String {
+pub fn post(path: &str, length: usize) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{}",
         "x".repeat(length)

@@ -30,7 +30,9 @@
 //! | server that ends or resets at any byte, sends without end, sends garbage | [`http_backends`] |
 //! | client that is slow in head, body or answer, or vanishes anywhere | [`http_clients`] |
 //! | clock of the day set | [`clock`] |
-//! | worker killed, panic | [`http_worker`] |
+//! | name servers gone, folders of logs or of temporary files removed | [`http_surroundings`] |
+//! | certificate for servers that is not there | `proxy::tls` |
+//! | worker killed, panic | [`http_worker`], with places of `limit_conn`: `http_limits::places_of_a_worker_that_is_killed` |
 //! | new binary that dies | `upgrade` |
 
 mod backends;
@@ -41,6 +43,7 @@ pub mod disk;
 mod http_backends;
 mod http_clients;
 mod http_resources;
+mod http_surroundings;
 #[cfg(debug_assertions)]
 mod http_worker;
 mod memory;
