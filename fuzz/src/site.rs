@@ -18,6 +18,7 @@ use weir::net::Address;
 use weir::relay::Buffers;
 use weir::resolver::Resolver;
 use weir::tally::{Tally, Teller};
+use weir::tls::ocsp;
 use weir::upstream::Stations;
 use weir::upstream::shared::Roster;
 
@@ -59,6 +60,7 @@ impl Site {
             logs: Logs::new(reactor.add_timer(own(OTHERS, 0))),
             reactor,
             resolver: Resolver::new(OTHERS),
+            authorities: ocsp::Engine::new(OTHERS),
             buffers: Buffers::default(),
             stations: Stations::new(own(HTTP, IDLE)),
             connections: Connections::new(usize::MAX),

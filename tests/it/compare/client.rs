@@ -164,13 +164,19 @@ fn read_answer(line: &mut Line, to_head: bool) -> Option<Answer> {
     let (body, whole) = if to_head || matches!(status, "100" | "103" | "204" | "304") {
         (Vec::new(), true)
     } else if field("transfer-encoding") == Some("chunked") {
-        line.up_to(|bytes| if bytes.starts_with(b"0\r\n\r\n") { Some(5) } else { end_of(bytes, b"\r\n0\r\n\r\n") })
+        line.up_to(end_of_chunks)
     } else if let Some(length) = field("content-length").and_then(|length| length.parse::<usize>().ok()) {
         line.up_to(|bytes| (bytes.len() >= length).then_some(length))
     } else {
         (line.up_to(|_| None).0, true)
     };
     Some(Answer { head, body, cut: !whole, to_head })
+}
+
+/// Behind the last chunk and the trailer.
+fn end_of_chunks(bytes: &[u8]) -> Option<usize> {
+    let last = if bytes.starts_with(b"0\r\n") { 1 } else { memchr(bytes, b"\r\n0\r\n")? + 3 };
+    memchr(&bytes[last..], b"\r\n\r\n").map(|at| last + at + 4)
 }
 
 fn memchr(bytes: &[u8], what: &[u8]) -> Option<usize> {

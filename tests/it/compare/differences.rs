@@ -268,8 +268,8 @@ pub const TABLE: &[Difference] = &[
     Difference {
         key: "actions-in-logs",
         parts: &[ErrorLog],
-        nginx: "names with `proxy_buffering off` what it did before, reading the head or sending to the client, when it tells of a fault in a body, and `readv()` where it has read into several buffers",
-        weir: "says that it was reading from the server behind, by `recv()`",
+        nginx: "names with `proxy_buffering off` what it did before, reading the head or sending to the client, when it tells of a fault in a body, and `readv()` where it has read into several buffers; names it too when it is led elsewhere by `X-Accel-Redirect` in vain",
+        weir: "says that it was reading from the server behind, by `recv()`, and names no action where the server behind has answered",
         reason: "That is where the fault is.",
     },
     Difference {
@@ -278,6 +278,34 @@ pub const TABLE: &[Difference] = &[
         nginx: "reads at most `proxy_buffer_size` of an answer at once, and counts in `$upstream_bytes_received` no more than that when the rest is of no use",
         weir: "reads more at once, and counts it",
         reason: "Fewer system calls; the bound on the head is the same.",
+    },
+    Difference {
+        key: "empty-method",
+        parts: &[Upstream, AccessLog],
+        nginx: "sends a request line that begins with a blank when the variable of `proxy_method` is empty",
+        weir: "sends the client's method",
+        reason: "There is no request without a method (RFC 9112 3).",
+    },
+    Difference {
+        key: "x-accel-charset",
+        parts: &[Answer, AccessLog, ErrorLog],
+        nginx: "takes a charset of `X-Accel-Charset` only when a `charset` or `charset_map` of the configuration has its name",
+        weir: "adds it to the type as it is, or nothing for `off`",
+        reason: "The server behind knows what it sends; nothing is recoded here.",
+    },
+    Difference {
+        key: "urls-of-x-accel-redirect",
+        parts: &[AccessLog, ErrorLog],
+        nginx: "takes a URL in `X-Accel-Redirect` for a path that begins with `http:`, and then for a file",
+        weir: "refuses it as an unsafe path, before the location is left",
+        reason: "Paths begin with a slash; the client gets 404 from both.",
+    },
+    Difference {
+        key: "ranges-of-x-accel-redirect",
+        parts: &[Answer],
+        nginx: "takes `Accept-Ranges` from an answer with `X-Accel-Redirect`, beside the one of the file",
+        weir: "does not",
+        reason: "Two such fields contradict each other, and that of the file is true.",
     },
     Difference {
         key: "refused-heads-in-logs",

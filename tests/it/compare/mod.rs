@@ -16,6 +16,7 @@ mod caching;
 mod framing;
 mod heads;
 mod proxying;
+mod rules;
 mod serving;
 
 use std::path::Path;
@@ -36,7 +37,7 @@ pub struct Theme {
 
 /// Every theme, for what is asked of all of them.
 const THEMES: &[fn() -> Theme] =
-    &[broken::theme, caching::theme, framing::theme, heads::theme, proxying::theme, serving::theme];
+    &[broken::theme, caching::theme, framing::theme, heads::theme, proxying::theme, rules::theme, serving::theme];
 
 /// Sends all requests of a theme to both programs, and tells of every difference that is not meant, and of those that are gone.
 #[track_caller]
@@ -114,6 +115,11 @@ fn report(part: Part, nginx: &str, weir: &str) -> String {
 #[test]
 fn of_broken_servers() {
     compare(&broken::theme());
+}
+
+#[test]
+fn of_rules() {
+    compare(&rules::theme());
 }
 
 #[test]

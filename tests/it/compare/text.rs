@@ -1,5 +1,7 @@
 //! What may differ between any two programs is taken out of what they say: names, dates, times, process numbers.
 
+use std::io::Read;
+
 use super::client::{Answer, Heard};
 use super::sides::Program;
 
@@ -39,6 +41,7 @@ pub fn answer(answer: &Answer, program: Program) -> String {
     let head = String::from_utf8_lossy(&answer.head);
     let chunked = head.contains("\r\nTransfer-Encoding: chunked\r\n");
     let body = if chunked { content_of_chunks(&answer.body) } else { answer.body.clone() };
+    let body = if head.contains("\r\nContent-Encoding: gzip\r\n") { inflated(&body) } else { body };
     let mut body = String::from_utf8_lossy(&body).into_owned();
     for name in NAMES {
         body = body.replace(&format!("<hr><center>{name}</center>"), "<hr><center>{program}</center>");
@@ -77,6 +80,16 @@ pub fn answer(answer: &Answer, program: Program) -> String {
     }
     let cut = if answer.cut { "\n(cut)" } else { "" };
     format!("{}\n\n{}{cut}", lines.join("\n"), body.escape_debug())
+}
+
+/// What a compressed body holds, and what follows it: programs need not compress in the same way. Other bodies as they are.
+fn inflated(body: &[u8]) -> Vec<u8> {
+    let mut rest = body;
+    let mut content = Vec::new();
+    match flate2::bufread::GzDecoder::new(&mut rest).read_to_end(&mut content) {
+        Ok(_) => [&content, rest].concat(),
+        Err(_) => body.to_vec(),
+    }
 }
 
 /// What chunks hold, and what follows them: their sizes depend on when pieces came.
@@ -138,6 +151,13 @@ pub fn error_line(line: &str) -> Option<String> {
     let message = match message.split_once(" temporary file /") {
         Some((before, after)) => format!("{before} temporary file{}", &after[after.find(',').unwrap_or(after.len())..]),
         None => message.to_owned(),
+    };
+    // How much a limit is exceeded by depends on the time between two requests.
+    let message = match message.split_once("excess: ") {
+        Some((before, after)) => {
+            format!("{before}excess: {{number}}{}", &after[after.find(',').unwrap_or(after.len())..])
+        }
+        None => message,
     };
     Some(format!("[{level}] {message}"))
 }
