@@ -1,6 +1,8 @@
 //! How requests and connections come to their end: the line in the log, bodies that nobody reads, clients that are still sending, workers that finish.
 
+use std::path::Path;
 use std::time::Instant;
+use std::{fmt, fs, io};
 
 use super::LingeringClose;
 use super::connection::{Phase, Session, Step, Verdict};
@@ -10,7 +12,8 @@ use super::reading::{READ, take_body};
 use super::variables::Values;
 use crate::context::Context;
 use crate::fault;
-use crate::log::Level;
+use crate::log::directive::Goal;
+use crate::log::{Level, access};
 use crate::relay::Buffers;
 
 impl Session {
@@ -184,7 +187,29 @@ impl Session {
             let Some(format) = &entry.format else { continue };
             let mut line = values.fill(format);
             line.push(b'\n');
-            cx.logs.write(&mut cx.reactor, self.client.epoch, entry.log, &line);
+            match entry.goal(|variable, out| values.write(variable, out)) {
+                Goal::Log(log) => cx.logs.write(&mut cx.reactor, self.client.epoch, log, &line),
+                Goal::File(path) => append_line(&values, &path, &line),
+            }
         }
+    }
+}
+
+/// Writes a line to a file whose name depends on the request. Only where the root of the request's files is there, as in nginx: nobody makes
+/// logs of hosts that are not.
+fn append_line(values: &Values<'_>, path: &Path, line: &[u8]) {
+    let log = |level, error: &io::Error, message: fmt::Arguments| {
+        values.client.log(level, Some(error), "logging request", Some(values.request), message);
+    };
+    let root = values.request.location.root.directory(values);
+    let tested = fs::metadata(&root).and_then(|root| match root.is_dir() {
+        true => Ok(()),
+        false => Err(io::Error::from_raw_os_error(libc::ENOTDIR)),
+    });
+    if let Err(error) = tested {
+        return log(Level::Error, &error, format_args!("testing \"{}\" existence failed", root.display()));
+    }
+    if let Err((call, error)) = access::append(path, line) {
+        log(Level::Crit, &error, format_args!("{call} \"{}\" failed", path.display()));
     }
 }

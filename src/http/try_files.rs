@@ -62,7 +62,7 @@ impl TryFiles {
         let otherwise = match last {
             [b'=', code @ ..] => {
                 let number = std::str::from_utf8(code).ok().and_then(value::number).filter(|code| *code <= 999);
-                let invalid = || format!("invalid code \"{}\"", String::from_utf8_lossy(code));
+                let invalid = || format!("invalid code \"={}\"", String::from_utf8_lossy(code));
                 Otherwise::Status(number.and_then(|code| u16::try_from(code).ok()).ok_or_else(invalid)?)
             }
             target => Otherwise::Target(registry.text(target, place)?),
@@ -139,7 +139,7 @@ mod tests {
         };
         assert_eq!(read(&["$uri", "$uri/", "=404"]), Ok((vec![false, true], Some(404))));
         assert_eq!(read(&["a", "b/"]), Ok((vec![false], None)));
-        assert_eq!(read(&["a", "=1000"]), Err("invalid code \"1000\"".into()));
-        assert_eq!(read(&["a", "=x"]), Err("invalid code \"x\"".into()));
+        assert_eq!(read(&["a", "=1000"]), Err("invalid code \"=1000\"".into()));
+        assert_eq!(read(&["a", "=x"]), Err("invalid code \"=x\"".into()));
     }
 }

@@ -133,6 +133,15 @@ impl AccessLogs {
     }
 }
 
+/// Writes a line to a file that is opened for it, as for paths with variables; made with mode 0644 by whoever calls.
+///
+/// # Errors
+/// The call that failed, as nginx names it, and why.
+pub fn append(path: &Path, line: &[u8]) -> Result<(), (&'static str, io::Error)> {
+    let mut file = file::open(path).map_err(|error| ("open()", error))?;
+    file.write(line).map(drop).map_err(|error| ("write() to", error))
+}
+
 /// Where lines end up.
 enum Output {
     File { path: PathBuf, file: Option<File> },

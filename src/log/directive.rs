@@ -4,6 +4,8 @@
 //! the level above counts; empty: `off`). When inheritance is settled, [`AccessLog::settle`] makes an [`Entry`] of each. To log,
 //! ask [`Entry::wanted`], fill in [`Entry::format`], and hand the line to [`crate::context::Logs::write`].
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -98,8 +100,10 @@ impl<V> Formats<V> {
 
 /// Where an `access_log` sends lines.
 #[derive(Clone, Debug)]
-enum To {
+enum To<V> {
     File(PathBuf),
+    /// A path with variables, against this folder.
+    Named(PathBuf, Rc<Format<V>>),
     Syslog(syslog::Target),
 }
 
@@ -108,7 +112,7 @@ enum To {
 pub struct AccessLog<V> {
     /// The first argument.
     written: String,
-    to: To,
+    to: To<V>,
     buffering: Option<Buffering>,
     format: Option<String>,
     condition: Option<Rc<Format<V>>>,
@@ -144,6 +148,10 @@ impl<V> AccessLog<V> {
         let written = words[0];
         let to = match written.strip_prefix("syslog:") {
             Some(target) => To::Syslog(syslog::Target::parse(target).map_err(fault)?),
+            None if written.contains('$') => {
+                let path = Format::compile(written.as_bytes(), Escape::None, &mut variable).map_err(fault)?;
+                To::Named(call.loader.prefix.clone(), Rc::new(path))
+            }
             None => To::File(call.path(1)),
         };
         let (mut format, mut size, mut flush, mut condition) = (None, None, None, None);
@@ -170,8 +178,12 @@ impl<V> AccessLog<V> {
             (None, Some(_)) => return Err(fault(format!("no buffer is defined for access_log \"{written}\""))),
             (size, flush) => size.map(|size| Buffering { size, flush }),
         };
-        if buffering.is_some() && matches!(to, To::Syslog(_)) {
-            return Err(fault("logs to syslog cannot be buffered".into()));
+        match to {
+            To::Syslog(_) if buffering.is_some() => return Err(fault("logs to syslog cannot be buffered".into())),
+            To::Named(..) if buffering.is_some() => {
+                return Err(fault("buffered logs cannot have variables in name".into()));
+            }
+            _ => {}
         }
         Ok(AccessLog { written: written.to_owned(), to, buffering, format, condition, place: call.node.place.clone() })
     }
@@ -188,19 +200,35 @@ impl<V> AccessLog<V> {
         let log = match &self.to {
             To::File(path) => {
                 let conflict = |conflict: Conflict| fault(conflict.message(&self.written));
-                logs.add_file(path, self.buffering).map_err(conflict)?
+                Output::Log(logs.add_file(path, self.buffering).map_err(conflict)?)
             }
-            To::Syslog(target) => logs.add_syslog(target),
+            To::Named(folder, path) => Output::Named(folder.clone(), path.clone()),
+            To::Syslog(target) => Output::Log(logs.add_syslog(target)),
         };
         Ok(Entry { log, format, condition: self.condition.clone() })
     }
 }
 
+/// Where a line goes.
+#[derive(Debug)]
+enum Output<V> {
+    Log(LogId),
+    /// A file whose path against this folder has variables.
+    Named(PathBuf, Rc<Format<V>>),
+}
+
+/// Where one line goes, once variables are known.
+pub enum Goal {
+    /// One of the configuration's logs.
+    Log(LogId),
+    /// A file that is opened for the line: see [`super::access::append`].
+    File(PathBuf),
+}
+
 /// One `access_log` of a server.
 #[derive(Debug)]
 pub struct Entry<V> {
-    /// Where the line goes.
-    pub log: LogId,
+    log: Output<V>,
     /// What it says; `None`: none was named, the line is the block's own.
     pub format: Option<Rc<Format<V>>>,
     condition: Option<Rc<Format<V>>>,
@@ -209,7 +237,19 @@ pub struct Entry<V> {
 impl<V> Entry<V> {
     /// A log that every line goes to, in the block's own form.
     pub fn plain(log: LogId) -> Self {
-        Entry { log, format: None, condition: None }
+        Entry { log: Output::Log(log), format: None, condition: None }
+    }
+
+    /// Where a line goes. `write` as for [`Format::fill`].
+    pub fn goal(&self, write: impl FnMut(&V, &mut Vec<u8>) -> bool) -> Goal {
+        match &self.log {
+            Output::Log(log) => Goal::Log(*log),
+            Output::Named(folder, path) => {
+                let mut name = Vec::new();
+                path.fill(&mut name, write);
+                Goal::File(folder.join(OsString::from_vec(name)))
+            }
+        }
     }
 
     /// Whether a line is to be written: `if=` is neither empty nor `0`. `write` as for [`Format::fill`].
@@ -246,7 +286,7 @@ mod tests {
             [(None, false), (Some(""), false), (Some("0"), false), (Some("00"), true), (Some("x"), true)]
         {
             let condition = Format::compile(b"$x", Escape::None, |_| Some(())).unwrap();
-            let entry = Entry { log: LogId(0), format: None, condition: Some(Rc::new(condition)) };
+            let entry = Entry { log: Output::Log(LogId(0)), format: None, condition: Some(Rc::new(condition)) };
             let written = entry.wanted(|(), out| {
                 out.extend_from_slice(value.unwrap_or_default().as_bytes());
                 value.is_some()

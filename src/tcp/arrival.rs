@@ -11,7 +11,8 @@ use super::listen::Route;
 use super::variables::{Attempts, Values};
 use super::{Server, access_log};
 use crate::context::{Context, Epoch};
-use crate::log::{Level, Record, emit, enabled};
+use crate::log::directive::Goal;
+use crate::log::{Level, Record, access, emit, enabled};
 use crate::net::Address;
 use crate::net::access::Match;
 use crate::net::proxy_protocol::Endpoints;
@@ -176,7 +177,15 @@ impl Arrival {
                     line
                 }
             };
-            cx.logs.write(&mut cx.reactor, self.epoch, entry.log, &line);
+            match entry.goal(|variable, out| values.write(*variable, out)) {
+                Goal::Log(log) => cx.logs.write(&mut cx.reactor, self.epoch, log, &line),
+                Goal::File(path) => {
+                    if let Err((call, error)) = access::append(&path, &line) {
+                        let record = Record { error: Some(&error), ..Record::new(Level::Crit) };
+                        emit(&record, format_args!("{call} \"{}\" failed", path.display()));
+                    }
+                }
+            }
         }
     }
 }

@@ -94,7 +94,7 @@ fn faults() {
         ),
         ("server { root $document_root/x; }", "the $document_root variable cannot be used in the \"root\" directive"),
         ("server { try_files a; }", "invalid number of arguments in \"try_files\" directive"),
-        ("server { try_files a =x; }", "invalid code \"x\""),
+        ("server { try_files a =x; }", "invalid code \"=x\""),
         ("error_page 404 =x /a;", "invalid value \"=x\""),
         ("error_page 200 /a;", "value \"200\" must be between 300 and 599"),
         ("server { internal; }", "\"internal\" directive is not allowed here"),
