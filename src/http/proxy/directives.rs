@@ -68,7 +68,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
                 HSL,
                 "field value",
                 "Host $proxy_host, Connection close",
-                "A field of the server's request, in place of the client's field of that name; with an empty value there is none. Fields of the level above are taken only where a level sets none. Fields that belong to the client's connection are never passed on.",
+                "A field of the server's request, in place of the client's field of that name; with an empty value there is none. Fields of the level above are taken only where a level sets none. Fields that belong to the client's connection are never passed on. `Content-Length` and `Transfer-Encoding` say what is true of the body, whatever is set here.",
             ),
         )),
         set: |level, call| {

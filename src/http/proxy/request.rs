@@ -22,6 +22,9 @@ const OWN: FieldNames<&[&str]> = FieldNames::fixed(&[
     "proxy-connection",
 ]);
 
+/// Those by which a server finds the end of the body.
+const FRAMING: FieldNames<&[&str]> = FieldNames::fixed(&["content-length", "transfer-encoding"]);
+
 /// Bytes by which the head may be longer than the client's before its place has to grow.
 const ROOM: usize = 256;
 
@@ -70,7 +73,9 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, method: &[u8], leng
         out.extend_from_slice(b": ");
         let value = out.len();
         text.fill(&mut out, |variable, out| values.write(variable, out));
-        if out.len() == value {
+        // How the body is framed is not for others to say: a server would take its bytes for the next request, or that for them.
+        let untrue = FRAMING.contain(name) && (length != Length::None || &out[value..] != b"0");
+        if out.len() == value || untrue {
             out.truncate(start);
             continue;
         }
@@ -80,11 +85,9 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, method: &[u8], leng
     }
     let said = |name: &[u8]| settings.fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
     match length {
-        Length::Known(length) if !said(b"content-length") => {
-            out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
-        }
+        Length::Known(length) => out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes()),
         Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-        _ => {}
+        Length::None => {}
     }
     // Whatever one client has already, the cache gets the whole.
     let of_cache = exchange.cache.as_ref().is_some_and(|access| access.cacheable);

@@ -79,6 +79,29 @@ fn a_server_that_is_asked_with_head_sends_no_body_whatever_the_client_asked_for(
     assert_eq!(backend.accepted(), 1);
 }
 
+#[test]
+fn the_end_of_a_body_is_said_by_the_proxy_alone() {
+    let (backend, seen) = answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let text = "proxy_http_version 1.1; proxy_set_header Connection $http_none; proxy_set_header Host h;
+         location /coding { proxy_pass http://SERVER; proxy_set_header Transfer-Encoding $http_transfer_encoding; proxy_set_header Host h; }
+         location /length { proxy_pass http://SERVER; proxy_set_header Content-Length $http_x; proxy_set_header Host h; }
+         location /none { proxy_pass http://SERVER; proxy_pass_request_body off; proxy_set_header Content-Length $http_x; proxy_set_header Host h; }";
+    let (_weir, port) = proxied("", &text.replace("SERVER", &backend.address.to_string()));
+    for (path, fields, end) in [
+        ("/coding", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "Content-Length: 3\r\n\r\nabc"),
+        ("/length", "Content-Length: 3\r\n\r\nabc", "Content-Length: 3\r\n\r\nabc"),
+        ("/length", "X: 1\r\nContent-Length: 3\r\n\r\nabc", "Content-Length: 3\r\nX: 1\r\n\r\nabc"),
+        ("/none", "X: 3\r\nContent-Length: 3\r\n\r\nabc", "X: 3\r\n\r\n"),
+        ("/none", "X: 0\r\nContent-Length: 3\r\n\r\nabc", "X: 0\r\n\r\n"),
+    ] {
+        assert_eq!(ask_http(&port, &format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}")).status, 200, "{path}");
+        let request = last(&seen);
+        assert!(request.ends_with(end) && !request.contains("Transfer-Encoding"), "{path} {fields:?}: {request}");
+        let told = end.contains("Content-Length") || fields.starts_with("X: 0");
+        assert_eq!(request.matches("Content-Length").count(), usize::from(told), "{path} {fields:?}: {request}");
+    }
+}
+
 /// Sends a POST in pieces, the second when the log has told what came of the first, and gives the other server's request and the status.
 fn posted(text: &str, pieces: [&str; 2], between: &str) -> (String, u16) {
     let (backend, seen) = answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
