@@ -50,6 +50,12 @@ impl Session {
         self.phase = Phase::Linger { until, told };
         cx.reactor.set_timer(self.timer, until.min(now + location.lingering.timeout));
         self.request = Some(request);
+        // Whoever lingers holds neither memory nor files of what is over.
+        self.drop_exchange(cx);
+        if let Some(request) = &mut self.request {
+            request.exchange = None;
+            request.output.clear();
+        }
         Step::Next
     }
 

@@ -68,7 +68,9 @@ pub fn normalize(path: &[u8], merge_slashes: bool) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(decoded.len() + 1);
     let mut segments = decoded.split(|byte| *byte == b'/').peekable();
     // What stands before the first slash.
-    segments.next_if(|segment| segment.is_empty());
+    if decoded.starts_with(b"/") {
+        segments.next();
+    }
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
         match segment {

@@ -347,8 +347,11 @@ fn bulk_does_not_starve_a_question() {
             thread::spawn(move || {
                 let mut piece = vec![0; MIB];
                 let mut total = 0;
-                while !stop.load(Ordering::SeqCst) {
-                    total += stream.read(&mut piece).unwrap();
+                while total <= MIB || !stop.load(Ordering::SeqCst) {
+                    match stream.read(&mut piece).unwrap() {
+                        0 => break,
+                        count => total += count,
+                    }
                 }
                 total
             })

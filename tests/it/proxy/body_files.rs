@@ -121,3 +121,33 @@ fn bad_values_are_refused() {
         "invalid value \"x\" in \"client_body_in_single_buffer\" directive, it must be \"on\" or \"off\"",
     );
 }
+
+/// A client that is waited for after its answer, since it goes on sending, keeps no file.
+#[test]
+fn who_lingers_holds_no_file() {
+    if !proc::shows_descriptors() {
+        return;
+    }
+    let (backend, _) = answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let (weir, port) = proxied(
+        "",
+        &format!(
+            "lingering_time 1h; lingering_timeout 1h; client_body_buffer_size 1k; location / {{ proxy_pass http://{}; }}",
+            backend.address
+        ),
+    );
+    let worker = weir.worker();
+    crate::common::wait::wait_until_idle(worker);
+    let before = proc::descriptors(worker);
+    let mut stream = connect(port.v4());
+    let body = "x".repeat(100_000);
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n").unwrap();
+    stream.write_all(format!("{body}and more").as_bytes()).unwrap();
+    assert_eq!(read_reply(&mut stream, false).text(), "ok");
+    weir.wait_access(1);
+    wait_for("nothing but the client's connection", || proc::descriptors(worker) == before + 1);
+    assert!(crate::common::clients::is_quiet(&stream) || stream.read(&mut [0]).unwrap() == 0);
+    // It is still there.
+    stream.write_all(b"and more").unwrap();
+    assert_eq!(proc::descriptors(worker), before + 1);
+}
