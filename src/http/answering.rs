@@ -207,6 +207,7 @@ fn filter(client: &Client, request: &mut Request, response: &mut Response, follo
         }
         return;
     }
+    request.trailers = trailers.clone().unwrap_or_default();
     let chunked = response.length == Length::Chunked;
     response.body = match (encoder, trailers) {
         (Some(encoder), trailers) => {

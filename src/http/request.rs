@@ -92,6 +92,8 @@ pub(super) struct Request {
     pub status: u16,
     /// The fields of the answer.
     pub fields: Vec<Field>,
+    /// The lines behind the answer's body.
+    pub trailers: Vec<u8>,
     /// What is being sent, and how much of it is head.
     pub output: Output,
     /// The length of the answer's head.
@@ -144,6 +146,7 @@ impl Request {
             status: 0,
             fields: Vec::new(),
             output: Output::default(),
+            trailers: Vec::new(),
             head_sent: 0,
             background: false,
             told: false,

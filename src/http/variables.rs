@@ -27,6 +27,8 @@ pub(super) enum Variable {
     Http(String),
     /// `$sent_http_NAME`, likewise.
     SentHttp(String),
+    /// `$sent_trailer_NAME`, likewise.
+    SentTrailer(String),
     /// `$cookie_NAME`
     Cookie(String),
     /// `$1` to `$9`: what a group of the last match captured.
@@ -197,6 +199,7 @@ pub(super) fn find(name: &str) -> Option<Variable> {
     let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
     of("sent_http_")
         .map(|name| Variable::SentHttp(field(name)))
+        .or_else(|| of("sent_trailer_").map(|name| Variable::SentTrailer(field(name))))
         .or_else(|| of("http_").map(|name| Variable::Http(field(name))))
         .or_else(|| of("arg_").map(|name| Variable::Arg(name.to_owned())))
         .or_else(|| of("cookie_").map(|name| Variable::Cookie(name.to_owned())))
@@ -237,6 +240,11 @@ impl Values<'_> {
                 let between = if name == "cookie" { &b"; "[..] } else { b", " };
                 let fields = request.head.fields().filter(|(field, _)| is_field(field, name));
                 return join(fields.map(|(_, value)| value), between, out);
+            }
+            Variable::SentTrailer(name) => {
+                let fields = proxy::trailers::fields(&request.trailers);
+                let same = fields.filter(|(field, _)| is_field(field.as_bytes(), name));
+                return join(same.map(|(_, value)| value), b", ", out);
             }
             Variable::SentHttp(name) => {
                 let same = |field: &&super::response::Field| is_field(field.0.as_bytes(), name);

@@ -113,9 +113,10 @@ fn trailers_stand_behind_chunks() {
     let prefix = Prefix::new();
     prefix.write("html/f", "from a file");
     let (backend, _) = answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-    let (_weir, port) = serve_in(prefix, |port| {
+    let (weir, port) = serve_in(prefix, |port| {
         format!(
-            "add_trailer X-Sent \"$request_method $status\"; add_trailer X-None ''; add_trailer X-All 1 always;
+            "log_format t '$uri $server_protocol $sent_trailer_x_sent, $sent_trailer_x_none'; access_log trailers.log t;
+             add_trailer X-Sent \"$request_method $status\"; add_trailer X-None ''; add_trailer X-All 1 always;
              server {{ listen {}; location /up {{ proxy_pass http://{}; }} location /said {{ return 200 said; }}
              location /empty {{ return 200; }} }}",
             port.v4(),
@@ -133,10 +134,16 @@ fn trailers_stand_behind_chunks() {
         assert!(text.contains("\r\nTransfer-Encoding: chunked\r\n") && !text.contains("Content-Length"), "{text}");
         assert!(text.ends_with(&format!("\r\n\r\n{body}{end}")), "{text}");
     }
+    let logged = || weir.prefix.lines("trailers.log");
+    for path in ["/f", "/up", "/said"] {
+        let line = format!("{path} HTTP/1.1 GET 200, -");
+        wait_for(&line, || logged().contains(&line));
+    }
     let text = ask("/none", "1.1");
     assert!(text.ends_with("\r\n0\r\nX-All: 1\r\n\r\n"), "{text}");
     let text = ask("/f", "1.0");
     assert!(text.contains("Content-Length: 11\r\n") && text.ends_with("\r\n\r\nfrom a file"), "{text}");
+    wait_for("nothing behind what has no chunks", || logged().contains(&"/f HTTP/1.0 -, -".to_owned()));
     let text = raw(&port, "HEAD /f HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(text.contains("Content-Length: 11\r\n") && text.ends_with("\r\n\r\n"), "{text}");
 }

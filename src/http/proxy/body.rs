@@ -357,12 +357,13 @@ impl Session {
             if exchange.settings.answers.pass_trailers && !exchange.incoming.trailer.is_empty() {
                 let mut passed = Vec::new();
                 trailers::pass(&exchange.incoming.trailer, &exchange.settings.hidden, &mut passed);
-                request.output.push_bytes(&passed);
+                request.trailers = passed;
             }
             if let Some(fields) = request.location.fields.clone() {
                 let trailers = fields.trailers(&Values { client: &self.client, request, now: cx.reactor.now() });
-                request.output.push_bytes(&trailers);
+                request.trailers.extend(trailers);
             }
+            request.output.push_bytes(&request.trailers);
             request.output.push_bytes(b"\r\n");
         }
         self.leave_upstream(cx, true);

@@ -37,7 +37,7 @@ pub(super) mod secure;
 pub(super) mod spool;
 pub(super) mod target_directives;
 pub(super) mod tls_directives;
-pub(super) mod trailers;
+pub(in crate::http) mod trailers;
 pub(super) mod tunnel;
 pub(super) mod variables;
 

@@ -9,7 +9,7 @@ const EARLY: FieldNames<&[&str]> =
     FieldNames::fixed(&["content-length", "content-type", "content-encoding", "content-range", "set-cookie"]);
 
 /// Those of the lines that are fields.
-pub(super) fn fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+pub(in crate::http) fn fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     lines.split(|byte| *byte == b'\n').filter_map(|line| {
         let (name, value) = line.split_at(memchr::memchr(b':', line)?);
         let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.bytes().all(is_name))?;
