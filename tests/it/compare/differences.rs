@@ -217,6 +217,13 @@ pub const TABLE: &[Difference] = &[
         reason: "The client would wait for the body, and take the next answer for it.",
     },
     Difference {
+        key: "framing-by-configuration",
+        parts: &[Upstream, AccessLog],
+        nginx: "sends what `proxy_set_header` says of `Content-Length` or `Transfer-Encoding`, be it true or not",
+        weir: "says itself where the body ends",
+        reason: "A server behind that believes another length takes the rest of a body for the next request of whoever comes next.",
+    },
+    Difference {
         key: "captures-in-targets",
         parts: &[Upstream, AccessLog],
         nginx: "puts the value of a variable into the target of `proxy_pass`, or into arguments that are set, as it is, blanks and control bytes too",

@@ -23,6 +23,7 @@ pub fn theme() -> Theme {
                 location /nofields/ { proxy_pass http://{up}/; proxy_pass_request_headers off; }
                 location /method/ { proxy_pass http://{up}/; proxy_method PUT; }
                 location /head/ { proxy_pass http://{up}/; proxy_method HEAD; }
+                location /framed/ { proxy_pass http://{up}/; proxy_set_header Transfer-Encoding identity; }
                 location /args/ { set $args u=$uri; proxy_pass http://{up}; }
                 location /rewritten/ { rewrite ^/rewritten/(.*)$ /new/$1?added=1 break; proxy_pass http://{up}/ignored/; }
                 location /hidden/ { proxy_pass http://{up}/; proxy_hide_header X-Up; proxy_pass_header Server; proxy_pass_header Date; }
@@ -49,6 +50,7 @@ fn cases() -> Vec<Case> {
         "/slash/",
         "/slash/a%20b?x",
         "/slash",
+        "/framed/",
         "/slash/%2e%2e%2fa",
         "/slash/a//b",
         "/path/",
@@ -84,6 +86,7 @@ fn cases() -> Vec<Case> {
             get(target)
                 .differs_where(target.starts_with("/captured/a") || target == "/args/a%20b", "captures-in-targets")
                 .differs_where(target == "/head/x", "length-without-body")
+                .differs_where(target == "/framed/", "framing-by-configuration")
                 .differs_where(target == "/hidden/", "own-server-and-date"),
         );
     }
