@@ -25,3 +25,10 @@ pub use error::{Error, Place, Result};
 pub use loader::Loader;
 pub use table::{Arity, Call, Contexts, Directive, Row};
 pub use tree::{Node, Word};
+
+/// A level that does not say a thing has what the level above says.
+pub fn inherit<T: Clone>(own: &mut Option<T>, above: &Option<T>) {
+    if own.is_none() {
+        own.clone_from(above);
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::files::{File, Said, read_passwords};
 use super::settings::{Protocols, said};
-use crate::conf::{Call, Place, Result};
+use crate::conf::{Call, Place, Result, inherit};
 
 /// What is said on one level; `None` where it says nothing and the level above counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,22 +25,17 @@ pub struct Client {
 impl Client {
     /// Takes from the level above what this one does not say.
     pub fn inherit(&mut self, above: &Client) {
-        fn from<T: Clone>(own: &mut Option<T>, above: &Option<T>) {
-            if own.is_none() {
-                own.clone_from(above);
-            }
-        }
-        from(&mut self.certificate, &above.certificate);
-        from(&mut self.key, &above.key);
-        from(&mut self.passwords, &above.passwords);
-        from(&mut self.ciphers, &above.ciphers);
-        from(&mut self.protocols, &above.protocols);
-        from(&mut self.session_reuse, &above.session_reuse);
-        from(&mut self.verify, &above.verify);
-        from(&mut self.verify_depth, &above.verify_depth);
-        from(&mut self.trusted_certificate, &above.trusted_certificate);
-        from(&mut self.crl, &above.crl);
-        from(&mut self.commands, &above.commands);
+        inherit(&mut self.certificate, &above.certificate);
+        inherit(&mut self.key, &above.key);
+        inherit(&mut self.passwords, &above.passwords);
+        inherit(&mut self.ciphers, &above.ciphers);
+        inherit(&mut self.protocols, &above.protocols);
+        inherit(&mut self.session_reuse, &above.session_reuse);
+        inherit(&mut self.verify, &above.verify);
+        inherit(&mut self.verify_depth, &above.verify_depth);
+        inherit(&mut self.trusted_certificate, &above.trusted_certificate);
+        inherit(&mut self.crl, &above.crl);
+        inherit(&mut self.commands, &above.commands);
     }
 
     /// `proxy_ssl_certificate`; an empty name is none.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::mirror;
 use super::purge;
 use super::{Cache, Choice, Settings, validity};
-use crate::conf::{Error, Place, Result};
+use crate::conf::{Error, Place, Result, inherit};
 use crate::http::proxy::next::Fault;
 use crate::http::variables::Text;
 
@@ -46,32 +46,27 @@ pub(in crate::http) struct Said {
 impl Said {
     /// Takes from the level above what this one does not say.
     pub(in crate::http) fn inherit(&mut self, above: &Said) {
-        fn from<T: Clone>(own: &mut Option<T>, above: &Option<T>) {
-            if own.is_none() {
-                own.clone_from(above);
-            }
-        }
         // Each of both turns the other of a level above off.
         if self.zone.is_none() && self.store.is_none() {
             self.zone.clone_from(&above.zone);
             self.store.clone_from(&above.store);
         }
-        from(&mut self.key, &above.key);
-        from(&mut self.bypass, &above.bypass);
-        from(&mut self.no_cache, &above.no_cache);
-        from(&mut self.purge, &above.purge);
-        from(&mut self.post, &above.post);
-        from(&mut self.min_uses, &above.min_uses);
-        from(&mut self.lock, &above.lock);
-        from(&mut self.lock_timeout, &above.lock_timeout);
-        from(&mut self.lock_age, &above.lock_age);
-        from(&mut self.use_stale, &above.use_stale);
-        from(&mut self.background_update, &above.background_update);
-        from(&mut self.revalidate, &above.revalidate);
-        from(&mut self.convert_head, &above.convert_head);
-        from(&mut self.max_range_offset, &above.max_range_offset);
-        from(&mut self.valid, &above.valid);
-        from(&mut self.store_access, &above.store_access);
+        inherit(&mut self.key, &above.key);
+        inherit(&mut self.bypass, &above.bypass);
+        inherit(&mut self.no_cache, &above.no_cache);
+        inherit(&mut self.purge, &above.purge);
+        inherit(&mut self.post, &above.post);
+        inherit(&mut self.min_uses, &above.min_uses);
+        inherit(&mut self.lock, &above.lock);
+        inherit(&mut self.lock_timeout, &above.lock_timeout);
+        inherit(&mut self.lock_age, &above.lock_age);
+        inherit(&mut self.use_stale, &above.use_stale);
+        inherit(&mut self.background_update, &above.background_update);
+        inherit(&mut self.revalidate, &above.revalidate);
+        inherit(&mut self.convert_head, &above.convert_head);
+        inherit(&mut self.max_range_offset, &above.max_range_offset);
+        inherit(&mut self.valid, &above.valid);
+        inherit(&mut self.store_access, &above.store_access);
     }
 
     /// What it comes to with the caches that there are; `None`: nothing is kept.

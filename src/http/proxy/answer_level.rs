@@ -4,7 +4,7 @@ use super::answer::{Ignored, Rules};
 use super::cookies::{self, Flags};
 use super::pass::Pass;
 use super::replace::{Pattern, Replace};
-use crate::conf::{Error, Result};
+use crate::conf::{Error, Result, inherit};
 use crate::http::variables::Text;
 
 /// One `proxy_redirect`.
@@ -32,20 +32,15 @@ pub(in crate::http) struct Said {
 impl Said {
     /// Takes from the level above what this one does not say.
     pub(super) fn inherit(&mut self, above: &Said) {
-        fn from<T: Clone>(own: &mut Option<T>, above: &Option<T>) {
-            if own.is_none() {
-                own.clone_from(above);
-            }
-        }
-        from(&mut self.redirects, &above.redirects);
-        from(&mut self.cookie_domains, &above.cookie_domains);
-        from(&mut self.cookie_paths, &above.cookie_paths);
-        from(&mut self.cookie_flags, &above.cookie_flags);
-        from(&mut self.intercept_errors, &above.intercept_errors);
-        from(&mut self.force_ranges, &above.force_ranges);
-        from(&mut self.pass_trailers, &above.pass_trailers);
-        from(&mut self.limit_rate, &above.limit_rate);
-        from(&mut self.ignored, &above.ignored);
+        inherit(&mut self.redirects, &above.redirects);
+        inherit(&mut self.cookie_domains, &above.cookie_domains);
+        inherit(&mut self.cookie_paths, &above.cookie_paths);
+        inherit(&mut self.cookie_flags, &above.cookie_flags);
+        inherit(&mut self.intercept_errors, &above.intercept_errors);
+        inherit(&mut self.force_ranges, &above.force_ranges);
+        inherit(&mut self.pass_trailers, &above.pass_trailers);
+        inherit(&mut self.limit_rate, &above.limit_rate);
+        inherit(&mut self.ignored, &above.ignored);
     }
 
     /// The rules of a location with this `proxy_pass`.

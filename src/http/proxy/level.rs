@@ -11,7 +11,7 @@ use super::goal::Goal;
 use super::next::{Fault, Next};
 use super::pass::Pass;
 use super::{Settings, secure};
-use crate::conf::Result;
+use crate::conf::{Result, inherit};
 use crate::http::cache;
 use crate::http::head::Version;
 use crate::http::variables::{self, Text};
@@ -67,40 +67,35 @@ pub(in crate::http) struct Said {
 impl Said {
     /// Takes from the level above what this one does not say.
     pub(in crate::http) fn inherit(&mut self, above: &Said) {
-        fn from<T: Clone>(own: &mut Option<T>, above: &Option<T>) {
-            if own.is_none() {
-                own.clone_from(above);
-            }
-        }
-        from(&mut self.fields, &above.fields);
-        from(&mut self.version, &above.version);
-        from(&mut self.method, &above.method);
-        from(&mut self.body, &above.body);
-        from(&mut self.pass_fields, &above.pass_fields);
-        from(&mut self.pass_body, &above.pass_body);
-        from(&mut self.request_buffering, &above.request_buffering);
-        from(&mut self.body_buffer, &above.body_buffer);
-        from(&mut self.body_temp, &above.body_temp);
-        from(&mut self.body_in_file, &above.body_in_file);
-        from(&mut self.connect_timeout, &above.connect_timeout);
-        from(&mut self.send_timeout, &above.send_timeout);
-        from(&mut self.read_timeout, &above.read_timeout);
-        from(&mut self.buffer_size, &above.buffer_size);
-        from(&mut self.buffering, &above.buffering);
-        from(&mut self.buffers, &above.buffers);
-        from(&mut self.max_temp_file, &above.max_temp_file);
-        from(&mut self.temp, &above.temp);
-        from(&mut self.next, &above.next);
-        from(&mut self.next_tries, &above.next_tries);
-        from(&mut self.next_timeout, &above.next_timeout);
-        from(&mut self.ignore_client_abort, &above.ignore_client_abort);
-        from(&mut self.socket_keepalive, &above.socket_keepalive);
-        from(&mut self.hide, &above.hide);
-        from(&mut self.pass_hidden, &above.pass_hidden);
+        inherit(&mut self.fields, &above.fields);
+        inherit(&mut self.version, &above.version);
+        inherit(&mut self.method, &above.method);
+        inherit(&mut self.body, &above.body);
+        inherit(&mut self.pass_fields, &above.pass_fields);
+        inherit(&mut self.pass_body, &above.pass_body);
+        inherit(&mut self.request_buffering, &above.request_buffering);
+        inherit(&mut self.body_buffer, &above.body_buffer);
+        inherit(&mut self.body_temp, &above.body_temp);
+        inherit(&mut self.body_in_file, &above.body_in_file);
+        inherit(&mut self.connect_timeout, &above.connect_timeout);
+        inherit(&mut self.send_timeout, &above.send_timeout);
+        inherit(&mut self.read_timeout, &above.read_timeout);
+        inherit(&mut self.buffer_size, &above.buffer_size);
+        inherit(&mut self.buffering, &above.buffering);
+        inherit(&mut self.buffers, &above.buffers);
+        inherit(&mut self.max_temp_file, &above.max_temp_file);
+        inherit(&mut self.temp, &above.temp);
+        inherit(&mut self.next, &above.next);
+        inherit(&mut self.next_tries, &above.next_tries);
+        inherit(&mut self.next_timeout, &above.next_timeout);
+        inherit(&mut self.ignore_client_abort, &above.ignore_client_abort);
+        inherit(&mut self.socket_keepalive, &above.socket_keepalive);
+        inherit(&mut self.hide, &above.hide);
+        inherit(&mut self.pass_hidden, &above.pass_hidden);
         self.tls.inherit(&above.tls);
-        from(&mut self.bind, &above.bind);
-        from(&mut self.resolver, &above.resolver);
-        from(&mut self.resolver_timeout, &above.resolver_timeout);
+        inherit(&mut self.bind, &above.bind);
+        inherit(&mut self.resolver, &above.resolver);
+        inherit(&mut self.resolver_timeout, &above.resolver_timeout);
         self.answers.inherit(&above.answers);
         self.cache.inherit(&above.cache);
     }

@@ -6,7 +6,6 @@ use std::net::TcpStream;
 use super::disk::on_a_small_disk;
 use super::{Plan, SAME_USER, answering, descriptors};
 use crate::common::clients::{connect_narrow, noise};
-use crate::common::running::send;
 use crate::common::*;
 use crate::http::{ask_http, get, read_reply};
 
@@ -150,21 +149,7 @@ fn memory_in_a_worker() {
         location / { proxy_pass http://u; proxy_buffers 16 64k; proxy_max_temp_file_size 0; }";
     let bench = Plan::http(&format!("server {} max_fails=0;", server.address), text).workers(2).main(SAME_USER).start();
     let [poor, other] = bench.weir.workers()[..] else { panic!() };
-    send(other, Signal::SIGSTOP);
-    proc::limit(poor, "as", proc::address_space(poor));
-    let mut stalled = Vec::new();
-    wait_for("the worker to have no memory left", || {
-        let mut stream = connect_narrow(bench.plan.port.v4().parse().unwrap());
-        // The end may come between the two.
-        let _ = stream.write_all(b"GET /bad HTTP/1.1\r\nHost: a\r\n\r\n");
-        stalled.push(stream);
-        assert!(stalled.len() < 1000, "no end of memory");
-        !proc::alive(poor)
-    });
-    send(other, Signal::SIGCONT);
-    let line = bench.weir.wait_error(&format!("worker process {poor} exited on signal 6"));
-    assert!(line.contains(" [alert] "), "{line}");
-    bench.weir.wait_error("memory allocation of ");
+    let stalled = bench.starve(poor, other, b"GET /bad HTTP/1.1\r\nHost: a\r\n\r\n");
     let workers = bench.weir.wait_workers(2);
     assert!(workers.contains(&other) && !workers.contains(&poor));
     drop(stalled);

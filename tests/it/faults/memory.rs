@@ -4,7 +4,6 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use super::{Plan, SAME_USER};
-use crate::common::clients::connect_narrow;
 use crate::common::running::send;
 use crate::common::*;
 use crate::tls::certs::Identity;
@@ -80,21 +79,7 @@ fn in_a_worker() {
     send(poor, Signal::SIGSTOP);
     let mut good: Vec<TcpStream> = (0..3).map(|_| bench.good_client()).collect();
     send(poor, Signal::SIGCONT);
-    send(other, Signal::SIGSTOP);
-    proc::limit(poor, "as", proc::address_space(poor));
-    let mut stalled = Vec::new();
-    wait_for("the worker to have no memory left", || {
-        let mut stream = connect_narrow(bench.plan.port.v4().parse().unwrap());
-        // The end may come between the two.
-        let _ = stream.write_all(b"*");
-        stalled.push(stream);
-        assert!(stalled.len() < 1000, "no end of memory");
-        !proc::alive(poor)
-    });
-    send(other, Signal::SIGCONT);
-    let line = bench.weir.wait_error(&format!("worker process {poor} exited on signal 6"));
-    assert!(line.contains(" [alert] "), "{line}");
-    bench.weir.wait_error("memory allocation of ");
+    let stalled = bench.starve(poor, other, b"*");
     for stream in &mut good {
         assert_eq!(ask(stream, b"on"), b"on");
     }

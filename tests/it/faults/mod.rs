@@ -55,6 +55,8 @@ use std::io::Write;
 
 use super::http::get;
 use super::proxy::read_head;
+use crate::common::clients::connect_narrow;
+use crate::common::running::send;
 use crate::common::*;
 
 /// A configuration with a group `u` of which the status page tells, a server in front of it, and a second one in front of the same group.
@@ -202,6 +204,28 @@ impl Bench {
     #[track_caller]
     fn wait_busy(&self, counts: &[u64]) {
         wait_for(&format!("{counts:?} sessions on the status page"), || self.busy() == counts);
+    }
+
+    /// Lets a worker have no more memory than it has, and gives it, while the `other` one stands still, clients that say this and take no answer until
+    /// it ends for want of memory, which is told. Returns these clients.
+    #[track_caller]
+    fn starve(&self, poor: i32, other: i32, said: &[u8]) -> Vec<std::net::TcpStream> {
+        send(other, Signal::SIGSTOP);
+        proc::limit(poor, "as", proc::address_space(poor));
+        let mut stalled = Vec::new();
+        wait_for("the worker to have no memory left", || {
+            let mut stream = connect_narrow(self.plan.port.v4().parse().unwrap());
+            // The end may come between the two.
+            let _ = std::io::Write::write_all(&mut stream, said);
+            stalled.push(stream);
+            assert!(stalled.len() < 1000, "no end of memory");
+            !proc::alive(poor)
+        });
+        send(other, Signal::SIGCONT);
+        let line = self.weir.wait_error(&format!("worker process {poor} exited on signal 6"));
+        assert!(line.contains(" [alert] "), "{line}");
+        self.weir.wait_error("memory allocation of ");
+        stalled
     }
 
     /// Waits until no session is left: none is counted, and workers have the descriptors they had at first.
