@@ -2,6 +2,7 @@
 
 use super::certs::{Identity, ec_key, rsa_key};
 use super::*;
+use openssl::pkey::{PKey, Private};
 
 /// A folder with good and bad files in a folder of their own, beside the configuration.
 fn files() -> Prefix {
@@ -13,8 +14,7 @@ fn files() -> Prefix {
     small.write(&prefix, "small");
     let locked = Identity::root("root").issue("localhost", ec_key());
     locked.write(&prefix, "locked");
-    let cipher = openssl::symm::Cipher::aes_128_cbc();
-    prefix.write("locked.key", locked.key.private_key_to_pem_pkcs8_passphrase(cipher, b"open sesame").unwrap());
+    prefix.write("locked.key", lock(&locked.key, &[b"first", b"second"], false));
     prefix.write("right.pass", "first\nopen sesame\r\nlast\n");
     prefix.write("wrong.pass", "first\nsecond\n");
     prefix.write("empty", "");
@@ -22,6 +22,23 @@ fn files() -> Prefix {
     prefix.write("short.tickets", [7; 47]);
     prefix.write("good.tickets", [7; 80]);
     prefix
+}
+
+/// The key, locked with a password. Bytes that a wrong password leads to have no padding at their end, or do under one
+/// salt in 256; OpenSSL tells this as two different errors, so the salt is one under which all of these have none or do.
+fn lock(key: &PKey<Private>, wrong: &[&[u8]], padded: bool) -> Vec<u8> {
+    const BAD_DECRYPT: std::ffi::c_ulong = 0x1c80_0064;
+    let is_padded = |pem: &[u8], password: &[u8]| {
+        let stack = PKey::private_key_from_pem_passphrase(pem, password).expect_err("a wrong password");
+        stack.errors().iter().all(|error| error.code() != BAD_DECRYPT)
+    };
+    let cipher = openssl::symm::Cipher::aes_128_cbc();
+    loop {
+        let pem = key.private_key_to_pem_pkcs8_passphrase(cipher, b"open sesame").unwrap();
+        if wrong.iter().all(|password| is_padded(&pem, password) == padded) {
+            return pem;
+        }
+    }
 }
 
 /// The answer of `-t` to a server with these directives, which stand in line 10.
@@ -60,11 +77,15 @@ fn accepted() {
         let (ok, told) = test(&prefix, &all);
         assert!(ok && !told.contains("[warn]"), "{all}: {told}");
     }
-    let (ok, told) = test(
-        &prefix,
-        "ssl on; ssl_certificate locked.pem; ssl_certificate_key locked.key; ssl_password_file right.pass;",
-    );
-    assert!(ok, "{told}");
+    let locked = PKey::private_key_from_pem_passphrase(prefix.read("locked.key").as_bytes(), b"open sesame").unwrap();
+    prefix.write("padded.key", lock(&locked, &[b"first"], true));
+    for key in ["locked.key", "padded.key"] {
+        let (ok, told) = test(
+            &prefix,
+            &format!("ssl on; ssl_certificate locked.pem; ssl_certificate_key {key}; ssl_password_file right.pass;"),
+        );
+        assert!(ok, "{key}: {told}");
+    }
     let (ok, told) = test(&prefix, &format!("{KEYS} ssl_protocols SSLv2 TLSv1.2 TLSv1.2;"));
     assert!(ok && told.contains("[warn] \"SSLv2\" has no effect: OpenSSL does not offer this protocol HERE"), "{told}");
     assert!(told.contains("[warn] duplicate value \"TLSv1.2\" HERE"), "{told}");
