@@ -13,6 +13,7 @@ use super::request::Request;
 use crate::log::format::{Escape, Format};
 use crate::log::{Level, clock, hostname};
 use crate::net::Address;
+use crate::net::proxy_protocol::tlv::Tlv;
 use crate::tls::Fact;
 
 /// What a request can tell.
@@ -21,6 +22,8 @@ pub(super) enum Variable {
     Named(Named),
     /// `$ssl_*`
     Tls(Fact),
+    /// `$proxy_protocol_tlv_NAME`
+    Tlv(Tlv),
     /// `$arg_NAME`
     Arg(String),
     /// `$http_NAME`, the name with `-`.
@@ -197,6 +200,9 @@ pub(super) fn find(name: &str) -> Option<Variable> {
     }
     let field = |name: &str| name.replace('_', "-");
     let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
+    if let Some(name) = of("proxy_protocol_tlv_") {
+        return Tlv::named(name).map(Variable::Tlv);
+    }
     of("sent_http_")
         .map(|name| Variable::SentHttp(field(name)))
         .or_else(|| of("sent_trailer_").map(|name| Variable::SentTrailer(field(name))))
@@ -233,6 +239,10 @@ impl Values<'_> {
         let value = match variable {
             Variable::Named(named) => return self.write_named(*named, out),
             Variable::Tls(fact) => return self.client.connection.tls(|ssl| fact.write(ssl, out)).unwrap_or(false),
+            Variable::Tlv(tlv) => {
+                let announced = self.client.announced.as_ref();
+                return announced.is_some_and(|announced| tlv.write(&announced.tlvs, out));
+            }
             Variable::Proxy(variable) => {
                 return proxy::variables::write(variable, request, self.client.speaks_for(request), out);
             }
@@ -340,7 +350,7 @@ impl Values<'_> {
             address.port().filter(|port| *port > 0).map(|port| port.to_string()).unwrap_or_default()
         };
         let announced = |named| {
-            let endpoints = client.announced.as_ref()?;
+            let endpoints = &client.announced.as_ref()?.endpoints;
             let of_server = matches!(named, Named::ProxyProtocolServerAddr | Named::ProxyProtocolServerPort);
             Some(if of_server { endpoints.destination } else { endpoints.source })
         };
