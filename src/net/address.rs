@@ -1,7 +1,7 @@
 //! Where to listen and where to connect: TCP addresses and Unix socket paths.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
@@ -32,6 +32,21 @@ impl Address {
     /// The address without its port, as nginx prints a client: `127.0.0.1`, `::1`, `unix:`.
     pub fn host(&self) -> Host<'_> {
         Host(self)
+    }
+
+    /// Appends what [`Address::host`] shows.
+    ///
+    /// # Errors
+    /// None; for whoever writes several things.
+    pub fn write_host(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        let Address::Inet(SocketAddr::V4(address)) = self else { return write!(out, "{}", self.host()) };
+        for (place, octet) in address.ip().octets().into_iter().enumerate() {
+            if place > 0 {
+                out.push(b'.');
+            }
+            out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+        }
+        Ok(())
     }
 
     /// The port; `None` for a Unix socket.
