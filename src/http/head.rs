@@ -547,9 +547,10 @@ mod tests {
                 found => found,
             };
             prop_assert_eq!(&second, &whole);
-            if let Ok(Some(length)) = whole {
-                let _ = Head::parse(&input[..length]);
-            }
+            // A head that is read at once is the one that is read line by line.
+            let parsed = whole.ok().flatten().and_then(|length| Head::parse(&input[..length]).ok());
+            let at_once = Head::whole(&input, &LIMITS);
+            prop_assert_eq!(format!("{:?}", at_once), format!("{:?}", parsed));
             let _ = Head::partial(&input, &pieces, &LIMITS);
         }
     }

@@ -247,3 +247,21 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         body.into_iter().for_each(|piece| request.output.push(piece));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_in_what_is_written() {
+        let mut lines = Lines::new(200, b"Very: well", 0);
+        lines.add("A", "1: 2 ");
+        lines.add("b", "x\r\ny\0");
+        lines.add("C", "");
+        lines.0.extend_from_slice(b"\r\n");
+        assert_eq!(lines.0, b"HTTP/1.1 200 Very: well\r\nA: 1: 2 \r\nb: x  y \r\nC: \r\n\r\n");
+        let fields: Vec<_> = fields_of(&lines.0).collect();
+        assert_eq!(fields, [(&b"A"[..], &b"1: 2 "[..]), (b"b", b"x  y "), (b"C", b"")]);
+        assert_eq!(fields_of(b"").count(), 0);
+    }
+}

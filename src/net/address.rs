@@ -241,6 +241,16 @@ mod tests {
     }
 
     #[test]
+    fn hosts_are_written_as_they_are_shown() {
+        for text in ["127.0.0.1:1", "255.10.0.100:1", "[::1]:1", "[2001:db8::7]:1", "unix:/x"] {
+            let address = literal(text, 80).unwrap().unwrap();
+            let mut out = b"<".to_vec();
+            address.write_host(&mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), format!("<{}", address.host()));
+        }
+    }
+
+    #[test]
     fn forms_of_listen() {
         assert_eq!(listen("8085").unwrap(), "0.0.0.0:8085");
         assert_eq!(listen("*:8085").unwrap(), "0.0.0.0:8085");

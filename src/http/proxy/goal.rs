@@ -59,6 +59,9 @@ pub(in crate::http) enum Peers {
     Found(Vec<Address>, usize),
 }
 
+/// The name that logs have for a peer, and which it is with its address; where none is left the name of the group.
+pub(super) type Picked = (Rc<str>, Option<(usize, Address)>);
+
 impl Goal {
     /// Where a request goes.
     ///
@@ -205,8 +208,8 @@ impl Session {
         }
     }
 
-    /// The next peer and its address, with the name that logs have for it; where none is left that of the group.
-    pub(super) fn pick(&mut self, cx: &mut Context) -> Option<(Rc<str>, Option<(usize, Address)>)> {
+    /// The next peer.
+    pub(super) fn pick(&mut self, cx: &mut Context) -> Option<Picked> {
         let request = self.request.as_mut()?;
         let now = cx.reactor.now();
         let client = self.client.speaks_for(request).clone();
