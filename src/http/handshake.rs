@@ -4,7 +4,7 @@ use std::io;
 
 use openssl::ssl::SslRef;
 
-use super::client::Client;
+use super::client::{Announced, Client};
 use super::connection::{Phase, Session, Step, Verdict};
 use super::head::Refusal;
 use super::names::Names;
@@ -32,8 +32,9 @@ impl Session {
         }
         let buffer = cx.buffers.scratch(proxy_protocol::MAX_HEADER);
         match proxy_protocol::take(&self.client.connection, &mut cx.reactor, buffer) {
-            Ok(Taken::Done(endpoints)) => {
-                self.client.announced = endpoints.map(Box::new);
+            Ok(Taken::Done { endpoints, tlvs }) => {
+                let announced = |endpoints| Box::new(Announced { endpoints, tlvs: buffer[tlvs].into() });
+                self.client.announced = endpoints.map(announced);
                 self.phase = Phase::first(&self.route);
                 Step::Next
             }

@@ -81,6 +81,7 @@ pub use cache::{Cache, loader, manager};
 pub use engine::{Engine, IDLE};
 pub use level::{Builder, ToOpen};
 pub use listen::Listen;
+pub use variables::meanings;
 
 /// All `http {}` blocks of a configuration, inheritance settled.
 #[derive(Default)]

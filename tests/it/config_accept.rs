@@ -350,6 +350,8 @@ fn http() {
         (HttpLocation, "log_not_found off;"),
         (HttpLocation, "open_file_cache max=1000 inactive=20s;"),
         (HttpLocation, "open_file_cache off;"),
+        (HttpLocation, "open_log_file_cache max=10 inactive=20s min_uses=2 valid=1m;"),
+        (HttpServer, "open_log_file_cache off;"),
         (HttpLocation, "open_file_cache_errors on;"),
         (HttpLocation, "open_file_cache_events on;"),
         (HttpLocation, "open_file_cache_min_uses 2;"),

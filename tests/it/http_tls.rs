@@ -140,7 +140,11 @@ fn client_certificates() {
             let address = port.v4();
             format!(
                 "server {{ listen {address} ssl; server_name {verify}; {OURS} ssl_client_certificate clients.pem;
-                 ssl_verify_client {verify}; return 200 \"$ssl_client_verify|$ssl_client_s_dn|$ssl_client_i_dn_legacy\"; }}\n"
+                 ssl_verify_client {verify};
+                 location / {{ return 200 \"$ssl_client_verify|$ssl_client_s_dn|$ssl_client_i_dn_legacy\"; }}
+                 location /whose {{
+                     return 200 \"$ssl_client_s_dn_legacy|$ssl_client_i_dn|$ssl_client_v_start|$ssl_client_v_end\";
+                 }} }}\n"
             )
         };
         ["off", "on", "optional", "optional_no_ca"].map(server).concat()
@@ -172,6 +176,9 @@ fn client_certificates() {
     assert!(page.contains("<title>400 No required SSL certificate was sent</title>"), "{page}");
     weir.wait_error("client sent no required SSL certificate while reading client request headers, client: 127.0.0.1");
     weir.wait_error("client SSL certificate verify error: (21:unable to verify the first certificate) while");
+    let reply = ask(&mut asking(&port, Some("on"), shows(&good)).unwrap(), "/whose", "on");
+    let of = &good.certificate;
+    assert_eq!(reply.text(), format!("/CN=good|CN=clients|{}|{}", of.not_before(), of.not_after()));
     // A handshake with one server opens no other that asks for certificates.
     let mut stream = asking(&port, Some("off"), shows(&good)).unwrap();
     let reply = ask(&mut stream, "/", "on");

@@ -274,7 +274,7 @@ pub fn writer(name: &[u8]) -> Option<u32> {
 }
 
 impl Draft {
-    /// Begins a file in `folder`, the cache's own, leaving `body_start` bytes for its head.
+    /// Begins a file in `folder`, that of the cache or one of temporary files, leaving `body_start` bytes for its head.
     ///
     /// # Errors
     /// What open(2) says.
@@ -320,13 +320,21 @@ impl Draft {
         self.body_start
     }
 
-    /// Puts the complete file in its place, where it is seen at once and as a whole. Gives its size.
+    /// Puts the complete file in its place, where it is seen at once and as a whole; `folder` is one of the same file system. One of another
+    /// file system is copied. Gives its size.
     ///
     /// # Errors
     /// What the file system says; nothing has changed then.
     pub fn finish(self, head: &[u8], folder: &Path, path: &Path, key: Key) -> io::Result<u64> {
         self.file.write_all_at(head, 0)?;
-        self.place(folder, path, key)?;
+        match (self.place(folder, path, key), path.parent()) {
+            (Err(error), Some(parent)) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let copy = Draft::begin(parent, key, self.body_start)?;
+                io::copy(&mut &self.file, &mut &copy.file)?;
+                copy.place(parent, path, key)?;
+            }
+            (placed, _) => placed?,
+        }
         Ok(self.body_start + self.written)
     }
 

@@ -29,7 +29,6 @@ pub mod validity;
 pub(super) mod vary;
 pub mod zone;
 
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -117,8 +116,8 @@ pub struct Cache {
     pub manager: Pace,
     /// Of the loader.
     pub loader: Pace,
-    /// Files cannot be written at present; that has been told.
-    pub(super) failing: Cell<bool>,
+    /// Files are written below `proxy_temp_path`, and not in the folder.
+    pub use_temp_path: bool,
 }
 
 impl Cache {

@@ -97,6 +97,7 @@ impl Filling {
                 match self.draft.finish(&head, &cache.path, &cache.file(key), key) {
                     Ok(size) => {
                         table.stored(key, on_disk(size), expires, grant);
+                        table.written(size);
                         Ok(())
                     }
                     Err(error) => {
@@ -115,11 +116,9 @@ impl Filling {
         }
     }
 
-    fn cache(&self) -> Option<&Rc<Cache>> {
-        match &self.target {
-            Target::Entry { cache, .. } => Some(cache),
-            Target::Mirror(_) => None,
-        }
+    /// Bytes of the file so far.
+    fn size(&self) -> u64 {
+        self.draft.body_start() + self.draft.written()
     }
 }
 
@@ -201,7 +200,8 @@ impl Session {
         let kept = validity.filter(|_| !any_holds(&access.settings.no_cache, &values));
         let begun = kept.map(|validity| {
             let (key, preamble) = access.preamble(head, validity, &request.head, ignored.vary);
-            let draft = Draft::begin(&access.cache.path, key, preamble.body_start())?;
+            let folder = if access.cache.use_temp_path { &exchange.settings.temp } else { &access.cache.path };
+            let draft = Draft::begin(folder, key, preamble.body_start())?;
             let grant = access.held.as_ref().filter(|held| held.key == key).map(|held| held.grant);
             Filling::begin(draft, Target::Entry { cache: access.cache.clone(), key, preamble, grant })
         });
@@ -235,15 +235,17 @@ impl Session {
                     exchange.filling = Some(Box::new(filling));
                 }
             }
-            Some(Err(error)) => self.cannot_keep(&error, None),
+            Some(Err(error)) => self.cannot_keep(&error, 0, None),
             None => {}
         }
     }
 
-    /// Files of a cache cannot be written: that is told once, until one can again.
-    fn cannot_keep(&mut self, error: &io::Error, path: Option<PathBuf>) {
+    /// A file of some `size` bytes cannot be written, which is told once of a cache.
+    fn cannot_keep(&mut self, error: &io::Error, size: u64, path: Option<PathBuf>) {
         let cache = self.exchange_mut().and_then(|exchange| exchange.cache.as_ref()).map(|access| access.cache.clone());
-        if cache.as_ref().is_some_and(|cache| cache.failing.replace(true)) {
+        if let Some(table) = cache.as_ref().and_then(|cache| cache.table())
+            && !table.unwritten(size)
+        {
             return;
         }
         let path = path.or_else(|| cache.map(|cache| cache.path.clone())).unwrap_or_default();
@@ -256,23 +258,19 @@ impl Session {
     pub(in crate::http) fn tell_of_filling(&mut self) {
         let Some(exchange) = self.exchange_mut() else { return };
         let failed = exchange.filling.as_mut().and_then(|filling| filling.failed.take());
-        if let Some(error) = failed {
-            let path = exchange.filling.take().map(|filling| filling.path());
-            self.cannot_keep(&error, path);
+        if let Some(error) = failed
+            && let Some(filling) = exchange.filling.take()
+        {
+            self.cannot_keep(&error, filling.size(), Some(filling.path()));
         }
     }
 
     /// The body is complete: the file is put in its place.
     pub(in crate::http) fn finish_filling(&mut self) {
         let Some(filling) = self.exchange_mut().and_then(|exchange| exchange.filling.take()) else { return };
-        let (path, cache) = (filling.path(), filling.cache().cloned());
-        match filling.finish() {
-            Ok(()) => {
-                if let Some(cache) = cache {
-                    cache.failing.set(false);
-                }
-            }
-            Err(error) => self.cannot_keep(&error, Some(path)),
+        let (path, size) = (filling.path(), filling.size());
+        if let Err(error) = filling.finish() {
+            self.cannot_keep(&error, size, Some(path));
         }
         if let Some(access) = self.exchange_mut().and_then(|exchange| exchange.cache.as_mut()) {
             access.held = None;

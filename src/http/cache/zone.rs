@@ -72,7 +72,9 @@ mod head {
     pub const FILES: usize = 8;
     /// Rights that have been given so far.
     pub const GRANTS: usize = 9;
-    pub const WORDS: usize = 10;
+    /// Bytes of the smallest file that could not be written, as far as that is told already; 0: none.
+    pub const UNWRITTEN: usize = 10;
+    pub const WORDS: usize = 11;
 }
 
 type Entry = [AtomicU64; WORDS];
@@ -474,6 +476,19 @@ impl Table {
                 table.let_go(at, grant);
             }
         });
+    }
+
+    /// A file of some `size` bytes cannot be written. Whether that is to be told: once by all processes, until one as large can be written again.
+    pub fn unwritten(&self, size: u64) -> bool {
+        let size = size.max(1);
+        let least = |told: u64| Some(if told == 0 { size } else { told.min(size) });
+        self.head[head::UNWRITTEN].fetch_update(Relaxed, Relaxed, least) == Ok(0)
+    }
+
+    /// A file of `size` bytes has been written.
+    pub fn written(&self, size: u64) {
+        let enough = |told: u64| (told != 0 && told <= size).then_some(0);
+        let _ = self.head[head::UNWRITTEN].fetch_update(Relaxed, Relaxed, enough);
     }
 
     /// No file has been put in the entry's place after all.

@@ -3,6 +3,7 @@
 mod answers;
 mod configuration;
 mod crashes;
+mod disks;
 mod keys;
 mod locks;
 mod mirror;
