@@ -8,6 +8,7 @@ use openssl::nid::Nid;
 use openssl::ssl::SslRef;
 use openssl::x509::{X509, X509VerifyResult};
 
+use super::ocsp::{Status, status_of};
 use super::{hello, sys};
 
 /// Something that can be told of a session.
@@ -167,7 +168,10 @@ impl Fact {
             Fact::ClientFingerprint => hexadecimal(out, &certificate()?.digest(MessageDigest::sha1()).ok()?),
             Fact::ClientVerify => match (certificate(), ssl.verify_result()) {
                 (None, _) => out.extend(b"NONE"),
-                (_, X509VerifyResult::OK) => out.extend(b"SUCCESS"),
+                (_, X509VerifyResult::OK) => match status_of(ssl) {
+                    None | Some(Status::Good) => out.extend(b"SUCCESS"),
+                    Some(status) => write!(out, "FAILED:{status}").ok()?,
+                },
                 (_, fault) => write!(out, "FAILED:{}", fault.error_string()).ok()?,
             },
             Fact::ClientStart => write!(out, "{}", certificate()?.not_before()).ok()?,

@@ -18,7 +18,7 @@ fn secure(text: &str) -> (Weir, Port) {
 }
 
 /// Speaks TLS as a client that asks for `name`, or for nobody.
-fn asking(
+pub fn asking(
     port: &Port,
     name: Option<&str>,
     change: impl FnOnce(&mut SslConnectorBuilder),
@@ -35,7 +35,7 @@ fn sni(port: &Port, name: &str) -> SslStream<TcpStream> {
 }
 
 #[track_caller]
-fn ask(stream: &mut SslStream<TcpStream>, path: &str, host: &str) -> Reply {
+pub fn ask(stream: &mut SslStream<TcpStream>, path: &str, host: &str) -> Reply {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
     read_reply(stream, false)
 }
@@ -45,7 +45,7 @@ fn name_of(certificate: &X509) -> String {
     entry.data().to_string().unwrap()
 }
 
-fn shows(identity: &Identity) -> impl Fn(&mut SslConnectorBuilder) {
+pub fn shows(identity: &Identity) -> impl Fn(&mut SslConnectorBuilder) {
     let identity = identity.clone();
     move |builder| {
         builder.set_certificate(&identity.certificate).unwrap();
@@ -236,7 +236,7 @@ fn what_is_told_of_a_certificate() {
 }
 
 /// What `openssl s_client` hears that asks for a host by name, in the hello and in its request.
-fn s_client(port: &Port, name: &str, arguments: &[&str]) -> String {
+pub fn s_client(port: &Port, name: &str, arguments: &[&str]) -> String {
     let mut command = Command::new("timeout");
     command
         .args(["30", "openssl", "s_client", "-ign_eof", "-connect", &port.v4(), "-servername", name])

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::head::Head;
 use super::{Try, trailers};
-use crate::http::cache::Access;
+use crate::http::cache::{Access, Status};
 use crate::http::entity::http_date;
 use crate::http::request::Request;
 use crate::http::variables::is_field;
@@ -186,11 +186,11 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
 
 fn write_cache(access: Option<&Access>, of: OfCache, out: &mut Vec<u8>) -> bool {
     let Some(access) = access else { return false };
-    let old = access.old.as_ref().map(|old| &old.preamble);
+    let known = access.validators.as_ref().filter(|_| access.status == Some(Status::Expired));
     let value = match of {
         OfCache::Status => access.status.map(|status| status.word().as_bytes().to_vec()),
-        OfCache::LastModified => old.and_then(|old| old.last_modified).map(http_date),
-        OfCache::Etag => old.map(|old| old.etag.clone()).filter(|etag| !etag.is_empty()),
+        OfCache::LastModified => known.and_then(|known| known.modified).map(http_date),
+        OfCache::Etag => known.map(|known| known.etag.clone()).filter(|etag| !etag.is_empty()),
     };
     out.extend(value.as_deref().unwrap_or_default());
     value.is_some()
