@@ -76,9 +76,9 @@ fn the_fields_of_the_access_log() {
     assert_eq!(line.upstream, backend.address.to_string());
     assert_eq!((line.read, line.written), (8, 13));
     let lasted = (line.logged - line.accepted).num_seconds();
-    assert!((1..=5).contains(&lasted), "{}", lines[0]);
+    assert!((1..60).contains(&lasted), "{}", lines[0]);
     let now = chrono::Local::now().naive_local();
-    assert!((now - line.logged).num_seconds().abs() <= 10, "{} at {now}", lines[0]);
+    assert!((now - line.logged).num_seconds().abs() < 60, "{} at {now}", lines[0]);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn times_are_local() {
     assert!(text.ends_with(" +0530"), "{text}");
     let expected = Utc::now().naive_utc() + chrono::Duration::minutes(330);
     let line = parse(&weir.wait_access(1)[0]);
-    assert!((line.logged - expected).num_seconds().abs() <= 10, "{} at {expected}", line.logged);
+    assert!((line.logged - expected).num_seconds().abs() < 60, "{} at {expected}", line.logged);
     let first = weir.error_log().lines().next().unwrap().to_string();
     assert!((time(&first[..19]) - expected).num_minutes().abs() <= 1, "{first} at {expected}");
 }

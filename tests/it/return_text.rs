@@ -30,9 +30,9 @@ fn variables() {
     let local = chrono::DateTime::parse_from_str(words[7], "%d/%b/%Y:%H:%M:%S %z").unwrap();
     let iso = chrono::DateTime::parse_from_rfc3339(words[8]).unwrap();
     assert_eq!(local, iso);
-    assert!((now.fixed_offset() - iso).num_seconds().abs() < 10, "{text}");
+    assert!((now.fixed_offset() - iso).num_seconds().abs() < 60, "{text}");
     let (seconds, milliseconds) = words[9].split_once('.').unwrap();
-    assert!((seconds.parse::<i64>().unwrap() - now.timestamp()).abs() < 10, "{text}");
+    assert!((seconds.parse::<i64>().unwrap() - now.timestamp()).abs() < 60, "{text}");
     assert_eq!(milliseconds.len(), 3);
     assert_eq!(words.len(), 10);
 }
