@@ -83,6 +83,9 @@ fn the_fields_of_the_access_log() {
 
 #[test]
 fn addresses_in_the_access_log() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let prefix = Prefix::new();
     let path = prefix.join("front.sock");
     let [exact, six, any6] = [Port::reserve(), Port::reserve(), Port::reserve()];
@@ -370,6 +373,9 @@ fn levels() {
 
 #[test]
 fn debug_connection() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let port = Port::reserve();
     let setup = Setup::tcp(format!("server {{ listen {}; listen {}; return a; }}", port.v4(), port.v6()));
     let weir = setup.level("error").events("debug_connection 127.0.0.0/8;").start();

@@ -274,10 +274,11 @@ fn parse(packet: &str) -> (&str, &str) {
     let now = chrono::Local::now().naive_local();
     let age = |year: i32| {
         let time = format!("{year} {time}");
-        (now - chrono::NaiveDateTime::parse_from_str(&time, "%Y %b %e %H:%M:%S ").expect(packet)).num_seconds()
+        let time = chrono::NaiveDateTime::parse_from_str(&time, "%Y %b %e %H:%M:%S ").ok()?;
+        Some((now - time).num_seconds())
     };
     let year = chrono::Datelike::year(&now);
-    assert!([year, year - 1].map(age).iter().any(|age| (0..60).contains(age)), "{packet}");
+    assert!([year, year - 1].into_iter().filter_map(age).any(|age| (0..60).contains(&age)), "{packet}");
     (priority, rest)
 }
 
