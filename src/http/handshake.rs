@@ -90,10 +90,7 @@ impl Session {
             let went_on = self.client.connection.handshake(&mut cx.reactor);
             self.client.connection.tls(|ssl| cx.authorities.look(&mut cx.reactor, &mut cx.resolver, ssl));
             match went_on {
-                Ok(true) => {
-                    self.phase = Phase::Head;
-                    return Step::Next;
-                }
+                Ok(true) => return self.begin_validation(cx),
                 Ok(false) if self.client.connection.tls(hello::is_asking) == Some(true) => self.choose(),
                 Ok(false) => return Step::Wait,
                 Err(error) => {
@@ -170,7 +167,8 @@ fn admit_secure(client: &Client, request: &Request, names: &Names, ssl: &SslRef)
         Err(refused @ Refused::Certificate(_)) => Err(Refusal::new(495, refused.to_string())),
         Err(refused @ Refused::NoCertificate) => Err(Refusal::new(496, refused.to_string())),
         // It has been asked for its certificate by the rules of another server.
-        Ok(()) if !client.server.tls.as_ref().is_some_and(|own| own.judges_for(tls)) => misdirected(),
+        _ if !client.server.tls.as_ref().is_some_and(|own| own.judges_for(tls)) => misdirected(),
+        Err(refused @ Refused::Status(_)) => Err(Refusal::new(495, refused.to_string())),
         Ok(()) => Ok(()),
     }
 }

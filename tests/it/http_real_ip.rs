@@ -36,6 +36,20 @@ fn fields_of_trusted_proxies() {
 }
 
 #[test]
+fn the_other_end_keeps_its_port() {
+    let (_weir, port) = serve(|port| {
+        format!(
+            "server {{ listen {}; set_real_ip_from 127.0.0.1; return 200 \"$realip_remote_port $nginx_version\"; }}",
+            port.v4()
+        )
+    });
+    let mut stream = connect(port.v4());
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 1.2.3.4:5\r\n\r\n").unwrap();
+    let own = stream.local_addr().unwrap().port();
+    assert_eq!(read_reply(&mut stream, false).text(), format!("{own} {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
 fn rules_and_logs_are_about_the_named_client() {
     let (weir, port) = serve(|port| {
         format!(

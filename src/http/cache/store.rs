@@ -94,7 +94,7 @@ impl Filling {
                         return Ok(());
                     }
                 }
-                match self.draft.finish(&head, &cache.path, &cache.file(key), key) {
+                match self.draft.finish(&head, &cache.file(key), key) {
                     Ok(size) => {
                         table.stored(key, on_disk(size), expires, grant);
                         table.written(size);
@@ -122,19 +122,17 @@ impl Filling {
     }
 }
 
-/// What may be kept of an answer, and for how long.
-fn judge(access: &Access, head: &Head, ignored: validity::Ignored) -> Option<Validity> {
-    let now = validity::now();
-    let told = validity::told(head.fields(), ignored, now);
-    if told.forbidden {
-        return None;
-    }
-    let by_status = || Some(now.saturating_add(validity::by_status(&access.settings.valid, head.status)?.as_secs()));
-    let valid = Some(told.valid).filter(|valid| *valid > 0).or_else(by_status)?;
-    Some(Validity { valid, while_updating: told.while_updating, on_error: told.on_error, date: now })
-}
-
 impl Access {
+    /// For how long an answer with this status, whose fields tell that, may be kept.
+    pub(super) fn judge_told(&self, status: u16, told: &validity::Told, now: u64) -> Option<Validity> {
+        if told.forbidden || !self.cacheable {
+            return None;
+        }
+        let by_status = || Some(now.saturating_add(validity::by_status(&self.settings.valid, status)?.as_secs()));
+        let valid = Some(told.valid).filter(|valid| *valid > 0).or_else(by_status)?;
+        Some(Validity { valid, while_updating: told.while_updating, on_error: told.on_error, date: now })
+    }
+
     /// What the file of this answer is to say, and the key it is kept under.
     fn preamble(
         &self,
@@ -193,9 +191,9 @@ impl Session {
             return None;
         };
         let ignored = exchange.settings.answers.ignored.cache;
-        let validity = Some(access)
-            .filter(|access| access.cacheable && exchange.buffered)
-            .and_then(|access| judge(access, head, ignored));
+        let now = validity::now();
+        let told = validity::told(head.fields(), ignored, now);
+        let validity = access.judge_told(head.status, &told, now).filter(|_| exchange.buffered);
         let converted = request.is_head() && access.settings.convert_head;
         let kept = validity.filter(|_| !any_holds(&access.settings.no_cache, &values));
         let begun = kept.map(|validity| {
@@ -205,10 +203,9 @@ impl Session {
             let grant = access.held.as_ref().filter(|held| held.key == key).map(|held| held.grant);
             Filling::begin(draft, Target::Entry { cache: access.cache.clone(), key, preamble, grant })
         });
-        let wanted = match validity {
-            Some(_) if head.status == 200 => Some(shape(&values, head, response)),
-            _ => None,
-        };
+        // The server has not been asked about the client's conditions and ranges, whether the answer is kept then or not.
+        let ours = access.cacheable && !told.forbidden && head.status == 200;
+        let wanted = ours.then(|| shape(&values, head, response));
         let part = match wanted {
             _ if converted => Some(Some(0..0)),
             Some(Wanted::Whole) => Some(None),
@@ -285,6 +282,10 @@ fn shape(values: &Values<'_>, head: &Head, response: &mut Response) -> Wanted {
         _ => None,
     };
     let exchange = values.request.exchange.as_ref();
+    if size.is_none() {
+        // There are none of what has no length so far.
+        response.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("Accept-Ranges"));
+    }
     let compressed = compresses(values, response, size.unwrap_or(0));
     let parted = takes_parts(head) || exchange.is_some_and(|exchange| exchange.settings.answers.force_ranges);
     let entity = Entity {
