@@ -183,7 +183,7 @@ pub const WORKLOADS: &[Workload] = &[
         title: "how long they take after a start with a cache that is full",
         unit: ("p99 us", 0),
         rate: None,
-        targets: AS_NGINX,
+        targets: &[],
         measure: cold::cold,
     },
     Workload {
