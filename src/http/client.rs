@@ -158,7 +158,7 @@ impl fmt::Display for While<'_> {
         if let Some(exchange) = &request.exchange
             && let Some(tried) = exchange.tries[exchange.earlier..].last()
         {
-            let uri = String::from_utf8_lossy(&exchange.uri);
+            let uri = String::from_utf8_lossy(exchange.uri(request));
             let scheme = if exchange.target.secure { "https" } else { "http" };
             let colon = if tried.peer.starts_with("unix:") { ":" } else { "" };
             write!(f, ", upstream: \"{scheme}://{}{colon}{uri}\"", tried.peer)?;
