@@ -123,6 +123,11 @@ pub fn keeper(weir: &Weir, name: &str) -> Option<i32> {
     proc::children(weir.master()).into_iter().find(|&pid| proc::title(pid) == title)
 }
 
+/// How often loaders have been through all of a cache.
+pub fn loads(prefix: &Prefix) -> usize {
+    prefix.read("error.log").matches("http file cache: ").count()
+}
+
 /// A number of the status page's JSON.
 #[track_caller]
 pub fn figure(port: &Port, name: &str) -> u64 {
