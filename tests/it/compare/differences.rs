@@ -287,6 +287,27 @@ pub const TABLE: &[Difference] = &[
         reason: "Fewer system calls; the bound on the head is the same.",
     },
     Difference {
+        key: "versions-of-tls",
+        parts: &[Upstream],
+        nginx: "speaks TLS 1.0 to 1.2 unless `ssl_protocols` and `proxy_ssl_protocols` say otherwise",
+        weir: "speaks 1.2 and 1.3",
+        reason: "So does nginx from 1.23.4 and 1.27.3 on; the older versions are broken (RFC 8996).",
+    },
+    Difference {
+        key: "sessions-with-servers",
+        parts: &[Answer, Upstream, AccessLog, ErrorLog],
+        nginx: "resumes the last TLS session with a server behind whatever name it is asked by and whichever certificate it is shown, and judges a session by what was found when it was begun",
+        weir: "resumes one of the same name and certificate, by the rules under which it was begun",
+        reason: "Who was believed without a look at the certificate is not one who has proved who he is.",
+    },
+    Difference {
+        key: "resets-of-tls",
+        parts: &[Answer, Connection, AccessLog, ErrorLog],
+        nginx: "takes a reset of a connection with TLS for the end of what a server behind has to say",
+        weir: "takes it for the fault that it is without TLS",
+        reason: "An answer whose end is that of its connection may have been cut then.",
+    },
+    Difference {
         key: "empty-method",
         parts: &[Upstream, AccessLog],
         nginx: "sends a request line that begins with a blank when the variable of `proxy_method` is empty",

@@ -10,6 +10,7 @@ mod client;
 mod differences;
 mod sides;
 mod text;
+mod wire;
 
 mod broken;
 mod caching;
@@ -17,6 +18,7 @@ mod framing;
 mod heads;
 mod proxying;
 mod rules;
+mod secure;
 mod serving;
 
 use std::path::Path;
@@ -36,8 +38,16 @@ pub struct Theme {
 }
 
 /// Every theme, for what is asked of all of them.
-const THEMES: &[fn() -> Theme] =
-    &[broken::theme, caching::theme, framing::theme, heads::theme, proxying::theme, rules::theme, serving::theme];
+const THEMES: &[fn() -> Theme] = &[
+    broken::theme,
+    caching::theme,
+    framing::theme,
+    heads::theme,
+    proxying::theme,
+    rules::theme,
+    secure::theme,
+    serving::theme,
+];
 
 /// Sends all requests of a theme to both programs, and tells of every difference that is not meant, and of those that are gone.
 #[track_caller]
@@ -140,6 +150,11 @@ fn of_framing() {
 #[test]
 fn of_proxying() {
     compare(&proxying::theme());
+}
+
+#[test]
+fn of_tls() {
+    compare(&secure::theme());
 }
 
 #[test]
