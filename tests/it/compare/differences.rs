@@ -287,6 +287,20 @@ pub const TABLE: &[Difference] = &[
         reason: "Fewer system calls; the bound on the head is the same.",
     },
     Difference {
+        key: "length-of-tunnels-in-logs",
+        parts: &[AccessLog],
+        nginx: "does not count in `$upstream_response_length` what came after a change of protocol (101)",
+        weir: "counts it",
+        reason: "It came, and `$upstream_bytes_received` has it too.",
+    },
+    Difference {
+        key: "parameters-of-types",
+        parts: &[Answer, AccessLog],
+        nginx: "compresses no answer of a server behind whose type has parameters other than `charset`, or a blank before them",
+        weir: "compares `gzip_types` with the type itself",
+        reason: "Parameters do not change what is in the body (RFC 9110 8.3.1).",
+    },
+    Difference {
         key: "versions-of-tls",
         parts: &[Upstream],
         nginx: "speaks TLS 1.0 to 1.2 unless `ssl_protocols` and `proxy_ssl_protocols` say otherwise",

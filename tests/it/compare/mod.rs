@@ -14,12 +14,15 @@ mod wire;
 
 mod broken;
 mod caching;
+mod compressing;
 mod framing;
 mod heads;
+mod limits;
 mod proxying;
 mod rules;
 mod secure;
 mod serving;
+mod upgrading;
 
 use std::path::Path;
 use std::thread;
@@ -41,12 +44,15 @@ pub struct Theme {
 const THEMES: &[fn() -> Theme] = &[
     broken::theme,
     caching::theme,
+    compressing::theme,
     framing::theme,
     heads::theme,
+    limits::theme,
     proxying::theme,
     rules::theme,
     secure::theme,
     serving::theme,
+    upgrading::theme,
 ];
 
 /// Sends all requests of a theme to both programs, and tells of every difference that is not meant, and of those that are gone.
@@ -155,6 +161,21 @@ fn of_proxying() {
 #[test]
 fn of_tls() {
     compare(&secure::theme());
+}
+
+#[test]
+fn of_limits() {
+    compare(&limits::theme());
+}
+
+#[test]
+fn of_compression() {
+    compare(&compressing::theme());
+}
+
+#[test]
+fn of_upgrades() {
+    compare(&upgrading::theme());
 }
 
 #[test]
