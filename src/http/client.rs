@@ -35,14 +35,23 @@ pub(super) struct Client {
     pub teller: Teller,
     /// For what is not about a request: the default server of its address, or the one of the host that its TLS hello names.
     pub server: Rc<Server>,
-    /// Between whom a proxy has said that the connection is, by the PROXY protocol.
-    pub announced: Option<Box<Endpoints>>,
+    /// What a proxy has said of the connection, by the PROXY protocol.
+    pub announced: Option<Box<Announced>>,
     /// It speaks TLS though this connection does not, as it stands for the one of a client that does.
     pub secure: bool,
     /// It has come to an address whose clients speak TLS.
     pub to_tls: bool,
     /// Where it connected to, once known.
     pub local: OnceCell<Address>,
+}
+
+/// What a header of the PROXY protocol says.
+#[derive(Clone)]
+pub(super) struct Announced {
+    /// Between whom the connection is.
+    pub endpoints: Endpoints,
+    /// What it tells beside, for [`Tlv`](crate::net::proxy_protocol::tlv::Tlv).
+    pub tlvs: Box<[u8]>,
 }
 
 /// What a path of ours must be led by to be found from outside: the host that the client used, and the port it came to.

@@ -157,6 +157,7 @@ impl Session {
     /// Ends the connection in whatever state it is.
     pub(super) fn end(mut self, cx: &mut Context) {
         self.drop_exchange(cx);
+        self.drop_validation(cx);
         cx.buffers.put(self.input.take());
         cx.reactor.remove_timer(self.timer);
         self.client.connection.close(&mut cx.reactor);

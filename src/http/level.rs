@@ -251,7 +251,8 @@ impl Assembly<'_> {
         let locations = self.locations(&mut own)?;
         let steps = std::mem::take(&mut own.steps);
         let program = self.program(steps, None)?;
-        let staples = tls::ocsp::Staples::read(&own.ssl, own.proxy.resolver().as_deref(), self.warnings)?;
+        let resolver = own.proxy.resolver();
+        let asked = tls::ocsp::Asked::read(&own.ssl, resolver.as_deref(), self.tls, self.warnings)?;
         let (number, size) = own.large_buffers.unwrap_or((4, 8192));
         Ok(Server {
             name: names[0].text.clone(),
@@ -265,7 +266,7 @@ impl Assembly<'_> {
             program,
             definitions: self.definitions.clone(),
             groups: self.named_groups.clone(),
-            tls: tls::Server::build(&own.ssl, None, tls::Clients::NameHosts, staples, self.tls)?,
+            tls: tls::Server::build(&own.ssl, None, tls::Clients::NameHosts, asked, self.tls)?,
             ssl: own.ssl.is_on(),
         })
     }

@@ -1,5 +1,7 @@
 //! Variables of a request, and text made of them.
 
+mod names;
+
 use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,159 +15,9 @@ use super::request::Request;
 use crate::log::format::{Escape, Format};
 use crate::log::{Level, clock, hostname};
 use crate::net::Address;
-use crate::tls::Fact;
 
-/// What a request can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Variable {
-    Named(Named),
-    /// `$ssl_*`
-    Tls(Fact),
-    /// `$arg_NAME`
-    Arg(String),
-    /// `$http_NAME`, the name with `-`.
-    Http(String),
-    /// `$sent_http_NAME`, likewise.
-    SentHttp(String),
-    /// `$sent_trailer_NAME`, likewise.
-    SentTrailer(String),
-    /// `$cookie_NAME`
-    Cookie(String),
-    /// `$1` to `$9`: what a group of the last match captured.
-    Capture(usize),
-    /// One that the configuration makes, by its place among the [`super::definitions::Definitions`].
-    Defined(usize),
-    /// Of the server that the request is passed on to.
-    Proxy(proxy::variables::Variable),
-}
-
-/// Those with a name of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named {
-    Args,
-    BinaryRemoteAddr,
-    BodyBytesSent,
-    BytesSent,
-    Connection,
-    ConnectionRequests,
-    ConnectionTime,
-    ConnectionsActive,
-    ConnectionsReading,
-    ConnectionsWaiting,
-    ConnectionsWriting,
-    ContentLength,
-    ContentType,
-    DocumentRoot,
-    GzipRatio,
-    Host,
-    Hostname,
-    Https,
-    IsArgs,
-    LimitConnStatus,
-    LimitRate,
-    LimitReqStatus,
-    Msec,
-    NginxVersion,
-    Pid,
-    Pipe,
-    ProxyProtocolAddr,
-    ProxyProtocolPort,
-    ProxyProtocolServerAddr,
-    ProxyProtocolServerPort,
-    RealipRemoteAddr,
-    RealipRemotePort,
-    RealpathRoot,
-    RemoteAddr,
-    RemotePort,
-    RemoteUser,
-    Request,
-    RequestBody,
-    RequestBodyFile,
-    RequestCompletion,
-    RequestFilename,
-    RequestId,
-    RequestLength,
-    RequestMethod,
-    RequestTime,
-    RequestUri,
-    Scheme,
-    ServerAddr,
-    ServerName,
-    ServerPort,
-    ServerProtocol,
-    Status,
-    TcpInfoRcvSpace,
-    TcpInfoRtt,
-    TcpInfoRttVar,
-    TcpInfoSndCwnd,
-    TimeIso8601,
-    TimeLocal,
-    Uri,
-}
-
-const NAMES: &[(&str, Named)] = &[
-    ("args", Named::Args),
-    ("binary_remote_addr", Named::BinaryRemoteAddr),
-    ("body_bytes_sent", Named::BodyBytesSent),
-    ("bytes_sent", Named::BytesSent),
-    ("connection", Named::Connection),
-    ("connection_requests", Named::ConnectionRequests),
-    ("connection_time", Named::ConnectionTime),
-    ("connections_active", Named::ConnectionsActive),
-    ("connections_reading", Named::ConnectionsReading),
-    ("connections_waiting", Named::ConnectionsWaiting),
-    ("connections_writing", Named::ConnectionsWriting),
-    ("content_length", Named::ContentLength),
-    ("content_type", Named::ContentType),
-    ("document_root", Named::DocumentRoot),
-    ("document_uri", Named::Uri),
-    ("gzip_ratio", Named::GzipRatio),
-    ("host", Named::Host),
-    ("hostname", Named::Hostname),
-    ("https", Named::Https),
-    ("is_args", Named::IsArgs),
-    ("limit_conn_status", Named::LimitConnStatus),
-    ("limit_rate", Named::LimitRate),
-    ("limit_req_status", Named::LimitReqStatus),
-    ("msec", Named::Msec),
-    ("nginx_version", Named::NginxVersion),
-    ("pid", Named::Pid),
-    ("pipe", Named::Pipe),
-    ("proxy_protocol_addr", Named::ProxyProtocolAddr),
-    ("proxy_protocol_port", Named::ProxyProtocolPort),
-    ("proxy_protocol_server_addr", Named::ProxyProtocolServerAddr),
-    ("proxy_protocol_server_port", Named::ProxyProtocolServerPort),
-    ("query_string", Named::Args),
-    ("realip_remote_addr", Named::RealipRemoteAddr),
-    ("realip_remote_port", Named::RealipRemotePort),
-    ("realpath_root", Named::RealpathRoot),
-    ("remote_addr", Named::RemoteAddr),
-    ("remote_port", Named::RemotePort),
-    ("remote_user", Named::RemoteUser),
-    ("request", Named::Request),
-    ("request_body", Named::RequestBody),
-    ("request_body_file", Named::RequestBodyFile),
-    ("request_completion", Named::RequestCompletion),
-    ("request_filename", Named::RequestFilename),
-    ("request_id", Named::RequestId),
-    ("request_length", Named::RequestLength),
-    ("request_method", Named::RequestMethod),
-    ("request_time", Named::RequestTime),
-    ("request_uri", Named::RequestUri),
-    ("scheme", Named::Scheme),
-    ("server_addr", Named::ServerAddr),
-    ("server_name", Named::ServerName),
-    ("server_port", Named::ServerPort),
-    ("server_protocol", Named::ServerProtocol),
-    ("status", Named::Status),
-    ("tcpinfo_rcv_space", Named::TcpInfoRcvSpace),
-    ("tcpinfo_rtt", Named::TcpInfoRtt),
-    ("tcpinfo_rttvar", Named::TcpInfoRttVar),
-    ("tcpinfo_snd_cwnd", Named::TcpInfoSndCwnd),
-    ("time_iso8601", Named::TimeIso8601),
-    ("time_local", Named::TimeLocal),
-    ("uri", Named::Uri),
-];
+pub use names::meanings;
+pub(super) use names::{Named, Variable, find};
 
 /// How many variables may be worked out one for the other, nginx's bound.
 const DEPTH_MAX: usize = 100;
@@ -182,28 +34,6 @@ const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $
 /// The form of lines when no other is named.
 pub(super) fn combined() -> Text {
     Format::compile(COMBINED.as_bytes(), Escape::Default, find).expect("the predefined format is right")
-}
-
-/// The variable of this name, in lower case, that every request has.
-pub(super) fn find(name: &str) -> Option<Variable> {
-    if let [digit @ b'1'..=b'9'] = name.as_bytes() {
-        return Some(Variable::Capture(usize::from(digit - b'0')));
-    }
-    if let Some((_, named)) = NAMES.iter().find(|(known, _)| *known == name) {
-        return Some(Variable::Named(*named));
-    }
-    if let Some(fact) = Fact::named(name) {
-        return Some(Variable::Tls(fact));
-    }
-    let field = |name: &str| name.replace('_', "-");
-    let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
-    of("sent_http_")
-        .map(|name| Variable::SentHttp(field(name)))
-        .or_else(|| of("sent_trailer_").map(|name| Variable::SentTrailer(field(name))))
-        .or_else(|| of("http_").map(|name| Variable::Http(field(name))))
-        .or_else(|| of("arg_").map(|name| Variable::Arg(name.to_owned())))
-        .or_else(|| of("cookie_").map(|name| Variable::Cookie(name.to_owned())))
-        .or_else(|| proxy::variables::find(name).map(Variable::Proxy))
 }
 
 /// Whether a variable is that of the field `name`, in which `_` may stand for `-`.
@@ -233,6 +63,10 @@ impl Values<'_> {
         let value = match variable {
             Variable::Named(named) => return self.write_named(*named, out),
             Variable::Tls(fact) => return self.client.connection.tls(|ssl| fact.write(ssl, out)).unwrap_or(false),
+            Variable::Tlv(tlv) => {
+                let announced = self.client.announced.as_ref();
+                return announced.is_some_and(|announced| tlv.write(&announced.tlvs, out));
+            }
             Variable::Proxy(variable) => {
                 return proxy::variables::write(variable, request, self.client.speaks_for(request), out);
             }
@@ -340,7 +174,7 @@ impl Values<'_> {
             address.port().filter(|port| *port > 0).map(|port| port.to_string()).unwrap_or_default()
         };
         let announced = |named| {
-            let endpoints = client.announced.as_ref()?;
+            let endpoints = &client.announced.as_ref()?.endpoints;
             let of_server = matches!(named, Named::ProxyProtocolServerAddr | Named::ProxyProtocolServerPort);
             Some(if of_server { endpoints.destination } else { endpoints.source })
         };
@@ -500,16 +334,6 @@ fn pair<'a>(mut pairs: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<&'a
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_known() {
-        assert_eq!(find("uri"), Some(Variable::Named(Named::Uri)));
-        assert_eq!(find("http_user_agent"), Some(Variable::Http("user-agent".into())));
-        assert_eq!(find("sent_http_etag"), Some(Variable::SentHttp("etag".into())));
-        for unknown in ["nope", "http_", "arg_", ""] {
-            assert_eq!(find(unknown), None, "{unknown}");
-        }
-    }
 
     #[test]
     fn parts_of_fields() {

@@ -36,36 +36,53 @@ pub(super) enum Variable {
     Msec,
 }
 
-const NAMES: &[(&str, Variable)] = &[
-    ("remote_addr", Variable::RemoteAddr),
-    ("remote_port", Variable::RemotePort),
-    ("server_addr", Variable::ServerAddr),
-    ("server_port", Variable::ServerPort),
-    ("proxy_protocol_addr", Variable::ProxyProtocolAddr),
-    ("proxy_protocol_port", Variable::ProxyProtocolPort),
-    ("upstream_addr", Variable::UpstreamAddr),
-    ("upstream_bytes_received", Variable::UpstreamBytesReceived),
-    ("upstream_bytes_sent", Variable::UpstreamBytesSent),
-    ("upstream_connect_time", Variable::UpstreamConnectTime),
-    ("bytes_received", Variable::BytesReceived),
-    ("bytes_sent", Variable::BytesSent),
-    ("session_time", Variable::SessionTime),
-    ("status", Variable::Status),
-    ("protocol", Variable::Protocol),
-    ("ssl_protocol", Variable::SslProtocol),
-    ("ssl_cipher", Variable::SslCipher),
-    ("connection", Variable::Connection),
-    ("pid", Variable::Pid),
-    ("hostname", Variable::Hostname),
-    ("time_local", Variable::TimeLocal),
-    ("time_iso8601", Variable::TimeIso8601),
-    ("msec", Variable::Msec),
+const NAMES: &[(&str, Variable, &str)] = &[
+    ("remote_addr", Variable::RemoteAddr, "The client's address; `set_real_ip_from` says whose word is taken for it."),
+    ("remote_port", Variable::RemotePort, "The client's port."),
+    ("server_addr", Variable::ServerAddr, "The address that the client connected to."),
+    ("server_port", Variable::ServerPort, "The port that the client connected to."),
+    (
+        "proxy_protocol_addr",
+        Variable::ProxyProtocolAddr,
+        "The client's address in the header of the PROXY protocol, believed or not.",
+    ),
+    ("proxy_protocol_port", Variable::ProxyProtocolPort, "The client's port in that header."),
+    ("upstream_addr", Variable::UpstreamAddr, "The servers that were tried, by address, with commas between them."),
+    ("upstream_bytes_received", Variable::UpstreamBytesReceived, "How many bytes came from the server of each try."),
+    ("upstream_bytes_sent", Variable::UpstreamBytesSent, "How many bytes went to the server of each try."),
+    (
+        "upstream_connect_time",
+        Variable::UpstreamConnectTime,
+        "How long connecting took in each try, in seconds with milliseconds; `-` where it failed.",
+    ),
+    ("bytes_received", Variable::BytesReceived, "How many bytes came from the client."),
+    ("bytes_sent", Variable::BytesSent, "How many bytes went to the client."),
+    ("session_time", Variable::SessionTime, "How long the session took, in seconds with milliseconds."),
+    (
+        "status",
+        Variable::Status,
+        "How the session went: `200`; `400` when what the client sent could not be read, `403` when rules kept it out, `502` when no server could be connected to, `500` when the fault was weir's.",
+    ),
+    ("protocol", Variable::Protocol, "`TCP`."),
+    ("ssl_protocol", Variable::SslProtocol, "The protocol of the client's connection: `TLSv1.3`."),
+    ("ssl_cipher", Variable::SslCipher, "The cipher, by its name in OpenSSL."),
+    ("connection", Variable::Connection, "The number of the session, the one behind `*` in error logs."),
+    ("pid", Variable::Pid, "The process number of the worker."),
+    ("hostname", Variable::Hostname, "The name of the machine."),
+    ("time_local", Variable::TimeLocal, "The time as in the predefined formats of access logs."),
+    ("time_iso8601", Variable::TimeIso8601, "The time as in ISO 8601."),
+    ("msec", Variable::Msec, "The time, in seconds since 1970 with milliseconds."),
 ];
+
+/// The names of all variables and what they mean, for the documentation.
+pub fn meanings() -> impl Iterator<Item = (String, &'static str)> {
+    NAMES.iter().map(|(name, _, meaning)| ((*name).to_owned(), *meaning))
+}
 
 impl Variable {
     /// The variable of this name.
     pub(super) fn named(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, variable)| *variable)
+        NAMES.iter().find(|(known, ..)| *known == name).map(|(_, variable, _)| *variable)
     }
 }
 
@@ -277,8 +294,8 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        for (i, (name, variable)) in NAMES.iter().enumerate() {
-            assert!(NAMES[..i].iter().all(|(other, same)| other != name && same != variable), "{name}");
+        for (i, (name, variable, _)) in NAMES.iter().enumerate() {
+            assert!(NAMES[..i].iter().all(|(other, same, _)| other != name && same != variable), "{name}");
         }
     }
 }

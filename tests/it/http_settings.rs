@@ -149,3 +149,29 @@ fn lingering_ends_in_its_time() {
         short.write_all(b"x").is_err()
     });
 }
+
+/// Who sends something after the end is heard out, when more was to be expected or always.
+#[test]
+fn who_lingers() {
+    let (_weir, port) = server(
+        "client_max_body_size 1; lingering_time 1h; lingering_timeout 1h;
+         location /off { lingering_close off; } location /on { lingering_close on; return 200; }
+         location /always { lingering_close always; return 200; }",
+    );
+    let answered = |head: &str| {
+        let mut stream = connect(port.v4());
+        stream.write_all(format!("{head}\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        read_reply(&mut stream, false);
+        stream
+    };
+    let [mut body_and_off, mut nothing_and_on] =
+        ["POST /off HTTP/1.1\r\nContent-Length: 9", "GET /on HTTP/1.1"].map(answered);
+    let lingering = ["POST /on HTTP/1.1\r\nContent-Length: 9", "GET /always HTTP/1.1"].map(answered);
+    let (mut off_is_over, mut on_is_over) = (false, false);
+    wait_for("the end of those that are not heard out", || {
+        lingering.iter().for_each(|mut stream| stream.write_all(b"x").unwrap());
+        off_is_over |= body_and_off.write_all(b"x").is_err();
+        on_is_over |= nothing_and_on.write_all(b"x").is_err();
+        off_is_over && on_is_over
+    });
+}

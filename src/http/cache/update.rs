@@ -22,7 +22,7 @@ impl Session {
         let Some(request) = &self.request else { return };
         let Some(exchange) = &request.exchange else { return };
         let Some(access) = &exchange.cache else { return };
-        let access = Access {
+        let mut access = Access {
             settings: access.settings.clone(),
             cache: access.cache.clone(),
             text: access.text.clone(),
@@ -31,9 +31,11 @@ impl Session {
             counts: false,
             cacheable: true,
             held: Some(held),
-            old: old.again(),
+            old: None,
+            validators: None,
             waits: None,
         };
+        access.expire(old.again());
         let mut again = request.again();
         let mut exchange =
             Exchange::new(exchange.settings.clone(), exchange.target.clone(), exchange.uri.clone(), cx.reactor.now());

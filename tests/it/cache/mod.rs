@@ -1,8 +1,11 @@
 //! `proxy_cache` and what belongs to it, over real sockets and with the real files.
 
 mod answers;
+mod conditions;
 mod configuration;
 mod crashes;
+mod disks;
+mod failures;
 mod keys;
 mod locks;
 mod mirror;

@@ -112,6 +112,16 @@ fn a_zone_keeps_its_folder() {
     let line = weir.wait_error("cache path while previously it used the");
     assert!(line.contains("[emerg]") && line.contains("cache \"zone\" uses the "), "{line}");
     expect(&port, "/", "MISS", "0");
+    // One of another size is another.
+    let old = weir.workers();
+    let moved = text.replace("proxy_cache_path cache", "proxy_cache_path other").replace("zone:1m", "zone:2m");
+    weir.prefix.replace("nginx.conf", config(&moved));
+    weir.signal(Signal::SIGHUP);
+    wait_for("a new worker", || {
+        let now = weir.workers();
+        now.len() == 1 && now != old
+    });
+    expect(&port, "/", "MISS", "1");
 }
 
 #[test]
