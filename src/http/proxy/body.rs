@@ -378,9 +378,12 @@ impl Session {
     pub(super) fn cut(&mut self, cx: &mut Context) -> Step {
         self.leave_upstream(cx, false);
         self.last = true;
-        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
-            return Step::Over;
-        };
+        let Some(request) = &mut self.request else { return Step::Over };
+        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        if let Some(mut encoder) = exchange.encoder.take() {
+            frame(&mut request.output, &encoder.flush(), exchange.chunked);
+            request.output.ratio = Some(encoder.totals());
+        }
         exchange.cut = true;
         exchange.flow = None;
         self.client.connection.truncate();
