@@ -162,7 +162,7 @@ fn requests_at_work_are_counted() {
     assert_eq!(get(&port, "/quiet/?k=a").status, 509);
     let line = weir.wait_error("limiting connections by zone \"c\"");
     assert!(line.contains("[error]") && line.ends_with("request: \"GET /f/?k=a HTTP/1.1\", host: \"a\""), "{line}");
-    weir.wait_error("limiting connections, dry run by zone \"c\", client: ");
+    weir.wait_error("limiting connections, dry run, by zone \"c\", client: ");
     assert!(weir.wait_error("request: \"GET /quiet/?k=a HTTP/1.1\"").contains("[info]"));
     let lines = weir.wait_access(7);
     assert_eq!(lines[..3], ["404 PASSED /f/?k=a", "509 REJECTED /f/?k=a", "509 REJECTED /both/?k=a&x=1"]);
