@@ -63,7 +63,7 @@ impl Values<'_> {
         let request = self.request;
         let value = match variable {
             Variable::Named(named) => return self.write_named(*named, out),
-            Variable::Tls(fact) => return self.client.connection.tls(|ssl| fact.write(ssl, out)).unwrap_or(false),
+            Variable::Tls(fact) => return self.client.tell(*fact, out),
             Variable::Tlv(tlv) => {
                 let announced = self.client.announced.as_ref();
                 return announced.is_some_and(|announced| tlv.write(&announced.tlvs, out));

@@ -12,6 +12,7 @@ mod mirror;
 mod old;
 mod processes;
 mod purge;
+mod secure;
 
 use std::io::Write;
 use std::path::PathBuf;
