@@ -70,7 +70,14 @@ pub(super) fn serve(values: &Values<'_>) -> Found {
         fields,
         ..Response::new(200, Vec::new())
     };
-    let compresses = |gzip: &Rc<Gzip>| gzip.takes(values, &response, size);
+    // With what the location adds to it, by which gzip decides too.
+    let compresses = |gzip: &Rc<Gzip>| {
+        let (content_type, last_modified) = (response.content_type.clone(), response.last_modified.clone());
+        let told = Response { content_type, last_modified, ..Response::new(200, Vec::new()) };
+        let mut told = Response { fields: response.fields.clone(), ..told };
+        location.fields.iter().for_each(|fields| fields.add(values, &mut told));
+        gzip.takes(values, &told, size)
+    };
     let compressed = request.head.field("range").is_some() && location.gzip.as_ref().is_some_and(compresses);
     let entity = Entity {
         source: Source::File(Rc::new(file), 0),
