@@ -14,6 +14,7 @@ use crate::log::{Level, Record, emit, enabled};
 use crate::net::proxy_protocol::Endpoints;
 use crate::net::{Address, Connection};
 use crate::tally::Teller;
+use crate::tls::{Fact, Told};
 
 /// Who is at the other end.
 pub(super) struct Client {
@@ -37,8 +38,8 @@ pub(super) struct Client {
     pub server: Rc<Server>,
     /// What a proxy has said of the connection, by the PROXY protocol.
     pub announced: Option<Box<Announced>>,
-    /// It speaks TLS though this connection does not, as it stands for the one of a client that does.
-    pub secure: bool,
+    /// It stands for a client that speaks TLS, though this connection does not: what was known of that one's session.
+    pub stands_for: Option<Box<Told>>,
     /// It has come to an address whose clients speak TLS.
     pub to_tls: bool,
     /// Where it connected to, once known.
@@ -87,7 +88,15 @@ impl Client {
 
     /// Whether it speaks TLS.
     pub(super) fn is_secure(&self) -> bool {
-        self.secure || !self.connection.is_plain()
+        self.stands_for.is_some() || !self.connection.is_plain()
+    }
+
+    /// Appends what there is to tell of its TLS session; whether there is anything.
+    pub(super) fn tell(&self, fact: Fact, out: &mut Vec<u8>) -> bool {
+        match &self.stands_for {
+            Some(told) => told.write(fact, out),
+            None => self.connection.tls(|ssl| fact.write(ssl, out)).unwrap_or(false),
+        }
     }
 
     /// `$scheme`
@@ -149,7 +158,7 @@ impl fmt::Display for While<'_> {
         if let Some(exchange) = &request.exchange
             && let Some(tried) = exchange.tries[exchange.earlier..].last()
         {
-            let uri = String::from_utf8_lossy(&exchange.uri);
+            let uri = String::from_utf8_lossy(exchange.uri(request));
             let scheme = if exchange.target.secure { "https" } else { "http" };
             let colon = if tried.peer.starts_with("unix:") { ":" } else { "" };
             write!(f, ", upstream: \"{scheme}://{}{colon}{uri}\"", tried.peer)?;

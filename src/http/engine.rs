@@ -118,7 +118,7 @@ impl Engine {
                     epoch,
                     server: route.names.default.clone(),
                     announced: None,
-                    secure: false,
+                    stands_for: None,
                     to_tls: route.tls,
                     connection,
                     teller: cx.teller.clone(),

@@ -43,6 +43,7 @@ mod names;
 mod output;
 mod pace;
 mod pages;
+mod pieces;
 pub mod proxy;
 pub mod ranges;
 mod reading;

@@ -12,6 +12,7 @@ use super::client::Client;
 use super::definitions::Source;
 use super::proxy;
 use super::request::Request;
+use super::response::fields_of;
 use crate::log::format::{Escape, Format};
 use crate::log::{Level, clock, hostname};
 use crate::net::Address;
@@ -62,7 +63,7 @@ impl Values<'_> {
         let request = self.request;
         let value = match variable {
             Variable::Named(named) => return self.write_named(*named, out),
-            Variable::Tls(fact) => return self.client.connection.tls(|ssl| fact.write(ssl, out)).unwrap_or(false),
+            Variable::Tls(fact) => return self.client.tell(*fact, out),
             Variable::Tlv(tlv) => {
                 let announced = self.client.announced.as_ref();
                 return announced.is_some_and(|announced| tlv.write(&announced.tlvs, out));
@@ -72,8 +73,7 @@ impl Values<'_> {
             }
             Variable::Http(name) => {
                 let between = if name == "cookie" { &b"; "[..] } else { b", " };
-                let fields = request.head.fields().filter(|(field, _)| is_field(field, name));
-                return join(fields.map(|(_, value)| value), between, out);
+                return join(request.head.all_like(name), between, out);
             }
             Variable::SentTrailer(name) => {
                 let fields = proxy::trailers::fields(&request.trailers);
@@ -81,8 +81,8 @@ impl Values<'_> {
                 return join(same.map(|(_, value)| value), b", ", out);
             }
             Variable::SentHttp(name) => {
-                let same = |field: &&super::response::Field| is_field(field.0.as_bytes(), name);
-                return join(request.fields.iter().filter(same).map(|(_, value)| value.as_slice()), b", ", out);
+                let fields = fields_of(&request.answer_head).filter(|(field, _)| is_field(field, name));
+                return join(fields.map(|(_, value)| value), b", ", out);
             }
             Variable::Arg(name) => {
                 let args = request.args.as_deref().unwrap_or_default().split(|byte| *byte == b'&');
@@ -192,10 +192,10 @@ impl Values<'_> {
                 },
                 unix => write!(out, "{}", unix.host()),
             },
-            Named::BodyBytesSent => write!(out, "{}", request.output.sent().saturating_sub(request.head_sent)),
-            Named::BytesSent => write!(out, "{}", request.output.sent()),
-            Named::Connection => write!(out, "{}", client.number),
-            Named::ConnectionRequests => write!(out, "{}", client.requests),
+            Named::BodyBytesSent => number(request.output.sent().saturating_sub(request.head_sent), out),
+            Named::BytesSent => number(request.output.sent(), out),
+            Named::Connection => number(client.number, out),
+            Named::ConnectionRequests => number(client.requests, out),
             Named::ConnectionTime => seconds(now.saturating_duration_since(client.since), out),
             Named::ConnectionsActive => write!(out, "{}", client.teller.figures().active),
             Named::ConnectionsReading => write!(out, "{}", client.teller.figures().reading),
@@ -227,9 +227,9 @@ impl Values<'_> {
             Named::NginxVersion => write!(out, "{}", env!("CARGO_PKG_VERSION")),
             Named::Pid => write!(out, "{}", std::process::id()),
             Named::Pipe => out.write_all(if request.pipelined { b"p" } else { b"." }),
-            Named::RemoteAddr => write!(out, "{}", client.speaks_for(request).host()),
+            Named::RemoteAddr => client.speaks_for(request).write_host(out),
             Named::RemotePort => write!(out, "{}", port(client.speaks_for(request))),
-            Named::RealipRemoteAddr => write!(out, "{}", client.address.host()),
+            Named::RealipRemoteAddr => client.address.write_host(out),
             Named::RealipRemotePort => write!(out, "{}", port(&client.address)),
             Named::ProxyProtocolAddr | Named::ProxyProtocolServerAddr => {
                 let address = announced(named).map(|address| address.ip().to_string());
@@ -274,10 +274,10 @@ impl Values<'_> {
                 });
                 optional(id.map(|id| format!("{id:032x}")).as_deref().map(str::as_bytes), out)
             }
-            Named::RequestLength => write!(out, "{}", head.length() as u64 + request.received),
+            Named::RequestLength => number(head.length() as u64 + request.received, out),
             Named::RequestMethod => optional(Some(request.method()).filter(|method| !method.is_empty()), out),
             Named::RequestTime => seconds(now.saturating_duration_since(request.started), out),
-            Named::RequestUri => optional(Some(&request.uri[..]).filter(|uri| !uri.is_empty()), out),
+            Named::RequestUri => optional(Some(request.uri()).filter(|uri| !uri.is_empty()), out),
             Named::Scheme => write!(out, "{}", client.scheme()),
             Named::ServerAddr => match client.local() {
                 Address::Inet(inet) => write!(out, "{}", inet.ip()),
@@ -286,7 +286,10 @@ impl Values<'_> {
             Named::ServerName => write!(out, "{}", request.server.name),
             Named::ServerPort => write!(out, "{}", port(client.local())),
             Named::ServerProtocol => optional(head.protocol(), out),
-            Named::Status => write!(out, "{:03}", request.error_status.unwrap_or(request.status)),
+            Named::Status => match request.error_status.unwrap_or(request.status) {
+                status @ 100.. => number(status.into(), out),
+                none => write!(out, "{none:03}"),
+            },
             Named::TcpInfoRcvSpace | Named::TcpInfoRtt | Named::TcpInfoRttVar | Named::TcpInfoSndCwnd => {
                 let value = client.connection.tcp_info().ok().map(|info| match named {
                     Named::TcpInfoRtt => info.tcpi_rtt,
@@ -296,13 +299,17 @@ impl Values<'_> {
                 });
                 optional(value.map(|value| value.to_string()).as_deref().map(str::as_bytes), out)
             }
-            Named::TimeIso8601 => write!(out, "{}", clock::now_iso8601()),
-            Named::TimeLocal => write!(out, "{}", clock::now_local()),
+            Named::TimeIso8601 => clock::with_iso8601(|text| out.write_all(text.as_bytes())),
+            Named::TimeLocal => clock::with_local(|text| out.write_all(text.as_bytes())),
             Named::Uri => optional(Some(&request.path[..]).filter(|_| !head.method().is_empty()), out),
         };
         debug_assert!(written.is_ok(), "writing to memory does not fail");
         present
     }
+}
+
+fn number(number: u64, out: &mut Vec<u8>) -> std::io::Result<()> {
+    out.write_all(itoa::Buffer::new().format(number).as_bytes())
 }
 
 /// A span of time as logs have it.

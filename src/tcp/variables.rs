@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::log::format::{Escape, Format};
@@ -106,7 +107,7 @@ impl<'a> Attempt<'a> {
 #[derive(Default)]
 pub(super) struct Attempts<'a> {
     /// The names of peers that failed before the last.
-    pub failed: &'a [String],
+    pub failed: &'a [Rc<str>],
     pub last: Option<Attempt<'a>>,
     /// The group, where no other peer could be chosen; nginx lists it like a peer.
     pub without_peer: Option<&'a str>,
@@ -213,8 +214,8 @@ impl Values<'_> {
             Variable::Connection => write!(out, "{}", self.connection),
             Variable::Pid => write!(out, "{}", self.pid),
             Variable::Hostname => write!(out, "{}", hostname()),
-            Variable::TimeLocal => write!(out, "{}", clock::now_local()),
-            Variable::TimeIso8601 => write!(out, "{}", clock::now_iso8601()),
+            Variable::TimeLocal => clock::with_local(|text| out.write_all(text.as_bytes())),
+            Variable::TimeIso8601 => clock::with_iso8601(|text| out.write_all(text.as_bytes())),
             Variable::Msec => write!(out, "{}", clock::now_msec()),
         };
         debug_assert!(written.is_ok(), "writing to memory does not fail");
@@ -280,7 +281,7 @@ mod tests {
         let text = "$upstream_addr|$upstream_bytes_sent|$upstream_bytes_received|$upstream_connect_time";
         let connect_time = Some(Duration::from_millis(5));
         let last = Attempt { connect_time, received: 3, sent: 4, ..Attempt::failed("b:2") };
-        let both = Attempts { failed: &["a:1".to_owned()], last: Some(last), without_peer: None };
+        let both = Attempts { failed: &["a:1".into()], last: Some(last), without_peer: None };
         assert_eq!(filled(text, &client(), both), "a:1, b:2|0, 4|0, 3|-, 0.005");
         let none = Attempts { without_peer: Some("g"), ..Attempts::default() };
         assert_eq!(filled(text, &client(), none), "g|0|0|-");

@@ -186,6 +186,27 @@ impl Fact {
     }
 }
 
+/// What there is to tell of a session, for when the session itself may be gone.
+#[derive(Debug)]
+pub struct Told(Vec<(Fact, Vec<u8>)>);
+
+impl Told {
+    /// All of it, as it is now.
+    pub fn of(ssl: &SslRef) -> Told {
+        let told = NAMES.iter().filter_map(|(_, fact, _)| {
+            let mut value = Vec::new();
+            fact.write(ssl, &mut value).then_some((*fact, value))
+        });
+        Told(told.collect())
+    }
+
+    /// Appends what there is to tell; whether there is anything.
+    pub fn write(&self, fact: Fact, out: &mut Vec<u8>) -> bool {
+        let value = self.0.iter().find(|(known, _)| *known == fact);
+        value.map(|(_, value)| out.extend_from_slice(value)).is_some()
+    }
+}
+
 fn pem(certificate: &X509) -> Option<Vec<u8>> {
     certificate.to_pem().ok()
 }

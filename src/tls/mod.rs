@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use cache::Zone;
 pub use client::{Asked, Client, Unproven, show_certificate};
 pub use client_settings::Client as ClientSettings;
-pub use facts::Fact;
+pub use facts::{Fact, Told};
 pub use failure::{HANDSHAKING, SECURING, handshake_failure, securing_failure};
 pub use server::{Clients, Refused, Server};
 pub use settings::Settings;

@@ -103,11 +103,14 @@ fn figures_of_connections() {
         (now[0], &now[4..]) == (3, &[1, 1, 1])
     });
     let before = figures(&port);
+    wait_for("the connections that have asked for figures to end", || {
+        idle.write_all(b"GET /each HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        read_reply(&mut idle, false).text() == "2 1 1 0"
+    });
     slow.write_all(b"each HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert_eq!(read_reply(&mut slow, false).text(), "2 0 1 1");
     assert_eq!(ask_http(&port, "POST /figures HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").status, 405);
-    wait_for("the others to end", || figures(&port)[0] == 3);
-    let now = figures(&port);
+    let now = wait_some("the others to end", || Some(figures(&port)).filter(|now| now[0] == 3));
     assert!(now[1] > before[1] && now[1] == now[2] && now[3] > before[3], "{before:?} {now:?}");
     assert_eq!(now[4..], [0, 1, 2]);
     // What a worker had open goes with it; what it has served stays counted.

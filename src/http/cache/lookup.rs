@@ -177,7 +177,7 @@ impl Session {
             None => {
                 let target = &exchange.target;
                 let scheme = if target.secure { "https://" } else { "http://" };
-                [scheme.as_bytes(), target.host.as_bytes(), &exchange.uri].concat()
+                [scheme.as_bytes(), target.host.as_bytes(), exchange.uri(request)].concat()
             }
         };
         if purges {

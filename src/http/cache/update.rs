@@ -15,6 +15,7 @@ use crate::http::connection::{Phase, Session, Verdict};
 use crate::http::proxy::Exchange;
 use crate::log::Level;
 use crate::net::Connection;
+use crate::tls::Told;
 
 impl Session {
     /// Has another session made for this request, which brings the entry up to date.
@@ -70,7 +71,7 @@ impl Session {
         let client = Client {
             address: parent.client.speaks_for(&request).clone(),
             local: parent.client.local().clone().into(),
-            secure: parent.client.is_secure(),
+            stands_for: parent.client.connection.tls(|ssl| Box::new(Told::of(ssl))),
             server: parent.client.server.clone(),
             announced: parent.client.announced.clone(),
             teller: parent.client.teller.clone(),

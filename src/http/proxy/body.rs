@@ -23,7 +23,7 @@ use crate::http::variables::Values;
 use crate::log::Level;
 
 /// Bytes taken for one event before others have their turn.
-const TURN: usize = 256 * 1024;
+const TURN: usize = 64 * 1024;
 /// nginx's message, whatever framing there was.
 const TOO_MUCH: &str = "upstream sent more data than specified in \"Content-Length\" header";
 
