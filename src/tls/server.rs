@@ -391,14 +391,13 @@ fn set_early_data(builder: &mut SslContextBuilder) -> std::result::Result<(), Er
 
 fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &mut Shared) -> Result<()> {
     sys::set_timeout(builder, settings.session_timeout.unwrap_or(SESSION_TIMEOUT));
-    let tickets = settings.session_tickets.unwrap_or(true);
-    if tickets {
-        let keys = match &settings.ticket_keys {
-            Some(keys) => Arc::new(Tickets::fixed(keys.clone())),
-            None => shared.tickets.clone(),
-        };
-        sys::set_tickets(builder, keys).map_err(failed("SSL_CTX_set_tlsext_ticket_key_cb()"))?;
-    } else {
+    // Where the default server of an address gives no tickets another one may: then it is this context that OpenSSL asks for how, and the other's for keys.
+    let keys = match &settings.ticket_keys {
+        Some(keys) => Arc::new(Tickets::fixed(keys.clone())),
+        None => shared.tickets.clone(),
+    };
+    sys::set_tickets(builder, keys).map_err(failed("SSL_CTX_set_tlsext_ticket_key_cb()"))?;
+    if settings.session_tickets == Some(false) {
         builder.set_options(SslOptions::NO_TICKET);
     }
     match settings.session_cache.as_ref().unwrap_or(&SessionCache::None) {
@@ -426,7 +425,7 @@ fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &m
                 builder.set_remove_session_callback(move |_, session| removed.remove(session.id()));
                 builder.set_new_session_callback(move |ssl, session| {
                     // With TLS 1.3 and tickets the client keeps the session; OpenSSL tells of it all the same.
-                    if tickets && ssl.version2() == Some(SslVersion::TLS1_3) {
+                    if sys::has_tickets(ssl) && ssl.version2() == Some(SslVersion::TLS1_3) {
                         return;
                     }
                     if let Ok(serialized) = session.to_der() {

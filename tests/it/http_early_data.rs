@@ -61,15 +61,15 @@ const TELLS: &str = "return 200 \"<$uri $ssl_early_data $ssl_session_reused>\";"
 
 #[test]
 fn requests_before_the_handshake_is_over() {
+    let other = Port::reserve();
     let (weir, port) = serve_in(folder(), |port| {
-        let server = |name: &str, more: &str| {
+        let server = |port: &Port, name: &str, more: &str| {
             format!("server {{ listen {} ssl; server_name {name}; {OURS} {more} {TELLS} }}\n", port.v4())
         };
-        let cached = "ssl_early_data on; ssl_session_tickets off; ssl_session_cache shared:s:1m;";
-        server("off", "")
-            + &server("on", "ssl_early_data on;")
-            + &server("cached", cached)
-            + &server("uncached", "ssl_early_data on; ssl_session_tickets off;")
+        server(port, "off", "ssl_session_cache shared:s:1m;")
+            + &server(port, "on", "ssl_early_data on;")
+            + &server(port, "cached", "ssl_early_data on; ssl_session_tickets off;")
+            + &server(&other, "uncached", "ssl_early_data on; ssl_session_tickets off;")
     });
     let client = Client::of(&weir, &port, "on");
     let told = client.come();
@@ -99,7 +99,7 @@ fn requests_before_the_handshake_is_over() {
     let told = client.come_again(&get("cached", "/early", "keep-alive"), &get("cached", "/late", "close"));
     assert!(told.contains("</early 1 r>") && told.contains("</late  r>"), "{told}");
     // Nor is any taken by who cannot resume a session.
-    let client = Client::of(&weir, &port, "uncached");
+    let client = Client::of(&weir, &other, "uncached");
     client.come();
     let told = client.come_again(&get("uncached", "/early", "keep-alive"), &get("uncached", "/late", "close"));
     assert!(!told.contains("/early") && told.contains("</late  .>"), "{told}");
