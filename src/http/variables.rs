@@ -206,6 +206,41 @@ pub(super) fn find(name: &str) -> Option<Variable> {
         .or_else(|| proxy::variables::find(name).map(Variable::Proxy))
 }
 
+/// Whether a variable that requests have may be made by the configuration in its place: one that stands for a field, an argument or a
+/// cookie of any name, but not those that nginx has by their whole names.
+pub(super) fn is_open(name: &str) -> bool {
+    const CLOSED: [&str; 15] = [
+        "http_cookie",
+        "http_host",
+        "http_referer",
+        "http_user_agent",
+        "http_via",
+        "http_x_forwarded_for",
+        "sent_http_cache_control",
+        "sent_http_connection",
+        "sent_http_content_length",
+        "sent_http_content_type",
+        "sent_http_keep_alive",
+        "sent_http_last_modified",
+        "sent_http_link",
+        "sent_http_location",
+        "sent_http_transfer_encoding",
+    ];
+    use proxy::variables::Variable as Proxy;
+    let of_any_name = matches!(
+        find(name),
+        Some(
+            Variable::Arg(_)
+                | Variable::Http(_)
+                | Variable::SentHttp(_)
+                | Variable::SentTrailer(_)
+                | Variable::Cookie(_)
+                | Variable::Proxy(Proxy::Field(_) | Proxy::Trailer(_) | Proxy::Cookie(_))
+        )
+    );
+    of_any_name && !CLOSED.contains(&name)
+}
+
 /// Whether a variable is that of the field `name`, in which `_` may stand for `-`.
 pub(super) fn is_field(name: &[u8], variable: &str) -> bool {
     let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };

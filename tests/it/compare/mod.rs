@@ -16,6 +16,7 @@ mod caching;
 mod framing;
 mod heads;
 mod proxying;
+mod refusals;
 mod rules;
 mod serving;
 
