@@ -257,7 +257,10 @@ impl Worker {
                 engine::TCP => self.tcp.ready(&mut self.cx, owner),
                 engine::HTTP => self.http.ready(&mut self.cx, owner),
                 engine::CHECKS => self.checks.ready(&mut self.cx.reactor, owner),
-                engine::AUTHORITIES => self.cx.authorities.ready(&mut self.cx.reactor, owner),
+                engine::AUTHORITIES => {
+                    self.cx.authorities.ready(&mut self.cx.reactor, owner);
+                    self.bring_told();
+                }
                 engine::LISTENER => self.accept(owner.id as usize),
                 engine::SIGNALS => self.signalled = true,
                 engine::RESOLVER => {
@@ -274,7 +277,10 @@ impl Worker {
                     self.bring_answers();
                 }
                 engine::CHECKS => self.checks.timer(&mut self.cx.reactor, owner),
-                engine::AUTHORITIES => self.cx.authorities.timer(&mut self.cx.reactor, owner),
+                engine::AUTHORITIES => {
+                    self.cx.authorities.timer(&mut self.cx.reactor, owner);
+                    self.bring_told();
+                }
                 engine::FALLEN => {
                     self.tcp.close_fallen(&mut self.cx);
                     self.http.close_fallen(&mut self.cx);
@@ -302,12 +308,22 @@ impl Worker {
         while let Some(answer) = self.cx.resolver.answer() {
             match answer.asker.engine {
                 engine::TCP => others |= self.tcp.resolved(&mut self.cx, &answer),
-                engine::AUTHORITIES => self.cx.authorities.resolved(&mut self.cx.reactor, &answer),
+                engine::AUTHORITIES => {
+                    self.cx.authorities.resolved(&mut self.cx.reactor, &answer);
+                    self.bring_told();
+                }
                 _ => others |= self.http.resolved(&mut self.cx, &answer),
             }
         }
         if others && !self.draining {
             self.check_peers();
+        }
+    }
+
+    /// What authorities have said of clients' certificates goes to who has asked.
+    fn bring_told(&mut self) {
+        while let Some(told) = self.cx.authorities.told() {
+            self.http.told(&mut self.cx, &told);
         }
     }
 
@@ -329,7 +345,10 @@ impl Worker {
                 self.bring_answers();
             }
             engine::CHECKS => self.checks.abandon(&mut self.cx.reactor, owner),
-            engine::AUTHORITIES => self.cx.authorities.abandon(&mut self.cx.reactor, owner),
+            engine::AUTHORITIES => {
+                self.cx.authorities.abandon(&mut self.cx.reactor, owner);
+                self.bring_told();
+            }
             engine::FALLEN => {
                 self.tcp.abandon(&mut self.cx);
                 self.watch_for_fallen();

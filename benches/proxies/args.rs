@@ -17,7 +17,8 @@ Runs weir, nginx and HAProxy side by side, one worker each on a core of their ow
 
 Workloads, all when none is named; `bulk` stands for all that begin with it, and so on:
   bulk-download bulk-upload ping-pong connect idle tls-bulk-download tls-bulk-upload tls-connect
-  http-small http-logged http-close http-tls http-buffered http-unbuffered http-hit http-file-small http-file-large scale config
+  http-small http-logged http-close http-tls http-buffered http-unbuffered http-hit hits-quiet hits-filling hits-cold
+  http-file-small http-file-large scale config
 
   --rounds N              measurements of each contender, in turns (5)
   --contenders A,B,...    of: weir nginx haproxy haproxy-splice splice-loop (all)
@@ -26,6 +27,7 @@ Workloads, all when none is named; `bulk` stands for all that begin with it, and
   --requests N            requests of ping-pong a round; HTTP: half of it, with close a quarter, scale: a fifth (60000)
   --connections N         connections of connect a round; TLS: a fifth of it (8000)
   --sessions N            sessions of scale, as far as descriptors allow (50000)
+  --files N               files of hits-cold (100000)
   --rsa                   an RSA key of 2048 bits for TLS instead of an ECDSA key on P-256
   --sleep                 clients and servers of small messages sleep while there is nothing for them, and the proxy wakes them
   --markdown              tables for a document
@@ -41,6 +43,7 @@ pub struct Options {
     pub requests: usize,
     pub connections: usize,
     pub sessions: usize,
+    pub files: usize,
     pub rsa: bool,
     pub sleep: bool,
     pub markdown: bool,
@@ -59,6 +62,7 @@ pub fn parse() -> Result<Option<Options>> {
         requests: 60_000,
         connections: 8_000,
         sessions: 50_000,
+        files: 100_000,
         rsa: false,
         sleep: false,
         markdown: false,
@@ -70,6 +74,7 @@ pub fn parse() -> Result<Option<Options>> {
             Arg::Long("requests") => options.requests = at_least(1000, arguments.value()?.parse()?)?,
             Arg::Long("connections") => options.connections = at_least(100, arguments.value()?.parse()?)?,
             Arg::Long("sessions") => options.sessions = at_least(100, arguments.value()?.parse()?)?,
+            Arg::Long("files") => options.files = at_least(1000, arguments.value()?.parse()?)?,
             Arg::Long("size") => options.bytes = (arguments.value()?.parse::<f64>()?.max(0.01) * 1e9) as u64,
             Arg::Long("rsa") => options.rsa = true,
             Arg::Long("sleep") => options.sleep = true,

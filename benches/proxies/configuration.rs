@@ -26,14 +26,23 @@ pub struct Http {
     /// The server behind is read ahead of the client.
     pub buffered: bool,
     /// Answers are kept, and given again.
-    pub cached: bool,
+    pub kept: Option<Kept>,
     /// In the place of the server behind: files of this folder.
     pub root: Option<PathBuf>,
 }
 
 impl Http {
     /// Passing everything on at once, without a log.
-    pub const PASS: Http = Http { log: false, buffered: false, cached: false, root: None };
+    pub const PASS: Http = Http { log: false, buffered: false, kept: None, root: None };
+}
+
+/// Where answers are kept.
+#[derive(Clone)]
+pub struct Kept {
+    /// A folder that stays; none: one that goes with its proxy.
+    pub folder: Option<PathBuf>,
+    /// The parameters of `proxy_cache_path`, and perhaps other directives behind it.
+    pub parameters: &'static str,
 }
 
 /// Descriptors for so many sessions: two each, and some for itself.
@@ -90,12 +99,14 @@ fn both(service: &Service, http: &Http, listen: SocketAddr, folder: &Path) -> St
             "proxy_pass http://backends;\n            proxy_http_version 1.1;\n            proxy_set_header Connection \"\";\n            \
              proxy_buffering {};\n            proxy_max_temp_file_size 0{}",
             if http.buffered { "on" } else { "off" },
-            if http.cached { CACHED } else { "" }
+            if http.kept.is_some() { CACHED } else { "" }
         ),
     };
     let temp = folder.display();
-    let path =
-        if http.cached { format!("proxy_cache_path {temp}/cache keys_zone=kept:1m;\n    ") } else { String::new() };
+    let path = http.kept.as_ref().map_or(String::new(), |kept| {
+        let path = kept.folder.clone().unwrap_or_else(|| folder.join("cache"));
+        format!("proxy_cache_path {} {};\n    ", path.display(), kept.parameters)
+    });
     format!(
         "{}http {{\n    {path}{log};\n    sendfile on;\n    tcp_nopush on;\n    keepalive_timeout 1h;\n    keepalive_requests 1000000000;\n    \
          client_body_temp_path {temp}/body;\n    proxy_temp_path {temp}/proxy;\n    \

@@ -136,6 +136,11 @@ impl Running {
         cpu::private_memory(self.child.id())
     }
 
+    /// The process whose title has these words.
+    pub fn process(&self, title: &str) -> Result<Option<cpu::Process>> {
+        cpu::process(self.child.id(), title)
+    }
+
     /// Waits without connecting, which would be a session.
     fn wait_until_it_listens(&mut self) -> Result<()> {
         let start = Instant::now();

@@ -56,28 +56,49 @@ fn members(group: u32) -> Result<Vec<u32>> {
 /// User and system time of a process group so far. `schedstat` counts nanoseconds on a core, whatever was done there: network
 /// work that the kernel does in the name of the process is in it.
 pub fn time(group: u32) -> Result<Duration> {
+    members(group)?.into_iter().map(time_of).sum()
+}
+
+/// The same of one process.
+fn time_of(pid: u32) -> Result<Duration> {
     let mut nanoseconds = 0;
-    for pid in members(group)? {
-        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-            let stat = fs::read_to_string(task?.path().join("schedstat"))
-                .map_err(|error| format!("/proc/{pid}/task/*/schedstat: {error}"))?;
-            nanoseconds += stat.split_whitespace().next().unwrap_or_default().parse::<u64>()?;
-        }
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = fs::read_to_string(task?.path().join("schedstat"))
+            .map_err(|error| format!("/proc/{pid}/task/*/schedstat: {error}"))?;
+        nanoseconds += stat.split_whitespace().next().unwrap_or_default().parse::<u64>()?;
     }
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// Bytes of memory that the processes of a group share with nobody.
-pub fn private_memory(group: u32) -> Result<u64> {
-    let mut kib = 0;
+/// One process of a group: its CPU time so far and its private memory in bytes.
+pub struct Process {
+    pub time: Duration,
+    pub memory: u64,
+}
+
+/// The process of a group that has a title with these words; none if it has ended.
+pub fn process(group: u32, title: &str) -> Result<Option<Process>> {
     for pid in members(group)? {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
-            .map_err(|error| format!("/proc/{pid}/smaps_rollup: {error}"))?;
-        for line in
-            rollup.lines().filter(|line| line.starts_with("Private_Clean:") || line.starts_with("Private_Dirty:"))
-        {
-            kib += line.split_whitespace().nth(1).unwrap_or_default().parse::<u64>()?;
+        let shown = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&shown).contains(title) {
+            // It may end at any time.
+            let known = time_of(pid).and_then(|time| Ok(Process { time, memory: private_memory_of(pid)? }));
+            return Ok(known.ok());
         }
     }
+    Ok(None)
+}
+
+/// Bytes of memory that the processes of a group share with nobody.
+pub fn private_memory(group: u32) -> Result<u64> {
+    members(group)?.into_iter().map(private_memory_of).sum()
+}
+
+fn private_memory_of(pid: u32) -> Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+        .map_err(|error| format!("/proc/{pid}/smaps_rollup: {error}"))?;
+    let private = |line: &&str| line.starts_with("Private_Clean:") || line.starts_with("Private_Dirty:");
+    let kib = |line: &str| line.split_whitespace().nth(1).unwrap_or_default().parse::<u64>();
+    let kib = rollup.lines().filter(private).map(kib).sum::<std::result::Result<u64, _>>()?;
     Ok(kib * 1024)
 }

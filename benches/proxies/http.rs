@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::bulk::{discard, measure as measure_bulk, transfer};
-use crate::configuration::Http;
+use crate::configuration::{Http, Kept};
 use crate::contender::{Contender, Kind, without_splicing};
 use crate::http_ends::{BODY, Ends, Requests};
 use crate::stage::Stage;
@@ -68,7 +68,8 @@ fn passed_on(
 }
 
 pub fn hit(bench: &Bench) -> Result<Table> {
-    let http = Http { buffered: true, cached: true, ..Http::PASS };
+    let kept = Kept { folder: None, parameters: "keys_zone=kept:1m" };
+    let http = Http { buffered: true, kept: Some(kept), ..Http::PASS };
     passed_on(bench, "requests on 32 connections for one that is in the cache", has_files, http, false, false)
 }
 
@@ -146,7 +147,7 @@ fn download(bench: &Bench, takes_part: fn(&Contender) -> bool, http: Http) -> Re
 }
 
 /// nginx and weir, which have files of their own and the same directives.
-fn has_files(contender: &Contender) -> bool {
+pub fn has_files(contender: &Contender) -> bool {
     contender.is_weir() || contender.kind == Kind::Nginx
 }
 

@@ -6,9 +6,11 @@
 mod args;
 mod bulk;
 mod cleanup;
+mod cold;
 mod configuration;
 mod contender;
 mod cpu;
+mod hits;
 mod http;
 mod http_ends;
 mod idle;

@@ -10,7 +10,7 @@ use crate::contender::{Contender, Kind};
 use crate::cpu::Cores;
 use crate::table::{Row, Sample, Table};
 use crate::tls::Certificate;
-use crate::{Result, bulk, http, idle, parsing, ping_pong, scale, short};
+use crate::{Result, bulk, cold, hits, http, idle, parsing, ping_pong, scale, short};
 
 /// One of the things a proxy is measured at.
 pub struct Workload {
@@ -161,6 +161,30 @@ pub const WORKLOADS: &[Workload] = &[
         rate: Some(("requests/s", 0)),
         targets: AS_NGINX,
         measure: http::hit,
+    },
+    Workload {
+        name: "hits-quiet",
+        title: "how long answers from the cache take",
+        unit: ("p99 us", 0),
+        rate: None,
+        targets: &[],
+        measure: hits::quiet,
+    },
+    Workload {
+        name: "hits-filling",
+        title: "how long they take while others have it filled",
+        unit: ("p99 us", 0),
+        rate: None,
+        targets: AS_NGINX,
+        measure: hits::filling,
+    },
+    Workload {
+        name: "hits-cold",
+        title: "how long they take after a start with a cache that is full",
+        unit: ("p99 us", 0),
+        rate: None,
+        targets: &[],
+        measure: cold::cold,
     },
     Workload {
         name: "http-file-small",

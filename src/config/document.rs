@@ -1,11 +1,12 @@
-//! `docs/directives.md`, made from the tables.
+//! `docs/directives.md` and `docs/variables.md`, made from the tables.
 //!
-//! `UPDATE_DOCS=1 cargo test directives_document` writes the file anew; without the variable the same test fails when
-//! the file is out of date.
+//! `UPDATE_DOCS=1 cargo test --lib document` writes the files anew; without the variable the same tests fail when one is
+//! out of date.
 
 use std::fmt::Write;
 
 use crate::conf::{Contexts, Row};
+use crate::{http, tcp};
 
 /// Every block with its name in the documentation, outermost first.
 const BLOCKS: [(Contexts, &str); 17] = [
@@ -32,7 +33,7 @@ const BLOCKS: [(Contexts, &str); 17] = [
 pub fn directives(rows: &[&Row]) -> String {
     let mut text = String::from(
         "# Directives\n\n\
-         Made from the tables in the source by `UPDATE_DOCS=1 cargo test directives_document`; do not edit.\n\n\
+         Made from the tables in the source by `UPDATE_DOCS=1 cargo test --lib document`; do not edit.\n\n\
          `include path;` may stand in every block: the files that match the path, which may hold `*` and `?`, are read in its \
          place. A relative path is taken against the folder of the main configuration file.\n",
     );
@@ -68,20 +69,59 @@ fn describe(row: &Row, text: &mut String) {
     );
 }
 
+/// The document of all variables, by name, for each block.
+pub fn variables() -> String {
+    let mut text = String::from(
+        "# Variables\n\n\
+         Made from the tables in the source by `UPDATE_DOCS=1 cargo test --lib document`; do not edit.\n\n\
+         A variable without a value is empty, in access logs `-`. Where more than one server was tried there is a value for \
+         each. `set`, `map`, `geo`, `split_clients` and named groups of regular expressions make others.\n",
+    );
+    section("tcp", tcp::meanings().collect(), &mut text);
+    section("http", http::meanings().collect(), &mut text);
+    text
+}
+
+fn section(block: &str, mut variables: Vec<(String, &str)>, text: &mut String) {
+    variables.sort();
+    let _ = write!(text, "\n## {block}\n\n| variable | meaning |\n|---|---|\n");
+    for (name, meaning) in variables {
+        let _ = writeln!(text, "| `${name}` | {meaning} |");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::path::Path;
 
-    #[test]
-    fn directives_document_is_up_to_date() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/directives.md");
-        let wanted = directives(&super::super::rows());
+    fn is_up_to_date(name: &str, wanted: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
         if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(&path, &wanted).unwrap();
+            std::fs::write(&path, wanted).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == wanted, "docs/directives.md is out of date: run UPDATE_DOCS=1 cargo test directives_document");
+        assert!(found == wanted, "docs/{name} is out of date: run UPDATE_DOCS=1 cargo test --lib document");
+    }
+
+    #[test]
+    fn directives_document_is_up_to_date() {
+        is_up_to_date("directives.md", &directives(&super::super::rows()));
+    }
+
+    #[test]
+    fn variables_document_is_up_to_date() {
+        is_up_to_date("variables.md", &variables());
+    }
+
+    #[test]
+    fn every_variable_has_a_meaning_and_a_name_of_its_own() {
+        for variables in [tcp::meanings().collect(), http::meanings().collect::<Vec<_>>()] {
+            for (i, (name, meaning)) in variables.iter().enumerate() {
+                assert!(meaning.ends_with('.') && !meaning.contains('|'), "{name}");
+                assert!(variables[..i].iter().all(|(other, _)| other != name), "{name} stands twice");
+            }
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::log::{Level, Record, emit, enabled};
 use crate::net::proxy_protocol::Endpoints;
 use crate::net::{Address, Connection};
 use crate::tally::Teller;
+use crate::tls::{Fact, Told};
 
 /// Who is at the other end.
 pub(super) struct Client {
@@ -35,14 +36,23 @@ pub(super) struct Client {
     pub teller: Teller,
     /// For what is not about a request: the default server of its address, or the one of the host that its TLS hello names.
     pub server: Rc<Server>,
-    /// Between whom a proxy has said that the connection is, by the PROXY protocol.
-    pub announced: Option<Box<Endpoints>>,
-    /// It speaks TLS though this connection does not, as it stands for the one of a client that does.
-    pub secure: bool,
+    /// What a proxy has said of the connection, by the PROXY protocol.
+    pub announced: Option<Box<Announced>>,
+    /// It stands for a client that speaks TLS, though this connection does not: what was known of that one's session.
+    pub stands_for: Option<Box<Told>>,
     /// It has come to an address whose clients speak TLS.
     pub to_tls: bool,
     /// Where it connected to, once known.
     pub local: OnceCell<Address>,
+}
+
+/// What a header of the PROXY protocol says.
+#[derive(Clone)]
+pub(super) struct Announced {
+    /// Between whom the connection is.
+    pub endpoints: Endpoints,
+    /// What it tells beside, for [`Tlv`](crate::net::proxy_protocol::tlv::Tlv).
+    pub tlvs: Box<[u8]>,
 }
 
 /// What a path of ours must be led by to be found from outside: the host that the client used, and the port it came to.
@@ -78,7 +88,15 @@ impl Client {
 
     /// Whether it speaks TLS.
     pub(super) fn is_secure(&self) -> bool {
-        self.secure || !self.connection.is_plain()
+        self.stands_for.is_some() || !self.connection.is_plain()
+    }
+
+    /// Appends what there is to tell of its TLS session; whether there is anything.
+    pub(super) fn tell(&self, fact: Fact, out: &mut Vec<u8>) -> bool {
+        match &self.stands_for {
+            Some(told) => told.write(fact, out),
+            None => self.connection.tls(|ssl| fact.write(ssl, out)).unwrap_or(false),
+        }
     }
 
     /// `$scheme`
@@ -140,7 +158,7 @@ impl fmt::Display for While<'_> {
         if let Some(exchange) = &request.exchange
             && let Some(tried) = exchange.tries[exchange.earlier..].last()
         {
-            let uri = String::from_utf8_lossy(&exchange.uri);
+            let uri = String::from_utf8_lossy(exchange.uri(request));
             let scheme = if exchange.target.secure { "https" } else { "http" };
             let colon = if tried.peer.starts_with("unix:") { ":" } else { "" };
             write!(f, ", upstream: \"{scheme}://{}{colon}{uri}\"", tried.peer)?;

@@ -1,9 +1,9 @@
 //! One connection of a client, and the request it is at.
 //!
 //! ```text
-//! accepted ─▶ (Header) ─▶ (Handshake) ─▶ Head ─▶ (Delay) ─▶ (Proxy) ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
-//!                                          │                    └─────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
-//!                                          └─▶ closed                                           idle for too long, or gone
+//! accepted ─▶ (Header) ─▶ (Handshake) ─▶ (Validation) ─▶ Head ─▶ (Delay) ─▶ (Proxy) ─▶ Answer ─▶ Body ─▶ Head ...      a request, its answer, what of its body is left; the next request
+//!                                                           │                    └─────────┴─▶ Linger ─▶ closed  nothing more is wanted, but the client may still be sending
+//!                                                           └─▶ closed                                           idle for too long, or gone
 //! ```
 //!
 //! While it waits for a request a connection owns no buffer. What is done in `Head` stands in [`super::reading`], in `Delay` and
@@ -24,6 +24,7 @@ use crate::context::Context;
 use crate::event::{Owner, TimerId};
 use crate::log::Level;
 use crate::tally::Doing;
+use crate::tls::ocsp::Validation;
 
 /// Requests of one connection that are begun for one event before others have their turn.
 const TURN: usize = 16;
@@ -50,6 +51,8 @@ pub(super) enum Phase {
     Header,
     /// The client is to say hello, or TLS is being agreed on.
     Handshake,
+    /// Authorities are being asked whether the client's certificate still holds: see [`super::validation`].
+    Validation(Box<Validation>),
     /// A request is waited for, or its head is arriving.
     Head,
     /// The request waits for its turn, or its answer for being sent; what follows then.
@@ -139,7 +142,7 @@ impl Session {
     /// What it is at, for `stub_status`.
     pub(super) fn doing(&self) -> Doing {
         match self.phase {
-            Phase::Header | Phase::Handshake => Doing::Beginning,
+            Phase::Header | Phase::Handshake | Phase::Validation(_) => Doing::Beginning,
             Phase::Head if self.input.is_none() => Doing::Waiting,
             Phase::Head => Doing::Reading,
             Phase::Delay(_) | Phase::Proxy | Phase::Answer | Phase::Body(_) | Phase::Linger { .. } => Doing::Writing,
@@ -166,6 +169,7 @@ impl Session {
             let step = match self.phase {
                 Phase::Header => self.read_header(cx),
                 Phase::Handshake => self.handshake(cx),
+                Phase::Validation(_) => self.watch(cx),
                 Phase::Head if turn == 0 => {
                     cx.reactor.again(self.client.connection.source());
                     Step::Wait
@@ -202,7 +206,7 @@ impl Session {
         let timed_out = io::Error::from_raw_os_error(libc::ETIMEDOUT);
         let error = Some(&timed_out);
         match self.phase {
-            Phase::Header | Phase::Handshake => self.greeting_timed_out(),
+            Phase::Header | Phase::Handshake | Phase::Validation(_) => self.greeting_timed_out(),
             Phase::Head if self.input.is_some() => {
                 let step = self.refuse(cx, Refusal::new(408, "client timed out"));
                 self.go_on(cx, step)

@@ -16,6 +16,9 @@ use crate::log::directive::Goal;
 use crate::log::{Level, access};
 use crate::relay::Buffers;
 
+/// Bytes of a log's line for which there is room from the beginning.
+const LINE_USUAL: usize = 256;
+
 impl Session {
     /// The request is over: the next one, or the end.
     pub(super) fn finish(&mut self, cx: &mut Context) -> Step {
@@ -157,6 +160,7 @@ impl Session {
     /// Ends the connection in whatever state it is.
     pub(super) fn end(mut self, cx: &mut Context) {
         self.drop_exchange(cx);
+        self.drop_validation(cx);
         cx.buffers.put(self.input.take());
         cx.reactor.remove_timer(self.timer);
         self.client.connection.close(&mut cx.reactor);
@@ -191,7 +195,8 @@ impl Session {
                 continue;
             }
             let Some(format) = &entry.format else { continue };
-            let mut line = values.fill(format);
+            let mut line = Vec::with_capacity(LINE_USUAL);
+            format.fill(&mut line, |variable, out| values.write(variable, out));
             line.push(b'\n');
             match entry.goal(|variable, out| values.write(variable, out)) {
                 Goal::Log(log) => cx.logs.write(&mut cx.reactor, self.client.epoch, log, &line),

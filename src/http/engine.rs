@@ -14,6 +14,7 @@ use crate::event::Owner;
 use crate::log::{Level, Record, emit};
 use crate::net::{Address, Connection};
 use crate::resolver::Answer;
+use crate::tls::ocsp::Told;
 use crate::upstream::shared::Roster;
 use crate::upstream::{Balancer, Followers};
 
@@ -117,7 +118,7 @@ impl Engine {
                     epoch,
                     server: route.names.default.clone(),
                     announced: None,
-                    secure: false,
+                    stands_for: None,
                     to_tls: route.tls,
                     connection,
                     teller: cx.teller.clone(),
@@ -174,6 +175,11 @@ impl Engine {
         let Some(balancer) = cx.stations.balancer(epoch, group) else { return false };
         let changed = follower.answered(balancer, answer, &mut cx.reactor, &mut cx.resolver);
         changed && balancer.group().check.is_some()
+    }
+
+    /// Something has been told about the client of a connection.
+    pub fn told(&mut self, cx: &mut Context, told: &Told) {
+        self.serve(cx, told.asker.id, |session, cx| session.told(cx, told));
     }
 
     /// Ends the exchanges with peers that checks have found down since this was asked last, where the check says so.
@@ -276,6 +282,7 @@ impl Engine {
         let mut connections = self.sessions.len();
         for (_, session) in &self.sessions {
             cx.teller.shift(None, Some(session.counted));
+            connections += usize::from(session.is_validating());
             if let Some((group, peer)) = session.upstream() {
                 connections += 1;
                 if let Some(balancer) = group.and_then(|group| cx.stations.balancer(session.client.epoch, group)) {

@@ -1,4 +1,4 @@
-//! The directives of the cache of open files, which there is none of.
+//! The directives of the caches of open files, which there are none of.
 
 use super::directives::{HSL, row, with};
 use super::level::Level;
@@ -7,11 +7,26 @@ use crate::conf::{Arity, Call, Directive, Result, value};
 const OPENED: &str =
     "Accepted for compatibility, without effect: files are opened for each request, so they are never out of date.";
 
+const LOG_OPENED: &str = "Accepted for compatibility, without effect: a log file whose path has variables is opened for each line, so a file that was moved away or removed is made anew at once.";
+
 /// The rows that stand beside those of [`super::directives`].
 pub(super) static TABLE: &[Directive<Level>] = &[
     Directive {
         row: with(Arity::Between(1, 2), row("open_file_cache", HSL, "off | max=number [inactive=time]", "off", OPENED)),
         set: open_file_cache,
+    },
+    Directive {
+        row: with(
+            Arity::Between(1, 4),
+            row(
+                "open_log_file_cache",
+                HSL,
+                "off | max=number [inactive=time] [min_uses=number] [valid=time]",
+                "off",
+                LOG_OPENED,
+            ),
+        ),
+        set: open_log_file_cache,
     },
     Directive {
         row: row("open_file_cache_errors", HSL, "on | off", "off", OPENED),
@@ -49,6 +64,28 @@ fn open_file_cache(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
     }
     if !max && !off {
         return Err(call.error("\"open_file_cache\" must have the \"max\" parameter"));
+    }
+    Ok(())
+}
+
+fn open_log_file_cache(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    let (mut max, mut off) = (0, false);
+    for word in call.texts()? {
+        let known = match word.split_once('=') {
+            Some(("max", number)) => value::number(number).inspect(|number| max = *number).is_some(),
+            Some(("min_uses", number)) => value::number(number).is_some(),
+            Some(("inactive" | "valid", time)) => value::time(time, false).is_some(),
+            _ => {
+                off |= word == "off";
+                word == "off"
+            }
+        };
+        if !known {
+            return Err(call.error(format!("invalid \"open_log_file_cache\" parameter \"{word}\"")));
+        }
+    }
+    if max == 0 && !off {
+        return Err(call.error("\"open_log_file_cache\" must have \"max\" parameter"));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use openssl::ssl::SslRef;
 
-use super::client::Client;
+use super::client::{Announced, Client};
 use super::connection::{Phase, Session, Step, Verdict};
 use super::head::Refusal;
 use super::names::Names;
@@ -32,8 +32,9 @@ impl Session {
         }
         let buffer = cx.buffers.scratch(proxy_protocol::MAX_HEADER);
         match proxy_protocol::take(&self.client.connection, &mut cx.reactor, buffer) {
-            Ok(Taken::Done(endpoints)) => {
-                self.client.announced = endpoints.map(Box::new);
+            Ok(Taken::Done { endpoints, tlvs }) => {
+                let announced = |endpoints| Box::new(Announced { endpoints, tlvs: buffer[tlvs].into() });
+                self.client.announced = endpoints.map(announced);
                 self.phase = Phase::first(&self.route);
                 Step::Next
             }
@@ -89,10 +90,7 @@ impl Session {
             let went_on = self.client.connection.handshake(&mut cx.reactor);
             self.client.connection.tls(|ssl| cx.authorities.look(&mut cx.reactor, &mut cx.resolver, ssl));
             match went_on {
-                Ok(true) => {
-                    self.phase = Phase::Head;
-                    return Step::Next;
-                }
+                Ok(true) => return self.begin_validation(cx),
                 Ok(false) if self.client.connection.tls(hello::is_asking) == Some(true) => self.choose(),
                 Ok(false) => return Step::Wait,
                 Err(error) => {
@@ -169,7 +167,8 @@ fn admit_secure(client: &Client, request: &Request, names: &Names, ssl: &SslRef)
         Err(refused @ Refused::Certificate(_)) => Err(Refusal::new(495, refused.to_string())),
         Err(refused @ Refused::NoCertificate) => Err(Refusal::new(496, refused.to_string())),
         // It has been asked for its certificate by the rules of another server.
-        Ok(()) if !client.server.tls.as_ref().is_some_and(|own| own.judges_for(tls)) => misdirected(),
+        _ if !client.server.tls.as_ref().is_some_and(|own| own.judges_for(tls)) => misdirected(),
+        Err(refused @ Refused::Status(_)) => Err(Refusal::new(495, refused.to_string())),
         Ok(()) => Ok(()),
     }
 }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::field_names::Lengths;
+use super::field_names::{FieldNames, Marks};
 use super::uri::Target;
+use super::variables::is_field;
 
 /// Why a request is answered with an error before any handler sees it.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +50,11 @@ pub struct Scan {
 }
 
 impl Scan {
+    /// Nothing has been looked through yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.seen == 0
+    }
+
     /// Looks through what is new in `input`, which begins with the request line. Gives the length of the head once it is complete.
     ///
     /// # Errors
@@ -129,20 +135,20 @@ impl<'a> RequestLine<'a> {
     /// `method SP target SP HTTP/x.y` (RFC 9112 3), with single blanks only: what reads differently elsewhere is refused.
     fn parse(line: &'a [u8]) -> Result<Self, Refusal> {
         let invalid = || Refusal::new(400, "client sent invalid request");
-        let mut words = line.split(|byte| *byte == b' ');
-        let method = words.next().unwrap_or_default();
-        if method.is_empty()
-            || method.len() == line.len()
-            || !method.iter().all(|byte| is_method_byte(*byte) && *byte != b'\r')
-        {
+        let word = |text: &'a [u8]| memchr::memchr(b' ', text).map(|end| (&text[..end], &text[end + 1..]));
+        let (method, rest) = word(line).unwrap_or_default();
+        if method.is_empty() || !method.iter().all(|byte| is_method_byte(*byte) && *byte != b'\r') {
             return Err(Refusal::new(400, "client sent invalid method"));
         }
-        let target = words.next().filter(|target| !target.is_empty()).ok_or_else(invalid)?;
+        let (target, version) = word(rest).unwrap_or((rest, &[]));
+        if target.is_empty() {
+            return Err(invalid());
+        }
         if target[0] != b'/' {
             Target::parse(target)?;
         }
-        let version = words.next().ok_or_else(invalid)?;
-        if words.next().is_some() || target.iter().any(|byte| *byte < 0x20 || *byte == 0x7f) {
+        let faulty = |byte: &u8| *byte < 0x20 || *byte == 0x7f;
+        if version.contains(&b' ') || target.iter().fold(false, |found, byte| found | faulty(byte)) {
             return Err(invalid());
         }
         Ok(RequestLine { method, target, version: Version::parse(version)? })
@@ -207,7 +213,7 @@ fn up_to_fault(line: &[u8]) -> String {
 }
 
 /// Fields that may stand once only.
-const UNIQUE: [&str; 9] = [
+const UNIQUE: FieldNames<&[&str]> = FieldNames::fixed(&[
     "if-modified-since",
     "if-unmodified-since",
     "if-match",
@@ -217,7 +223,7 @@ const UNIQUE: [&str; 9] = [
     "expect",
     "authorization",
     "content-length",
-];
+]);
 
 /// Whether nginx takes the name of a field for valid: letters, digits and `-`, with `underscores` also `_`.
 fn is_plain(name: &[u8], underscores: bool) -> bool {
@@ -237,8 +243,8 @@ pub struct Head {
     fields: Vec<(Span, Span)>,
     /// How much of it has been taken apart, bytes.
     length: usize,
-    /// Those of the names of its fields.
-    lengths: Lengths,
+    /// What the names of its fields are like.
+    marks: Marks,
     /// Some name has more than letters, digits and `-`.
     odd_names: bool,
 }
@@ -249,17 +255,32 @@ impl Head {
     /// # Errors
     /// What RFC 9112 wants refused.
     pub fn parse(raw: &[u8]) -> Result<Self, Refusal> {
-        let raw: Box<[u8]> = raw.into();
-        let end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
-        let text = cut_cr(&raw[..end]);
-        let span = |part: &[u8]| {
-            let start = (part.as_ptr() as usize - raw.as_ptr() as usize) as u32;
-            start..start + part.len() as u32
+        let invalid = || {
+            let lines = memchr::memchr(b'\n', raw).map_or(&[][..], |end| &raw[end + 1..]);
+            let (_, fault) = sound_lines(lines);
+            Refusal::new(400, format!("client sent invalid header line: \"{fault}\""))
         };
+        Head::take(raw)?.ok_or_else(invalid)
+    }
+
+    /// The head that stands whole at the beginning of `input`, as most do when they are read first; `None` where it is for [`Scan`] to say what
+    /// is wrong, or still to come.
+    pub(super) fn whole(input: &[u8], limits: &Limits) -> Option<Self> {
+        let small = limits.first.max(limits.size.min(limits.number * limits.size));
+        if input.len() <= small { Head::take(input).ok()? } else { None }
+    }
+
+    /// Takes the head apart that `input` begins with; `None` where its fields do not come to their end, or are none.
+    ///
+    /// # Errors
+    /// A faulty request line, and too many fields.
+    fn take(input: &[u8]) -> Result<Option<Self>, Refusal> {
+        let end = memchr::memchr(b'\n', input).unwrap_or(input.len());
+        let text = cut_cr(&input[..end]);
         let request = RequestLine::parse(text)?;
         let mut few = [httparse::EMPTY_HEADER; FIELDS_USUAL];
         let mut many = Vec::new();
-        let lines = raw.get(end + 1..).unwrap_or_default();
+        let lines = input.get(end + 1..).unwrap_or_default();
         let parsed = match httparse::parse_headers(lines, &mut few) {
             Err(httparse::Error::TooManyHeaders) => {
                 many.resize(FIELDS_MAX, httparse::EMPTY_HEADER);
@@ -267,25 +288,27 @@ impl Head {
             }
             parsed => parsed,
         };
-        let fields = match parsed {
-            Ok(httparse::Status::Complete((_, fields))) => fields,
+        let (length, found) = match parsed {
+            Ok(httparse::Status::Complete((length, fields))) => (end + 1 + length, fields),
             Err(httparse::Error::TooManyHeaders) => return Err(Refusal::new(494, "client sent too many header lines")),
-            Ok(httparse::Status::Partial) | Err(_) => {
-                let (_, fault) = sound_lines(lines);
-                return Err(Refusal::new(400, format!("client sent invalid header line: \"{fault}\"")));
-            }
+            Ok(httparse::Status::Partial) | Err(_) => return Ok(None),
         };
-        let mut lengths = Lengths::default();
+        let span = |part: &[u8]| {
+            let start = (part.as_ptr() as usize - input.as_ptr() as usize) as u32;
+            start..start + part.len() as u32
+        };
+        let mut marks = Marks::default();
         let mut odd_names = false;
-        let place = |field: &httparse::Header<'_>| {
+        let mut fields = Vec::with_capacity(found.len());
+        for field in found {
             let name = field.name.as_bytes();
-            lengths.add(name);
+            marks.add(name);
             odd_names |= !is_plain(name, false);
-            (span(name), span(field.value))
-        };
-        let fields = fields.iter().map(place).collect();
+            fields.push((span(name), span(field.value)));
+        }
         let (line, method, target) = (span(text), span(request.method), span(request.target));
-        Ok(Head { line, method, target, version: request.version, fields, lengths, odd_names, length: raw.len(), raw })
+        let raw = input[..length].into();
+        Ok(Some(Head { line, method, target, version: request.version, fields, marks, odd_names, length, raw }))
     }
 
     /// What is known of a head that is at fault, or not complete, behind what `scan` has passed, for the logs: the request line, and the
@@ -307,7 +330,7 @@ impl Head {
                 target: 0..0,
                 version: Version::Http10,
                 fields: Vec::new(),
-                lengths: Lengths::default(),
+                marks: Marks::default(),
                 odd_names: false,
                 length: 0,
                 raw,
@@ -370,15 +393,22 @@ impl Head {
     /// All values of a field, in their order; names are compared without regard to case.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let same = move |field: &&(Span, Span)| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes());
-        let fields = if self.lengths.have(name.as_bytes()) { &self.fields[..] } else { &[] };
+        let fields = if self.marks.have(name.as_bytes()) { &self.fields[..] } else { &[] };
         fields.iter().filter(same).map(|(_, value)| self.part(value))
     }
 
     /// The first value of a field.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         let same = |field: &&(Span, Span)| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes());
-        let fields = if self.lengths.have(name.as_bytes()) { &self.fields[..] } else { &[] };
+        let fields = if self.marks.have(name.as_bytes()) { &self.fields[..] } else { &[] };
         fields.iter().find(same).map(|(_, value)| self.part(value))
+    }
+
+    /// All values of the fields that `$http_NAME` tells of: those with `_` for `-` too. The name is in lower case.
+    pub(super) fn all_like<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let may_have = self.odd_names || self.marks.have(name.as_bytes());
+        let fields = if may_have { &self.fields[..] } else { &[] };
+        fields.iter().filter(move |(field, _)| is_field(self.part(field), name)).map(|(_, value)| self.part(value))
     }
 
     /// All fields in their order.
@@ -408,15 +438,12 @@ impl Head {
     /// # Errors
     /// Which one it is.
     pub(super) fn check_unique(&self) -> Result<(), Refusal> {
-        let mut seen = [false; UNIQUE.len()];
-        for (name, _) in self.fields() {
-            let known = UNIQUE
-                .iter()
-                .position(|known| known.len() == name.len() && name.eq_ignore_ascii_case(known.as_bytes()));
-            if let Some(place) = known
-                && std::mem::replace(&mut seen[place], true)
+        for (number, (name, _)) in self.fields().enumerate() {
+            if UNIQUE.contain(name)
+                && let Some(known) = UNIQUE.find(name)
+                && self.fields().take(number).any(|(before, _)| before.eq_ignore_ascii_case(name))
             {
-                self.unique(UNIQUE[place])?;
+                self.unique(known)?;
             }
         }
         Ok(())
@@ -520,9 +547,10 @@ mod tests {
                 found => found,
             };
             prop_assert_eq!(&second, &whole);
-            if let Ok(Some(length)) = whole {
-                let _ = Head::parse(&input[..length]);
-            }
+            // A head that is read at once is the one that is read line by line.
+            let parsed = whole.ok().flatten().and_then(|length| Head::parse(&input[..length]).ok());
+            let at_once = Head::whole(&input, &LIMITS);
+            prop_assert_eq!(format!("{:?}", at_once), format!("{:?}", parsed));
             let _ = Head::partial(&input, &pieces, &LIMITS);
         }
     }

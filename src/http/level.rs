@@ -256,7 +256,8 @@ impl Assembly<'_> {
         let locations = self.locations(&mut own)?;
         let steps = std::mem::take(&mut own.steps);
         let program = self.program(steps, None)?;
-        let staples = tls::ocsp::Staples::read(&own.ssl, own.proxy.resolver().as_deref(), self.warnings)?;
+        let resolver = own.proxy.resolver();
+        let asked = tls::ocsp::Asked::read(&own.ssl, resolver.as_deref(), self.tls, self.warnings)?;
         let (number, size) = match &own.large_buffers {
             // nginx's default of the pools.
             Some((_, size, place)) if *size < own.pool_size.unwrap_or(512) => {
@@ -278,7 +279,7 @@ impl Assembly<'_> {
             program,
             definitions: self.definitions.clone(),
             groups: self.named_groups.clone(),
-            tls: tls::Server::build(&own.ssl, None, tls::Clients::NameHosts, staples, self.tls)?,
+            tls: tls::Server::build(&own.ssl, None, tls::Clients::NameHosts, asked, self.tls)?,
             ssl: own.ssl.is_on(),
         })
     }

@@ -1,7 +1,7 @@
 //! The `http {}` block: its directives, and its requests.
 //!
 //! A request goes through these files: [`connection`] is its state machine, from the accepted client to the next request or the
-//! end, with [`handshake`] before it where clients speak TLS, and its steps in [`reading`], [`answering`] and [`ending`]; [`head`]
+//! end, with [`handshake`] and [`validation`] before it where clients speak TLS, and its steps in [`reading`], [`answering`] and [`ending`]; [`head`]
 //! and [`uri`] take it apart, [`body`] knows where it ends; [`names`] and [`location`] choose what serves it, which the programs of
 //! [`script`] may change; [`access`] says who may have it; [`handlers`] leads it through all that; [`returns`], [`files`] and
 //! [`status`] make a [`response`], or [`proxy`] has a server make it; [`output`] sends it; logs tell of it by [`variables`].
@@ -43,6 +43,7 @@ mod names;
 mod output;
 mod pace;
 mod pages;
+mod pieces;
 pub mod proxy;
 pub mod ranges;
 mod reading;
@@ -65,6 +66,7 @@ mod try_files;
 mod tuning_directives;
 mod types;
 pub mod uri;
+mod validation;
 mod variables;
 
 use std::path::PathBuf;
@@ -80,6 +82,7 @@ pub use cache::{Cache, loader, manager};
 pub use engine::{Engine, IDLE};
 pub use level::{Builder, ToOpen};
 pub use listen::Listen;
+pub use variables::meanings;
 
 /// All `http {}` blocks of a configuration, inheritance settled.
 #[derive(Default)]

@@ -1,14 +1,13 @@
 //! What is still to be sent of an answer: bytes, and parts of files.
 
-use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::gzip::encoder::Stream;
 use super::pace::Pace;
+pub(super) use super::pieces::Piece;
+use super::pieces::Pieces;
 use crate::event::Reactor;
 use crate::net::Connection;
 use crate::relay::Buffers;
@@ -19,33 +18,10 @@ const TURN: u64 = 256 * 1024;
 /// The same where the kernel moves them by itself, nginx's `sendfile_max_chunk`.
 const FILE_TURN: u64 = 2 * 1024 * 1024;
 
-/// A piece of an answer.
-pub(super) enum Piece {
-    Bytes(Vec<u8>),
-    File {
-        file: Rc<File>,
-        offset: u64,
-        left: u64,
-    },
-    /// What is compressed as it is sent.
-    Gzip(Box<Stream>),
-}
-
-impl Piece {
-    pub(super) fn length(&self) -> u64 {
-        match self {
-            Piece::Bytes(bytes) => bytes.len() as u64,
-            Piece::File { left, .. } => *left,
-            // It is not known before it is sent, but something it is.
-            Piece::Gzip(_) => 1,
-        }
-    }
-}
-
 /// Pieces in the order of sending.
 #[derive(Default)]
 pub(super) struct Output {
-    pieces: VecDeque<Piece>,
+    pieces: Pieces,
     /// How much of a first piece of bytes is gone.
     gone: usize,
     sent: u64,
@@ -72,7 +48,7 @@ pub(super) enum Progress {
 impl Output {
     /// Adds a piece; bytes behind bytes become one, so that a small answer is one packet.
     pub(super) fn push(&mut self, piece: Piece) {
-        match (self.pieces.back_mut(), piece) {
+        match (self.pieces.last(), piece) {
             (_, piece) if piece.length() == 0 => {}
             (Some(Piece::Bytes(_)), Piece::Bytes(bytes)) => self.push_bytes(&bytes),
             (Some(Piece::File { file, offset, left }), Piece::File { file: next, offset: at, left: more })
@@ -80,14 +56,14 @@ impl Output {
             {
                 *left += more;
             }
-            (_, piece) => self.pieces.push_back(piece),
+            (_, piece) => self.pieces.push(piece),
         }
     }
 
     /// Adds bytes.
     pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
         let first = self.pieces.len() == 1;
-        match self.pieces.back_mut() {
+        match self.pieces.last() {
             Some(Piece::Bytes(last)) => {
                 // What is gone already must not pile up before a client that never has taken all.
                 if first && self.gone > last.len() / 2 {
@@ -97,7 +73,7 @@ impl Output {
                 last.extend_from_slice(bytes);
             }
             _ if bytes.is_empty() => {}
-            _ => self.pieces.push_back(Piece::Bytes(bytes.to_vec())),
+            _ => self.pieces.push(Piece::Bytes(bytes.to_vec())),
         }
     }
 
@@ -145,7 +121,7 @@ impl Output {
     /// Has the head leave in one packet with the file that follows it, without further calls. Tells whether that is all there is.
     pub(super) fn gather(&mut self) -> bool {
         let follows = |piece: &Piece| matches!(piece, Piece::File { left, .. } if *left <= TURN);
-        self.gathers = self.pieces.len() == 2 && self.pieces.get(1).is_some_and(follows);
+        self.gathers = self.pieces.len() == 2 && self.pieces.second().is_some_and(follows);
         self.gathers
     }
 
@@ -173,8 +149,8 @@ impl Output {
         }
         let mut compressed = 0;
         loop {
-            let file_follows = matches!(self.pieces.get(1), Some(Piece::File { .. }));
-            let Some(piece) = self.pieces.front_mut() else { return Ok(Progress::Done) };
+            let file_follows = matches!(self.pieces.second(), Some(Piece::File { .. }));
+            let Some(piece) = self.pieces.first() else { return Ok(Progress::Done) };
             if !reactor.writable(connection.source()) {
                 return Ok(Progress::Blocked);
             }

@@ -23,8 +23,17 @@ impl Session {
     pub(super) fn read_head(&mut self, cx: &mut Context) -> Step {
         loop {
             if let Some(input) = &mut self.input {
-                match self.scan.advance(input, &self.client.server.limits) {
-                    Ok(Some(length)) => return self.begin(cx, length),
+                let limits = &self.client.server.limits;
+                if self.scan.is_fresh()
+                    && let Some(head) = Head::whole(input, limits)
+                {
+                    return self.begin(cx, head);
+                }
+                match self.scan.advance(input, limits) {
+                    Ok(Some(length)) => match Head::parse(&input[..length]) {
+                        Ok(head) => return self.begin(cx, head),
+                        Err(refusal) => return self.refuse(cx, refusal),
+                    },
                     Ok(None) => {}
                     Err(refusal) => return self.refuse(cx, refusal),
                 }
@@ -108,18 +117,11 @@ impl Session {
         Step::Over
     }
 
-    /// A head is complete.
-    fn begin(&mut self, cx: &mut Context, length: usize) -> Step {
+    /// A head is complete, with which the input begins.
+    fn begin(&mut self, cx: &mut Context, head: Head) -> Step {
         let Some(mut input) = self.input.take() else { return Step::Over };
         let now = cx.reactor.now();
-        let head = match Head::parse(&input[..length]) {
-            Ok(head) => head,
-            Err(refusal) => {
-                self.input = Some(input);
-                return self.refuse(cx, refusal);
-            }
-        };
-        input.advance(length);
+        input.advance(head.length());
         self.count_request(cx);
         let request = self.request.insert(Box::new(Request::new(head, &self.client.server, now)));
         self.client.answered = false;

@@ -46,7 +46,7 @@ impl RealIp {
             return None;
         }
         match &self.header {
-            Source::ProxyProtocol => Some(Address::Inet(client.announced.as_ref()?.source)),
+            Source::ProxyProtocol => Some(Address::Inet(client.announced.as_ref()?.endpoints.source)),
             Source::Field(name) => last_of(request.head.all(name).take(1), &self.from, self.recursive),
             Source::Forwarded => forwarded(request, &self.from, self.recursive),
         }

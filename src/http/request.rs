@@ -22,8 +22,8 @@ const CHANGES_MAX: usize = 10 + 1;
 /// A request from its head to the end of its answer.
 pub(super) struct Request {
     pub head: Head,
-    /// The target without what an absolute one has before its path; the form the client gave it.
-    pub uri: Vec<u8>,
+    /// Where in the target its path begins, once it has been taken apart.
+    path_at: Option<usize>,
     /// The path in its one form.
     pub path: Vec<u8>,
     /// What follows `?`.
@@ -90,8 +90,8 @@ pub(super) struct Request {
     pub started: Instant,
     /// The answer's status; 0 before there is one.
     pub status: u16,
-    /// The fields of the answer.
-    pub fields: Vec<Field>,
+    /// The head of the answer, once that is written.
+    pub answer_head: Vec<u8>,
     /// The lines behind the answer's body.
     pub trailers: Vec<u8>,
     /// What is being sent, and how much of it is head.
@@ -108,7 +108,7 @@ impl Request {
     /// A request of which only the head is known, for the default server of its address.
     pub(super) fn new(head: Head, server: &Rc<Server>, started: Instant) -> Self {
         Request {
-            uri: Vec::new(),
+            path_at: None,
             path: Vec::new(),
             args: None,
             host: Vec::new(),
@@ -144,7 +144,7 @@ impl Request {
             location: server.own.clone(),
             started,
             status: 0,
-            fields: Vec::new(),
+            answer_head: Vec::new(),
             output: Output::default(),
             trailers: Vec::new(),
             head_sent: 0,
@@ -161,11 +161,10 @@ impl Request {
     pub(super) fn interpret(&mut self, names: &Names) -> Result<(), Refusal> {
         let head = &self.head;
         let target = Target::parse(head.target())?;
-        let before_path = head.target().len() - target.rest;
         let path = if target.path.is_empty() { &b"/"[..] } else { target.path };
         self.path = uri::normalize(path, self.server.merge_slashes)
             .ok_or_else(|| Refusal::new(400, "client sent invalid request"))?;
-        self.uri = if target.rest == 0 { b"/".to_vec() } else { head.target()[before_path..].to_vec() };
+        self.path_at = Some(head.target().len() - target.rest);
         self.args = target.args.filter(|args| !args.is_empty()).map(<[u8]>::to_vec);
         let named = head.field("host");
         let named_host = named.map(uri::host).transpose()?;
@@ -202,7 +201,7 @@ impl Request {
     /// The same request once more, where its location serves it, without body and answer.
     pub(super) fn again(&self) -> Request {
         Request {
-            uri: self.uri.clone(),
+            path_at: self.path_at,
             path: self.path.clone(),
             args: self.args.clone(),
             host: self.host.clone(),
@@ -216,6 +215,14 @@ impl Request {
             as_get: self.as_get,
             location: self.location.clone(),
             ..Request::new(self.head.clone(), &self.server, self.started)
+        }
+    }
+
+    /// The target without what an absolute one has before its path, in the form that the client gave it; empty where it could not be taken apart.
+    pub(super) fn uri(&self) -> &[u8] {
+        match self.path_at.map(|at| &self.head.target()[at..]) {
+            Some([]) => b"/",
+            uri => uri.unwrap_or_default(),
         }
     }
 

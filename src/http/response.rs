@@ -14,10 +14,8 @@ use crate::log::clock;
 /// A header field of an answer.
 pub(super) type Field = (Cow<'static, str>, Vec<u8>);
 
-/// As many fields as the head may have beside those of the answer itself.
-const FIELDS_OWN: usize = 8;
-/// Room for the first line of a head, and the line behind the last.
-const FIRST_LINE: usize = 64;
+/// Bytes of a head beside the values that the answer brings with it.
+const HEAD_OWN: usize = 256;
 /// A body of at most so many bytes may be copied behind its head.
 const SHORT: u64 = 4096;
 
@@ -116,7 +114,45 @@ pub(super) struct Framing<'a> {
     pub origin: &'a [u8],
 }
 
-/// Puts the answer into its request: the fields in nginx's order, then the head and the body as what is to be sent.
+/// The head of an answer as it is being written.
+struct Lines(Vec<u8>);
+
+impl Lines {
+    /// Begins with the first line; `room` as many bytes as are likely to follow.
+    fn new(status: u16, reason: &[u8], room: usize) -> Self {
+        let mut lines = Vec::with_capacity(room);
+        lines.extend_from_slice(b"HTTP/1.1 ");
+        lines.extend([status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8));
+        lines.push(b' ');
+        lines.extend_from_slice(reason);
+        lines.extend_from_slice(b"\r\n");
+        Lines(lines)
+    }
+
+    fn add(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        let value = value.as_ref();
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b": ");
+        let ends_line = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+        // A line end in a value would begin a field of someone else's choice.
+        if value.iter().fold(false, |found, byte| found | ends_line(byte)) {
+            self.0.extend(value.iter().map(|byte| if ends_line(byte) { b' ' } else { *byte }));
+        } else {
+            self.0.extend_from_slice(value);
+        }
+        self.0.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The fields of a head that [`prepare`] has written.
+pub(super) fn fields_of(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+        let (name, value) = line.split_at(memchr::memchr(b':', line)?);
+        Some((name, value.strip_prefix(b": ")?.strip_suffix(b"\r")?))
+    })
+}
+
+/// Puts the answer into its request: the fields in nginx's order as a head, which with the body is what is to be sent.
 pub(super) fn prepare(request: &mut Request, response: Response, framing: &Framing<'_>) {
     let location = request.location.clone();
     let Response {
@@ -128,80 +164,104 @@ pub(super) fn prepare(request: &mut Request, response: Response, framing: &Frami
         content_type,
         last_modified,
         location: to,
-        fields: rest,
+        fields,
         body,
         replaceable,
         ..
     } = response;
     let content_type = request.kept_type.take().filter(|_| !replaceable).or(content_type);
     let bodiless = matches!(status, 204 | 304);
-    let mut fields: Vec<Field> = Vec::with_capacity(FIELDS_OWN + rest.len());
-    fields.extend([
-        ("Server".into(), server.unwrap_or_else(|| location.server_tokens.name().into())),
-        ("Date".into(), date.unwrap_or_else(|| clock::now_http().into_bytes())),
-    ]);
     let known = match length {
         Length::Here => (!bodiless).then(|| body.iter().map(Piece::length).sum()),
         Length::Known(length) => Some(length),
         Length::Chunked | Length::Untold => None,
     };
-    // A server's answer to a condition says of what it would have sent.
-    if !bodiless || (status == 304 && length != Length::Here) {
-        fields.extend(content_type.map(|content_type| ("Content-Type".into(), content_type)));
+    let reason = reason.as_deref().unwrap_or_else(|| pages::reason(status).as_bytes());
+    let size = |(name, value): &Field| name.len() + value.len() + 4;
+    let single = [&server, &date, &content_type, &last_modified, &to].map(|value| value.as_ref().map_or(0, Vec::len));
+    let room = HEAD_OWN + reason.len() + single.iter().sum::<usize>() + fields.iter().map(size).sum::<usize>();
+    let mut lines = Lines::new(status, reason, room);
+
+    match &server {
+        Some(server) => lines.add("Server", server),
+        None => lines.add("Server", location.server_tokens.name()),
     }
-    fields.extend(known.map(|length| ("Content-Length".into(), length.to_string().into_bytes())));
+    match &date {
+        Some(date) => lines.add("Date", date),
+        None => clock::with_http(|date| lines.add("Date", date)),
+    }
+    // A server's answer to a condition says of what it would have sent.
+    if let Some(content_type) = content_type.filter(|_| !bodiless || (status == 304 && length != Length::Here)) {
+        lines.add("Content-Type", content_type);
+    }
+    if let Some(length) = known {
+        lines.add("Content-Length", itoa::Buffer::new().format(length));
+    }
     // Of an error's page nothing was modified, whatever file it is.
-    let last_modified = last_modified.filter(|_| matches!(status, 200 | 206 | 304));
-    fields.extend(last_modified.map(|date| ("Last-Modified".into(), date)));
+    if let Some(date) = last_modified.filter(|_| matches!(status, 200 | 206 | 304)) {
+        lines.add("Last-Modified", date);
+    }
     let relative = |to: &Vec<u8>| location.absolute_redirect && to.starts_with(b"/");
     let (absolute, to): (Option<Vec<u8>>, Option<Vec<u8>>) = match to {
         Some(to) if relative(&to) => (Some([framing.origin, &to].concat()), None),
         to => (None, to),
     };
-    fields.extend(absolute.map(|to| ("Location".into(), to)));
+    if let Some(to) = absolute {
+        lines.add("Location", to);
+    }
     if length == Length::Chunked {
-        fields.push(("Transfer-Encoding".into(), b"chunked".to_vec()));
+        lines.add("Transfer-Encoding", "chunked");
     }
     match framing.keepalive {
-        _ if status == 101 => fields.push(("Connection".into(), b"upgrade".to_vec())),
+        _ if status == 101 => lines.add("Connection", "upgrade"),
         Some(keepalive) => {
-            fields.push(("Connection".into(), b"keep-alive".to_vec()));
-            fields.extend(
-                keepalive.header.map(|seconds| ("Keep-Alive".into(), format!("timeout={seconds}").into_bytes())),
-            );
+            lines.add("Connection", "keep-alive");
+            if let Some(seconds) = keepalive.header {
+                lines.add("Keep-Alive", format!("timeout={seconds}"));
+            }
         }
-        None => fields.push(("Connection".into(), b"close".to_vec())),
+        None => lines.add("Connection", "close"),
     }
-    fields.extend(to.map(|to| ("Location".into(), to)));
-    fields.append(&mut request.kept);
-    fields.extend(rest);
+    if let Some(to) = to {
+        lines.add("Location", to);
+    }
+    for (name, value) in request.kept.drain(..).chain(fields) {
+        lines.add(&name, value);
+    }
+    lines.0.extend_from_slice(b"\r\n");
 
-    // Together with a short body it is one piece.
-    let lines: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-    let mut head = Vec::with_capacity(lines + known.map_or(0, |length| length.min(SHORT)) as usize + FIRST_LINE);
-    head.extend_from_slice(b"HTTP/1.1 ");
-    head.extend([status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8));
-    head.push(b' ');
-    head.extend_from_slice(reason.as_deref().unwrap_or_else(|| pages::reason(status).as_bytes()));
-    head.extend_from_slice(b"\r\n");
-    let ends_line = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
-    for (name, value) in &fields {
-        head.extend_from_slice(name.as_bytes());
-        head.extend_from_slice(b": ");
-        // A line end in a value would begin a field of someone else's choice.
-        if value.iter().fold(false, |found, byte| found | ends_line(byte)) {
-            head.extend(value.iter().map(|byte| if ends_line(byte) { b' ' } else { *byte }));
-        } else {
-            head.extend_from_slice(value);
-        }
-        head.extend_from_slice(b"\r\n");
-    }
-    head.extend_from_slice(b"\r\n");
     request.status = status;
-    request.fields = fields;
-    request.head_sent = head.len() as u64;
+    request.head_sent = lines.0.len() as u64;
+    let bodied = !request.is_head() && !bodiless;
+    // Together with a short body, here or to come, it is one piece.
+    let short = match body.first() {
+        Some(Piece::Bytes(bytes)) => bytes.len() as u64,
+        Some(_) => 0,
+        None => known.unwrap_or(0),
+    };
+    let mut head = Vec::with_capacity(lines.0.len() + if bodied { short.min(SHORT) as usize } else { 0 });
+    head.extend_from_slice(&lines.0);
+    request.answer_head = lines.0;
     request.output.push(Piece::Bytes(head));
-    if !request.is_head() && !bodiless {
+    if bodied {
         body.into_iter().for_each(|piece| request.output.push(piece));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_in_what_is_written() {
+        let mut lines = Lines::new(200, b"Very: well", 0);
+        lines.add("A", "1: 2 ");
+        lines.add("b", "x\r\ny\0");
+        lines.add("C", "");
+        lines.0.extend_from_slice(b"\r\n");
+        assert_eq!(lines.0, b"HTTP/1.1 200 Very: well\r\nA: 1: 2 \r\nb: x  y \r\nC: \r\n\r\n");
+        let fields: Vec<_> = fields_of(&lines.0).collect();
+        assert_eq!(fields, [(&b"A"[..], &b"1: 2 "[..]), (b"b", b"x  y "), (b"C", b"")]);
+        assert_eq!(fields_of(b"").count(), 0);
     }
 }

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use super::variables::{Text, Values};
 use crate::log::Level;
 
+/// Bytes of a file's name for which there is room from the beginning.
+const ROOM: usize = 128;
+
 /// Where files are looked for.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
@@ -38,16 +41,22 @@ impl Root {
 
     /// The directory.
     pub(super) fn directory(&self, values: &Values<'_>) -> PathBuf {
-        let directory = values.fill(&self.directory);
+        OsString::from_vec(self.begin(values)).into()
+    }
+
+    /// The directory, with some room behind it.
+    fn begin(&self, values: &Values<'_>) -> Vec<u8> {
+        let mut directory = Vec::with_capacity(ROOM);
+        self.directory.fill(&mut directory, |variable, out| values.write(variable, out));
         match directory.first() {
-            Some(b'/') => OsString::from_vec(directory).into(),
-            _ => OsString::from_vec([self.prefix.as_os_str().as_bytes(), b"/", &directory].concat()).into(),
+            Some(b'/') => directory,
+            _ => [self.prefix.as_os_str().as_bytes(), b"/", &directory].concat(),
         }
     }
 
     /// The file that `path` means; `None`, and logged, where an alias stands for a prefix that a rewritten path does not have.
     pub(super) fn file(&self, values: &Values<'_>, path: &[u8]) -> Option<PathBuf> {
-        let mut file = self.directory(values).into_os_string().into_vec();
+        let mut file = self.begin(values);
         match &self.alias {
             Alias::No => file.extend_from_slice(path),
             Alias::Prefix(prefix) if values.request.outside_location => {

@@ -167,7 +167,7 @@ impl Run<'_> {
     /// Appends the text; with `quote`, what was captured is escaped if the client had escaped something in its target.
     pub(super) fn fill(&self, text: &Text, quote: bool, out: &mut Vec<u8>) {
         let values = self.values();
-        let quote = quote && memchr::memchr2(b'%', b'+', &self.request.uri).is_some();
+        let quote = quote && memchr::memchr2(b'%', b'+', self.request.uri()).is_some();
         text.fill(out, |variable, out| {
             let start = out.len();
             let present = values.write(variable, out);

@@ -76,14 +76,31 @@ pub(super) static TABLE: &[Directive<Level>] = &[
         row: row(
             "ssl_ocsp",
             HS,
+            "on | leaf | off",
             "off",
-            "off",
-            "Whether the authorities of clients' certificates are asked if these still hold. They cannot be; `on` and `leaf` are refused, so that nobody relies on it. See `ssl_crl`.",
+            "Whether the authorities of clients' certificates are asked if these still hold (OCSP): of all certificates between the client's own and the one of `ssl_client_certificate` (`on`), or of the client's own alone (`leaf`). It needs `ssl_verify_client on` or `optional`; where clients are not asked for certificates it means nothing. The first request waits, within `client_header_timeout`, until the responder that the certificate names has answered, or `ssl_ocsp_responder`; `resolver` looks up its name, and each of its addresses has 60 seconds. A certificate that is revoked or unknown, or about which no good answer comes, is answered with 400 (495 inside), and `$ssl_client_verify` tells why. An answer counts if its time is not over and the authority, or one that this has made its responder, has signed it. A client that resumes a session is asked about again; the authorities between must stand in `ssl_client_certificate` or `ssl_trusted_certificate` then, as the session has not kept them.",
         ),
-        set: |_, call| match call.choice(1, &[("off", true), ("on", false), ("leaf", false)])? {
-            true => Ok(()),
-            false => Err(call.error("\"ssl_ocsp\" is not offered by weir yet")),
-        },
+        set: |level, call| level.ssl.set_ocsp(call),
+    },
+    Directive {
+        row: row(
+            "ssl_ocsp_responder",
+            HS,
+            "url",
+            "-",
+            "Whom to ask for `ssl_ocsp`, in the place of the responders that certificates name. Only `http://`.",
+        ),
+        set: |level, call| level.ssl.set_ocsp_responder(call),
+    },
+    Directive {
+        row: row(
+            "ssl_ocsp_cache",
+            HS,
+            "off | shared:name:size",
+            "off",
+            "Where answers for `ssl_ocsp` are kept as long as they are good, an hour where they do not say: in memory that all workers see and a reload keeps, some 19000 answers a megabyte; the oldest make room. Servers that name the same cache share its answers.",
+        ),
+        set: |level, call| level.ssl.set_ocsp_cache(call),
     },
 ];
 

@@ -1,5 +1,7 @@
 //! Variables of a request, and text made of them.
 
+mod names;
+
 use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,162 +12,13 @@ use super::client::Client;
 use super::definitions::Source;
 use super::proxy;
 use super::request::Request;
+use super::response::fields_of;
 use crate::log::format::{Escape, Format};
 use crate::log::{Level, clock, hostname};
 use crate::net::Address;
-use crate::tls::Fact;
 
-/// What a request can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Variable {
-    Named(Named),
-    /// `$ssl_*`
-    Tls(Fact),
-    /// `$arg_NAME`
-    Arg(String),
-    /// `$http_NAME`, the name with `-`.
-    Http(String),
-    /// `$sent_http_NAME`, likewise.
-    SentHttp(String),
-    /// `$sent_trailer_NAME`, likewise.
-    SentTrailer(String),
-    /// `$cookie_NAME`
-    Cookie(String),
-    /// `$1` to `$9`: what a group of the last match captured.
-    Capture(usize),
-    /// One that the configuration makes, by its place among the [`super::definitions::Definitions`].
-    Defined(usize),
-    /// Of the server that the request is passed on to.
-    Proxy(proxy::variables::Variable),
-}
-
-/// Those with a name of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named {
-    Args,
-    BinaryRemoteAddr,
-    BodyBytesSent,
-    BytesSent,
-    Connection,
-    ConnectionRequests,
-    ConnectionTime,
-    ConnectionsActive,
-    ConnectionsReading,
-    ConnectionsWaiting,
-    ConnectionsWriting,
-    ContentLength,
-    ContentType,
-    DocumentRoot,
-    GzipRatio,
-    Host,
-    Hostname,
-    Https,
-    IsArgs,
-    LimitConnStatus,
-    LimitRate,
-    LimitReqStatus,
-    Msec,
-    NginxVersion,
-    Pid,
-    Pipe,
-    ProxyProtocolAddr,
-    ProxyProtocolPort,
-    ProxyProtocolServerAddr,
-    ProxyProtocolServerPort,
-    RealipRemoteAddr,
-    RealipRemotePort,
-    RealpathRoot,
-    RemoteAddr,
-    RemotePort,
-    RemoteUser,
-    Request,
-    RequestBody,
-    RequestBodyFile,
-    RequestCompletion,
-    RequestFilename,
-    RequestId,
-    RequestLength,
-    RequestMethod,
-    RequestTime,
-    RequestUri,
-    Scheme,
-    ServerAddr,
-    ServerName,
-    ServerPort,
-    ServerProtocol,
-    Status,
-    TcpInfoRcvSpace,
-    TcpInfoRtt,
-    TcpInfoRttVar,
-    TcpInfoSndCwnd,
-    TimeIso8601,
-    TimeLocal,
-    Uri,
-}
-
-const NAMES: &[(&str, Named)] = &[
-    ("args", Named::Args),
-    ("binary_remote_addr", Named::BinaryRemoteAddr),
-    ("body_bytes_sent", Named::BodyBytesSent),
-    ("bytes_sent", Named::BytesSent),
-    ("connection", Named::Connection),
-    ("connection_requests", Named::ConnectionRequests),
-    ("connection_time", Named::ConnectionTime),
-    ("connections_active", Named::ConnectionsActive),
-    ("connections_reading", Named::ConnectionsReading),
-    ("connections_waiting", Named::ConnectionsWaiting),
-    ("connections_writing", Named::ConnectionsWriting),
-    ("content_length", Named::ContentLength),
-    ("content_type", Named::ContentType),
-    ("document_root", Named::DocumentRoot),
-    ("document_uri", Named::Uri),
-    ("gzip_ratio", Named::GzipRatio),
-    ("host", Named::Host),
-    ("hostname", Named::Hostname),
-    ("https", Named::Https),
-    ("is_args", Named::IsArgs),
-    ("limit_conn_status", Named::LimitConnStatus),
-    ("limit_rate", Named::LimitRate),
-    ("limit_req_status", Named::LimitReqStatus),
-    ("msec", Named::Msec),
-    ("nginx_version", Named::NginxVersion),
-    ("pid", Named::Pid),
-    ("pipe", Named::Pipe),
-    ("proxy_protocol_addr", Named::ProxyProtocolAddr),
-    ("proxy_protocol_port", Named::ProxyProtocolPort),
-    ("proxy_protocol_server_addr", Named::ProxyProtocolServerAddr),
-    ("proxy_protocol_server_port", Named::ProxyProtocolServerPort),
-    ("query_string", Named::Args),
-    ("realip_remote_addr", Named::RealipRemoteAddr),
-    ("realip_remote_port", Named::RealipRemotePort),
-    ("realpath_root", Named::RealpathRoot),
-    ("remote_addr", Named::RemoteAddr),
-    ("remote_port", Named::RemotePort),
-    ("remote_user", Named::RemoteUser),
-    ("request", Named::Request),
-    ("request_body", Named::RequestBody),
-    ("request_body_file", Named::RequestBodyFile),
-    ("request_completion", Named::RequestCompletion),
-    ("request_filename", Named::RequestFilename),
-    ("request_id", Named::RequestId),
-    ("request_length", Named::RequestLength),
-    ("request_method", Named::RequestMethod),
-    ("request_time", Named::RequestTime),
-    ("request_uri", Named::RequestUri),
-    ("scheme", Named::Scheme),
-    ("server_addr", Named::ServerAddr),
-    ("server_name", Named::ServerName),
-    ("server_port", Named::ServerPort),
-    ("server_protocol", Named::ServerProtocol),
-    ("status", Named::Status),
-    ("tcpinfo_rcv_space", Named::TcpInfoRcvSpace),
-    ("tcpinfo_rtt", Named::TcpInfoRtt),
-    ("tcpinfo_rttvar", Named::TcpInfoRttVar),
-    ("tcpinfo_snd_cwnd", Named::TcpInfoSndCwnd),
-    ("time_iso8601", Named::TimeIso8601),
-    ("time_local", Named::TimeLocal),
-    ("uri", Named::Uri),
-];
+pub use names::meanings;
+pub(super) use names::{Named, Variable, find, is_open};
 
 /// How many variables may be worked out one for the other, nginx's bound.
 const DEPTH_MAX: usize = 100;
@@ -182,63 +35,6 @@ const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $
 /// The form of lines when no other is named.
 pub(super) fn combined() -> Text {
     Format::compile(COMBINED.as_bytes(), Escape::Default, find).expect("the predefined format is right")
-}
-
-/// The variable of this name, in lower case, that every request has.
-pub(super) fn find(name: &str) -> Option<Variable> {
-    if let [digit @ b'1'..=b'9'] = name.as_bytes() {
-        return Some(Variable::Capture(usize::from(digit - b'0')));
-    }
-    if let Some((_, named)) = NAMES.iter().find(|(known, _)| *known == name) {
-        return Some(Variable::Named(*named));
-    }
-    if let Some(fact) = Fact::named(name) {
-        return Some(Variable::Tls(fact));
-    }
-    let field = |name: &str| name.replace('_', "-");
-    let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
-    of("sent_http_")
-        .map(|name| Variable::SentHttp(field(name)))
-        .or_else(|| of("sent_trailer_").map(|name| Variable::SentTrailer(field(name))))
-        .or_else(|| of("http_").map(|name| Variable::Http(field(name))))
-        .or_else(|| of("arg_").map(|name| Variable::Arg(name.to_owned())))
-        .or_else(|| of("cookie_").map(|name| Variable::Cookie(name.to_owned())))
-        .or_else(|| proxy::variables::find(name).map(Variable::Proxy))
-}
-
-/// Whether a variable that requests have may be made by the configuration in its place: one that stands for a field, an argument or a
-/// cookie of any name, but not those that nginx has by their whole names.
-pub(super) fn is_open(name: &str) -> bool {
-    const CLOSED: [&str; 15] = [
-        "http_cookie",
-        "http_host",
-        "http_referer",
-        "http_user_agent",
-        "http_via",
-        "http_x_forwarded_for",
-        "sent_http_cache_control",
-        "sent_http_connection",
-        "sent_http_content_length",
-        "sent_http_content_type",
-        "sent_http_keep_alive",
-        "sent_http_last_modified",
-        "sent_http_link",
-        "sent_http_location",
-        "sent_http_transfer_encoding",
-    ];
-    use proxy::variables::Variable as Proxy;
-    let of_any_name = matches!(
-        find(name),
-        Some(
-            Variable::Arg(_)
-                | Variable::Http(_)
-                | Variable::SentHttp(_)
-                | Variable::SentTrailer(_)
-                | Variable::Cookie(_)
-                | Variable::Proxy(Proxy::Field(_) | Proxy::Trailer(_) | Proxy::Cookie(_))
-        )
-    );
-    of_any_name && !CLOSED.contains(&name)
 }
 
 /// Whether a variable is that of the field `name`, in which `_` may stand for `-`.
@@ -267,14 +63,17 @@ impl Values<'_> {
         let request = self.request;
         let value = match variable {
             Variable::Named(named) => return self.write_named(*named, out),
-            Variable::Tls(fact) => return self.client.connection.tls(|ssl| fact.write(ssl, out)).unwrap_or(false),
+            Variable::Tls(fact) => return self.client.tell(*fact, out),
+            Variable::Tlv(tlv) => {
+                let announced = self.client.announced.as_ref();
+                return announced.is_some_and(|announced| tlv.write(&announced.tlvs, out));
+            }
             Variable::Proxy(variable) => {
                 return proxy::variables::write(variable, request, self.client.speaks_for(request), out);
             }
             Variable::Http(name) => {
                 let between = if name == "cookie" { &b"; "[..] } else { b", " };
-                let fields = request.head.fields().filter(|(field, _)| is_field(field, name));
-                return join(fields.map(|(_, value)| value), between, out);
+                return join(request.head.all_like(name), between, out);
             }
             Variable::SentTrailer(name) => {
                 let fields = proxy::trailers::fields(&request.trailers);
@@ -282,8 +81,8 @@ impl Values<'_> {
                 return join(same.map(|(_, value)| value), b", ", out);
             }
             Variable::SentHttp(name) => {
-                let same = |field: &&super::response::Field| is_field(field.0.as_bytes(), name);
-                return join(request.fields.iter().filter(same).map(|(_, value)| value.as_slice()), b", ", out);
+                let fields = fields_of(&request.answer_head).filter(|(field, _)| is_field(field, name));
+                return join(fields.map(|(_, value)| value), b", ", out);
             }
             Variable::Arg(name) => {
                 let args = request.args.as_deref().unwrap_or_default().split(|byte| *byte == b'&');
@@ -375,7 +174,7 @@ impl Values<'_> {
             address.port().filter(|port| *port > 0).map(|port| port.to_string()).unwrap_or_default()
         };
         let announced = |named| {
-            let endpoints = client.announced.as_ref()?;
+            let endpoints = &client.announced.as_ref()?.endpoints;
             let of_server = matches!(named, Named::ProxyProtocolServerAddr | Named::ProxyProtocolServerPort);
             Some(if of_server { endpoints.destination } else { endpoints.source })
         };
@@ -393,10 +192,10 @@ impl Values<'_> {
                 },
                 unix => write!(out, "{}", unix.host()),
             },
-            Named::BodyBytesSent => write!(out, "{}", request.output.sent().saturating_sub(request.head_sent)),
-            Named::BytesSent => write!(out, "{}", request.output.sent()),
-            Named::Connection => write!(out, "{}", client.number),
-            Named::ConnectionRequests => write!(out, "{}", client.requests),
+            Named::BodyBytesSent => number(request.output.sent().saturating_sub(request.head_sent), out),
+            Named::BytesSent => number(request.output.sent(), out),
+            Named::Connection => number(client.number, out),
+            Named::ConnectionRequests => number(client.requests, out),
             Named::ConnectionTime => seconds(now.saturating_duration_since(client.since), out),
             Named::ConnectionsActive => write!(out, "{}", client.teller.figures().active),
             Named::ConnectionsReading => write!(out, "{}", client.teller.figures().reading),
@@ -428,9 +227,9 @@ impl Values<'_> {
             Named::NginxVersion => write!(out, "{}", env!("CARGO_PKG_VERSION")),
             Named::Pid => write!(out, "{}", std::process::id()),
             Named::Pipe => out.write_all(if request.pipelined { b"p" } else { b"." }),
-            Named::RemoteAddr => write!(out, "{}", client.speaks_for(request).host()),
+            Named::RemoteAddr => client.speaks_for(request).write_host(out),
             Named::RemotePort => write!(out, "{}", port(client.speaks_for(request))),
-            Named::RealipRemoteAddr => write!(out, "{}", client.address.host()),
+            Named::RealipRemoteAddr => client.address.write_host(out),
             Named::RealipRemotePort => write!(out, "{}", port(&client.address)),
             Named::ProxyProtocolAddr | Named::ProxyProtocolServerAddr => {
                 let address = announced(named).map(|address| address.ip().to_string());
@@ -475,10 +274,10 @@ impl Values<'_> {
                 });
                 optional(id.map(|id| format!("{id:032x}")).as_deref().map(str::as_bytes), out)
             }
-            Named::RequestLength => write!(out, "{}", head.length() as u64 + request.received),
+            Named::RequestLength => number(head.length() as u64 + request.received, out),
             Named::RequestMethod => optional(Some(request.method()).filter(|method| !method.is_empty()), out),
             Named::RequestTime => seconds(now.saturating_duration_since(request.started), out),
-            Named::RequestUri => optional(Some(&request.uri[..]).filter(|uri| !uri.is_empty()), out),
+            Named::RequestUri => optional(Some(request.uri()).filter(|uri| !uri.is_empty()), out),
             Named::Scheme => write!(out, "{}", client.scheme()),
             Named::ServerAddr => match client.local() {
                 Address::Inet(inet) => write!(out, "{}", inet.ip()),
@@ -487,7 +286,10 @@ impl Values<'_> {
             Named::ServerName => write!(out, "{}", request.server.name),
             Named::ServerPort => write!(out, "{}", port(client.local())),
             Named::ServerProtocol => optional(head.protocol(), out),
-            Named::Status => write!(out, "{:03}", request.error_status.unwrap_or(request.status)),
+            Named::Status => match request.error_status.unwrap_or(request.status) {
+                status @ 100.. => number(status.into(), out),
+                none => write!(out, "{none:03}"),
+            },
             Named::TcpInfoRcvSpace | Named::TcpInfoRtt | Named::TcpInfoRttVar | Named::TcpInfoSndCwnd => {
                 let value = client.connection.tcp_info().ok().map(|info| match named {
                     Named::TcpInfoRtt => info.tcpi_rtt,
@@ -497,13 +299,17 @@ impl Values<'_> {
                 });
                 optional(value.map(|value| value.to_string()).as_deref().map(str::as_bytes), out)
             }
-            Named::TimeIso8601 => write!(out, "{}", clock::now_iso8601()),
-            Named::TimeLocal => write!(out, "{}", clock::now_local()),
+            Named::TimeIso8601 => clock::with_iso8601(|text| out.write_all(text.as_bytes())),
+            Named::TimeLocal => clock::with_local(|text| out.write_all(text.as_bytes())),
             Named::Uri => optional(Some(&request.path[..]).filter(|_| !head.method().is_empty()), out),
         };
         debug_assert!(written.is_ok(), "writing to memory does not fail");
         present
     }
+}
+
+fn number(number: u64, out: &mut Vec<u8>) -> std::io::Result<()> {
+    out.write_all(itoa::Buffer::new().format(number).as_bytes())
 }
 
 /// A span of time as logs have it.
@@ -535,16 +341,6 @@ fn pair<'a>(mut pairs: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<&'a
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_known() {
-        assert_eq!(find("uri"), Some(Variable::Named(Named::Uri)));
-        assert_eq!(find("http_user_agent"), Some(Variable::Http("user-agent".into())));
-        assert_eq!(find("sent_http_etag"), Some(Variable::SentHttp("etag".into())));
-        for unknown in ["nope", "http_", "arg_", ""] {
-            assert_eq!(find(unknown), None, "{unknown}");
-        }
-    }
 
     #[test]
     fn parts_of_fields() {

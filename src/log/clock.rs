@@ -9,9 +9,9 @@ use chrono::{DateTime, Local};
 
 /// The form of [`now_log`].
 const LOG: &str = "%Y/%m/%d %H:%M:%S";
-/// The form of [`now_local`].
+/// The form of [`with_local`].
 const LOCAL: &str = "%d/%b/%Y:%H:%M:%S %z";
-/// The form of [`now_iso8601`].
+/// The form of [`with_iso8601`].
 const ISO8601: &str = "%Y-%m-%dT%H:%M:%S%:z";
 /// The form of [`now_syslog`].
 const SYSLOG: &str = "%b %e %H:%M:%S";
@@ -26,14 +26,14 @@ pub fn format_log(unix_seconds: i64) -> String {
     local(unix_seconds).format(LOG).to_string()
 }
 
-/// `21/Nov/2026:20:31:05 +0000`, nginx's `$time_local`.
-pub fn now_local() -> String {
-    cached(|texts| texts.local.clone())
+/// The present as `21/Nov/2026:20:31:05 +0000`, nginx's `$time_local`, without a copy of it.
+pub fn with_local<T>(use_text: impl FnOnce(&str) -> T) -> T {
+    cached(|texts| use_text(&texts.local))
 }
 
-/// `2026-11-21T20:31:05+00:00`, nginx's `$time_iso8601`.
-pub fn now_iso8601() -> String {
-    cached(|texts| texts.iso8601.clone())
+/// The present as `2026-11-21T20:31:05+00:00`, nginx's `$time_iso8601`, without a copy of it.
+pub fn with_iso8601<T>(use_text: impl FnOnce(&str) -> T) -> T {
+    cached(|texts| use_text(&texts.iso8601))
 }
 
 /// `Nov  1 20:31:05`, the timestamp of RFC 3164.
@@ -41,16 +41,16 @@ pub fn now_syslog() -> String {
     cached(|texts| texts.syslog.clone())
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the form of HTTP (RFC 9110 5.6.7).
-pub fn now_http() -> String {
+/// The present as `Sun, 06 Nov 1994 08:49:37 GMT`, the form of HTTP (RFC 9110 5.6.7), without a copy of it.
+pub fn with_http<T>(use_text: impl FnOnce(&str) -> T) -> T {
     static LAST: HttpDate = HttpDate::new();
-    LAST.of(since_1970().as_secs())
+    LAST.with(since_1970().as_secs(), use_text)
 }
 
-/// A moment in the form of [`now_http`]; the last one is remembered, as a file that is asked for is often asked for again.
+/// A moment in the form of [`with_http`]; the last one is remembered, as a file that is asked for is often asked for again.
 pub fn http(unix_seconds: u64) -> String {
     static LAST: HttpDate = HttpDate::new();
-    LAST.of(unix_seconds)
+    LAST.with(unix_seconds, str::to_owned)
 }
 
 /// A second and its text.
@@ -61,7 +61,7 @@ impl HttpDate {
         HttpDate(Mutex::new((u64::MAX, String::new())))
     }
 
-    fn of(&self, unix_seconds: u64) -> String {
+    fn with<T>(&self, unix_seconds: u64, use_text: impl FnOnce(&str) -> T) -> T {
         // The year 9999 is the last that the form has room for.
         const LAST: u64 = 253_402_300_799;
         let wanted = unix_seconds.min(LAST);
@@ -70,7 +70,7 @@ impl HttpDate {
             *text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(wanted));
             *second = wanted;
         }
-        text.clone()
+        use_text(text)
     }
 }
 
@@ -116,15 +116,15 @@ impl Texts {
     }
 }
 
-fn cached(choose: fn(&Texts) -> String) -> String {
+fn cached<T>(use_texts: impl FnOnce(&Texts) -> T) -> T {
     static NOW: Mutex<Option<Texts>> = Mutex::new(None);
     let now = unix_seconds();
     let mut kept = NOW.lock().unwrap_or_else(PoisonError::into_inner);
-    let texts = match kept.take() {
+    let texts = match &mut *kept {
         Some(texts) if texts.second == now => texts,
-        _ => Texts::of(now),
+        other => other.insert(Texts::of(now)),
     };
-    choose(kept.insert(texts))
+    use_texts(texts)
 }
 
 #[cfg(test)]
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn all_forms_name_the_present() {
         let before = unix_seconds();
-        let (log, local, iso) = (now_log(), now_local(), now_iso8601());
+        let (log, local, iso) = (now_log(), with_local(str::to_owned), with_iso8601(str::to_owned));
         let msec = now_msec();
         let after = unix_seconds();
         let near = |seconds: i64| (before..=after).contains(&seconds);

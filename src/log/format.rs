@@ -82,17 +82,25 @@ impl<V> Format<V> {
 impl Escape {
     /// Escapes what stands in `out` from `start` on.
     fn apply(self, out: &mut Vec<u8>, start: usize) {
-        let plain = |byte: &u8| match self {
-            Escape::None => true,
-            Escape::Default => (32..127).contains(byte) && *byte != b'"' && *byte != b'\\',
-            Escape::Json => *byte >= 32 && *byte != b'"' && *byte != b'\\',
+        fn in_default(byte: u8) -> bool {
+            (32..127).contains(&byte) & (byte != b'"') & (byte != b'\\')
+        }
+        fn in_json(byte: u8) -> bool {
+            (byte >= 32) & (byte != b'"') & (byte != b'\\')
+        }
+        let value = &out[start..];
+        // All bytes are looked at, as that is done many at a time.
+        let (plain, all): (fn(u8) -> bool, bool) = match self {
+            Escape::None => return,
+            Escape::Default => (in_default, value.iter().fold(true, |all, byte| all & in_default(*byte))),
+            Escape::Json => (in_json, value.iter().fold(true, |all, byte| all & in_json(*byte))),
         };
-        if out[start..].iter().all(plain) {
+        if all {
             return;
         }
         let value = out.split_off(start);
         for byte in value {
-            if plain(&byte) {
+            if plain(byte) {
                 out.push(byte);
                 continue;
             }

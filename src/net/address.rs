@@ -1,7 +1,7 @@
 //! Where to listen and where to connect: TCP addresses and Unix socket paths.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -35,6 +35,21 @@ impl Address {
     /// The address without its port, as nginx prints a client: `127.0.0.1`, `::1`, `unix:`.
     pub fn host(&self) -> Host<'_> {
         Host(self)
+    }
+
+    /// Appends what [`Address::host`] shows.
+    ///
+    /// # Errors
+    /// None; for whoever writes several things.
+    pub fn write_host(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        let Address::Inet(SocketAddr::V4(address)) = self else { return write!(out, "{}", self.host()) };
+        for (place, octet) in address.ip().octets().into_iter().enumerate() {
+            if place > 0 {
+                out.push(b'.');
+            }
+            out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+        }
+        Ok(())
     }
 
     /// The port; `None` for a Unix socket.
@@ -260,6 +275,16 @@ mod tests {
 
     fn listen(text: &str) -> Result<String, &'static str> {
         resolve_listen(text).map(|addresses| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn hosts_are_written_as_they_are_shown() {
+        for text in ["127.0.0.1:1", "255.10.0.100:1", "[::1]:1", "[2001:db8::7]:1", "unix:/x"] {
+            let address = literal(text, 80).unwrap().unwrap();
+            let mut out = b"<".to_vec();
+            address.write_host(&mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), format!("<{}", address.host()));
+        }
     }
 
     #[test]

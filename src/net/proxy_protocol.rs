@@ -3,14 +3,17 @@
 //! Version 1 is a line of text, version 2 is binary; both as in HAProxy's `proxy-protocol.txt`, the protocol's definition,
 //! whose sections are named here.
 
+pub mod tlv;
+
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 
 use super::{Address, Connection};
 use crate::event::Reactor;
 
-/// The longest header that is taken, nginx's bound; one of version 2 could carry 64 KiB of what nobody here looks at.
+/// The longest header that is taken, nginx's bound; one of version 2 could be of 64 KiB.
 pub const MAX_HEADER: usize = 4096;
 
 /// The longest line of version 1, its line end included (section 2.1).
@@ -49,6 +52,8 @@ pub enum Parsed {
     Done {
         /// What it says.
         endpoints: Option<Endpoints>,
+        /// How many bytes at the end of the header are [TLVs](tlv) of a connection with endpoints.
+        tlvs: usize,
         /// How many bytes are the header's.
         length: usize,
     },
@@ -61,7 +66,12 @@ pub enum Taken {
     /// Nothing, or a part of one.
     NotYet,
     /// All of it, which has been taken out of the socket; what stands behind it is left there.
-    Done(Option<Endpoints>),
+    Done {
+        /// As in [`Parsed::Done`].
+        endpoints: Option<Endpoints>,
+        /// Where its [TLVs](tlv) are in the buffer.
+        tlvs: Range<usize>,
+    },
     /// Something else: so many bytes of it are in the buffer.
     Broken(usize),
 }
@@ -73,10 +83,10 @@ pub enum Taken {
 pub fn take(connection: &Connection, reactor: &mut Reactor, buffer: &mut [u8]) -> io::Result<Taken> {
     let Some(count) = connection.peek(reactor, buffer)? else { return Ok(Taken::NotYet) };
     match parse(&buffer[..count]) {
-        Parsed::Done { endpoints, length } => {
+        Parsed::Done { endpoints, tlvs, length } => {
             // It is there in whole, as it has just been seen.
             connection.recv(reactor, &mut buffer[..length])?;
-            Ok(Taken::Done(endpoints))
+            Ok(Taken::Done { endpoints, tlvs: length - tlvs..length })
         }
         Parsed::NeedMore if count > 0 && !reactor.closing(connection.source()) => {
             reactor.clear_readable(connection.source(), true);
@@ -127,7 +137,7 @@ fn parse_v1(bytes: &[u8]) -> Parsed {
     let Some(Ok(line)) = bytes[..end].strip_prefix(WORD).map(std::str::from_utf8) else { return Parsed::Malformed };
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
-        ["UNKNOWN", ..] => Parsed::Done { endpoints: None, length },
+        ["UNKNOWN", ..] => Parsed::Done { endpoints: None, tlvs: 0, length },
         [family @ ("TCP4" | "TCP6"), source, destination, source_port, destination_port] => {
             let ip = |text: &str| -> Option<IpAddr> {
                 if family == "TCP4" {
@@ -139,7 +149,7 @@ fn parse_v1(bytes: &[u8]) -> Parsed {
             let address = |host, port| Some(SocketAddr::new(ip(host)?, decimal(port)?));
             match (address(source, source_port), address(destination, destination_port)) {
                 (Some(source), Some(destination)) => {
-                    Parsed::Done { endpoints: Some(Endpoints { source, destination }), length }
+                    Parsed::Done { endpoints: Some(Endpoints { source, destination }), tlvs: 0, length }
                 }
                 _ => Parsed::Malformed,
             }
@@ -173,20 +183,20 @@ fn parse_v2(bytes: &[u8]) -> Parsed {
         return Parsed::Malformed;
     }
     let Some(rest) = bytes.get(FIXED..length) else { return Parsed::NeedMore };
-    // What stands behind the addresses (TLVs) is passed over.
-    let endpoints = match (command, family, protocol) {
+    let told = match (command, family, protocol) {
         (LOCAL, ..) => None,
-        (_, INET, STREAM) => match rest.first_chunk::<12>() {
-            Some(addresses) => Some(endpoints::<4>(addresses)),
+        (_, INET, STREAM) => match rest.split_first_chunk::<12>() {
+            Some((addresses, tlvs)) => Some((endpoints::<4>(addresses), tlvs.len())),
             None => return Parsed::Malformed,
         },
-        (_, INET6, STREAM) => match rest.first_chunk::<36>() {
-            Some(addresses) => Some(endpoints::<16>(addresses)),
+        (_, INET6, STREAM) => match rest.split_first_chunk::<36>() {
+            Some((addresses, tlvs)) => Some((endpoints::<16>(addresses), tlvs.len())),
             None => return Parsed::Malformed,
         },
         _ => None,
     };
-    Parsed::Done { endpoints, length }
+    let (endpoints, tlvs) = told.unzip();
+    Parsed::Done { endpoints, tlvs: tlvs.unwrap_or_default(), length }
 }
 
 /// Two addresses of `N` bytes and their ports.

@@ -18,12 +18,15 @@ use crate::log::{Level, error, message};
 const LOADER_DELAY: Duration = Duration::from_secs(60);
 
 /// Gives caches their memory: what the configuration before had for the same zone and size, else new memory. As in nginx a zone keeps its folder as
-/// long as it stands.
+/// long as it keeps its memory.
 pub fn open(caches: &[Rc<Cache>], before: &[Rc<Cache>]) -> Result<(), Logged> {
-    let named = |name: &str| before.iter().find(|old| old.zone.name == name);
+    let kept = |cache: &Cache| {
+        let zone = &cache.zone;
+        before.iter().find(|old| old.zone.name == zone.name && old.zone.size == zone.size)
+    };
     for cache in caches {
         let name = &cache.zone.name;
-        let Some(old) = named(name) else { continue };
+        let Some(old) = kept(cache) else { continue };
         if old.path != cache.path {
             let (path, before) = (cache.path.display(), old.path.display());
             message(
@@ -40,8 +43,7 @@ pub fn open(caches: &[Rc<Cache>], before: &[Rc<Cache>]) -> Result<(), Logged> {
         }
     }
     for cache in caches {
-        let kept = named(&cache.zone.name).filter(|old| old.zone.size == cache.zone.size);
-        let opened = cache.zone.open(kept.map(|old| &old.zone));
+        let opened = cache.zone.open(kept(cache).map(|old| &old.zone));
         opened.map_err(|error| failed(Level::Emerg, &error, format_args!("mmap() of a keys zone failed")))?;
     }
     Ok(())

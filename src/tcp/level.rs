@@ -254,7 +254,7 @@ impl Assembly<'_> {
             proxy_protocol: own.proxy_protocol.or(main.proxy_protocol).flatten(),
             access_logs,
             error_log: own.error_logs.or_else(|| main.error_logs.clone()).map(|said| self.error_logs.add(&said)),
-            tls: tls::Server::build(&ssl, tls_listen, tls::Clients::Nameless, None, self.tls)?,
+            tls: tls::Server::build(&ssl, tls_listen, tls::Clients::Nameless, tls::ocsp::Asked::default(), self.tls)?,
             ssl: ssl.is_on(),
             protocol,
             names,

@@ -27,6 +27,7 @@ use crate::upstream::Group;
 pub use engine::Engine;
 pub use level::Builder;
 pub use listen::Listen;
+pub use variables::meanings;
 use variables::{Text, Variable};
 use websocket::{Destinations, Protocol};
 

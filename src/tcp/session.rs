@@ -23,6 +23,7 @@ mod header;
 use std::fmt;
 use std::io;
 use std::mem;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Content;
@@ -81,7 +82,7 @@ pub(super) struct Session {
     destination: Option<u32>,
     /// The number of the last peer tried, and the names of those before it, for the access log.
     last_peer: Option<usize>,
-    failed_peers: Vec<String>,
+    failed_peers: Vec<Rc<str>>,
     /// No peer was left to choose.
     none_chosen: bool,
     /// When connecting to the last peer began, and ended well; in milliseconds of the session.
@@ -209,7 +210,7 @@ impl Session {
         let Some(upstream) = &self.upstream else { return Verdict::Over };
         let ends = Ends { client: &self.client, upstream: &upstream.connection };
         let arrival = &self.arrival;
-        let name = balancer.map(|balancer| balancer.peer(upstream.peer).name.as_str());
+        let name = balancer.map(|balancer| &*balancer.peer(upstream.peer).name);
         let was_waiting = self.relay.waiting();
         let goes_on = self.relay.ready(event, ends, &mut cx.reactor, &mut cx.buffers, |fault: &Fault| {
             let level = fault_level(fault);
@@ -374,7 +375,7 @@ impl Session {
 
     /// The last peer tried.
     fn peer_name<'a>(&self, balancer: Option<&'a Balancer>) -> Option<&'a str> {
-        Some(balancer?.peer(self.last_peer?).name.as_str())
+        Some(&balancer?.peer(self.last_peer?).name)
     }
 
     fn attempts<'a>(&'a self, balancer: Option<&'a Balancer>) -> Attempts<'a> {

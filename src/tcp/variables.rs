@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::log::format::{Escape, Format};
@@ -36,36 +37,53 @@ pub(super) enum Variable {
     Msec,
 }
 
-const NAMES: &[(&str, Variable)] = &[
-    ("remote_addr", Variable::RemoteAddr),
-    ("remote_port", Variable::RemotePort),
-    ("server_addr", Variable::ServerAddr),
-    ("server_port", Variable::ServerPort),
-    ("proxy_protocol_addr", Variable::ProxyProtocolAddr),
-    ("proxy_protocol_port", Variable::ProxyProtocolPort),
-    ("upstream_addr", Variable::UpstreamAddr),
-    ("upstream_bytes_received", Variable::UpstreamBytesReceived),
-    ("upstream_bytes_sent", Variable::UpstreamBytesSent),
-    ("upstream_connect_time", Variable::UpstreamConnectTime),
-    ("bytes_received", Variable::BytesReceived),
-    ("bytes_sent", Variable::BytesSent),
-    ("session_time", Variable::SessionTime),
-    ("status", Variable::Status),
-    ("protocol", Variable::Protocol),
-    ("ssl_protocol", Variable::SslProtocol),
-    ("ssl_cipher", Variable::SslCipher),
-    ("connection", Variable::Connection),
-    ("pid", Variable::Pid),
-    ("hostname", Variable::Hostname),
-    ("time_local", Variable::TimeLocal),
-    ("time_iso8601", Variable::TimeIso8601),
-    ("msec", Variable::Msec),
+const NAMES: &[(&str, Variable, &str)] = &[
+    ("remote_addr", Variable::RemoteAddr, "The client's address; `set_real_ip_from` says whose word is taken for it."),
+    ("remote_port", Variable::RemotePort, "The client's port."),
+    ("server_addr", Variable::ServerAddr, "The address that the client connected to."),
+    ("server_port", Variable::ServerPort, "The port that the client connected to."),
+    (
+        "proxy_protocol_addr",
+        Variable::ProxyProtocolAddr,
+        "The client's address in the header of the PROXY protocol, believed or not.",
+    ),
+    ("proxy_protocol_port", Variable::ProxyProtocolPort, "The client's port in that header."),
+    ("upstream_addr", Variable::UpstreamAddr, "The servers that were tried, by address, with commas between them."),
+    ("upstream_bytes_received", Variable::UpstreamBytesReceived, "How many bytes came from the server of each try."),
+    ("upstream_bytes_sent", Variable::UpstreamBytesSent, "How many bytes went to the server of each try."),
+    (
+        "upstream_connect_time",
+        Variable::UpstreamConnectTime,
+        "How long connecting took in each try, in seconds with milliseconds; `-` where it failed.",
+    ),
+    ("bytes_received", Variable::BytesReceived, "How many bytes came from the client."),
+    ("bytes_sent", Variable::BytesSent, "How many bytes went to the client."),
+    ("session_time", Variable::SessionTime, "How long the session took, in seconds with milliseconds."),
+    (
+        "status",
+        Variable::Status,
+        "How the session went: `200`; `400` when what the client sent could not be read, `403` when rules kept it out, `502` when no server could be connected to, `500` when the fault was weir's.",
+    ),
+    ("protocol", Variable::Protocol, "`TCP`."),
+    ("ssl_protocol", Variable::SslProtocol, "The protocol of the client's connection: `TLSv1.3`."),
+    ("ssl_cipher", Variable::SslCipher, "The cipher, by its name in OpenSSL."),
+    ("connection", Variable::Connection, "The number of the session, the one behind `*` in error logs."),
+    ("pid", Variable::Pid, "The process number of the worker."),
+    ("hostname", Variable::Hostname, "The name of the machine."),
+    ("time_local", Variable::TimeLocal, "The time as in the predefined formats of access logs."),
+    ("time_iso8601", Variable::TimeIso8601, "The time as in ISO 8601."),
+    ("msec", Variable::Msec, "The time, in seconds since 1970 with milliseconds."),
 ];
+
+/// The names of all variables and what they mean, for the documentation.
+pub fn meanings() -> impl Iterator<Item = (String, &'static str)> {
+    NAMES.iter().map(|(name, _, meaning)| ((*name).to_owned(), *meaning))
+}
 
 impl Variable {
     /// The variable of this name.
     pub(super) fn named(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, variable)| *variable)
+        NAMES.iter().find(|(known, ..)| *known == name).map(|(_, variable, _)| *variable)
     }
 }
 
@@ -89,7 +107,7 @@ impl<'a> Attempt<'a> {
 #[derive(Default)]
 pub(super) struct Attempts<'a> {
     /// The names of peers that failed before the last.
-    pub failed: &'a [String],
+    pub failed: &'a [Rc<str>],
     pub last: Option<Attempt<'a>>,
     /// The group, where no other peer could be chosen; nginx lists it like a peer.
     pub without_peer: Option<&'a str>,
@@ -196,8 +214,8 @@ impl Values<'_> {
             Variable::Connection => write!(out, "{}", self.connection),
             Variable::Pid => write!(out, "{}", self.pid),
             Variable::Hostname => write!(out, "{}", hostname()),
-            Variable::TimeLocal => write!(out, "{}", clock::now_local()),
-            Variable::TimeIso8601 => write!(out, "{}", clock::now_iso8601()),
+            Variable::TimeLocal => clock::with_local(|text| out.write_all(text.as_bytes())),
+            Variable::TimeIso8601 => clock::with_iso8601(|text| out.write_all(text.as_bytes())),
             Variable::Msec => write!(out, "{}", clock::now_msec()),
         };
         debug_assert!(written.is_ok(), "writing to memory does not fail");
@@ -263,7 +281,7 @@ mod tests {
         let text = "$upstream_addr|$upstream_bytes_sent|$upstream_bytes_received|$upstream_connect_time";
         let connect_time = Some(Duration::from_millis(5));
         let last = Attempt { connect_time, received: 3, sent: 4, ..Attempt::failed("b:2") };
-        let both = Attempts { failed: &["a:1".to_owned()], last: Some(last), without_peer: None };
+        let both = Attempts { failed: &["a:1".into()], last: Some(last), without_peer: None };
         assert_eq!(filled(text, &client(), both), "a:1, b:2|0, 4|0, 3|-, 0.005");
         let none = Attempts { without_peer: Some("g"), ..Attempts::default() };
         assert_eq!(filled(text, &client(), none), "g|0|0|-");
@@ -277,8 +295,8 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        for (i, (name, variable)) in NAMES.iter().enumerate() {
-            assert!(NAMES[..i].iter().all(|(other, same)| other != name && same != variable), "{name}");
+        for (i, (name, variable, _)) in NAMES.iter().enumerate() {
+            assert!(NAMES[..i].iter().all(|(other, same, _)| other != name && same != variable), "{name}");
         }
     }
 }

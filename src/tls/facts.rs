@@ -8,6 +8,7 @@ use openssl::nid::Nid;
 use openssl::ssl::SslRef;
 use openssl::x509::{X509, X509VerifyResult};
 
+use super::ocsp::{Status, status_of};
 use super::{hello, sys};
 
 /// Something that can be told of a session.
@@ -61,36 +62,57 @@ pub enum Fact {
     ClientRemain,
 }
 
-const NAMES: &[(&str, Fact)] = &[
-    ("ssl_protocol", Fact::Protocol),
-    ("ssl_cipher", Fact::Cipher),
-    ("ssl_ciphers", Fact::Ciphers),
-    ("ssl_curve", Fact::Curve),
-    ("ssl_curves", Fact::Curves),
-    ("ssl_session_id", Fact::SessionId),
-    ("ssl_session_reused", Fact::SessionReused),
-    ("ssl_early_data", Fact::EarlyData),
-    ("ssl_server_name", Fact::ServerName),
-    ("ssl_alpn_protocol", Fact::AlpnProtocol),
-    ("ssl_client_cert", Fact::ClientCert),
-    ("ssl_client_raw_cert", Fact::ClientRawCert),
-    ("ssl_client_escaped_cert", Fact::ClientEscapedCert),
-    ("ssl_client_s_dn", Fact::ClientSubject),
-    ("ssl_client_i_dn", Fact::ClientIssuer),
-    ("ssl_client_s_dn_legacy", Fact::ClientSubjectLegacy),
-    ("ssl_client_i_dn_legacy", Fact::ClientIssuerLegacy),
-    ("ssl_client_serial", Fact::ClientSerial),
-    ("ssl_client_fingerprint", Fact::ClientFingerprint),
-    ("ssl_client_verify", Fact::ClientVerify),
-    ("ssl_client_v_start", Fact::ClientStart),
-    ("ssl_client_v_end", Fact::ClientEnd),
-    ("ssl_client_v_remain", Fact::ClientRemain),
+const NAMES: &[(&str, Fact, &str)] = &[
+    ("ssl_protocol", Fact::Protocol, "The protocol of the client's connection: `TLSv1.3`."),
+    ("ssl_cipher", Fact::Cipher, "The cipher, by its name in OpenSSL."),
+    ("ssl_ciphers", Fact::Ciphers, "The ciphers that the client offers; unknown ones as numbers."),
+    ("ssl_curve", Fact::Curve, "The curve of the key exchange."),
+    ("ssl_curves", Fact::Curves, "The curves that the client offers; unknown ones as numbers."),
+    ("ssl_session_id", Fact::SessionId, "The id of the session, in hexadecimal."),
+    ("ssl_session_reused", Fact::SessionReused, "`r` for a session that was resumed, else `.`."),
+    (
+        "ssl_early_data",
+        Fact::EarlyData,
+        "`1` for a request that was sent before the handshake was over, which never happens as such data is not taken.",
+    ),
+    ("ssl_server_name", Fact::ServerName, "The host that the client has named (SNI)."),
+    ("ssl_alpn_protocol", Fact::AlpnProtocol, "The protocol that ALPN has chosen (RFC 7301)."),
+    (
+        "ssl_client_cert",
+        Fact::ClientCert,
+        "The client's certificate in PEM form, a tab before each line but the first.",
+    ),
+    ("ssl_client_raw_cert", Fact::ClientRawCert, "The client's certificate in PEM form."),
+    (
+        "ssl_client_escaped_cert",
+        Fact::ClientEscapedCert,
+        "The client's certificate in PEM form, escaped as a part of a URI.",
+    ),
+    ("ssl_client_s_dn", Fact::ClientSubject, "Whose certificate it is, as in RFC 2253."),
+    ("ssl_client_i_dn", Fact::ClientIssuer, "Who vouches for the client's certificate, as in RFC 2253."),
+    ("ssl_client_s_dn_legacy", Fact::ClientSubjectLegacy, "Whose certificate it is, with slashes between the parts."),
+    (
+        "ssl_client_i_dn_legacy",
+        Fact::ClientIssuerLegacy,
+        "Who vouches for the client's certificate, with slashes between the parts.",
+    ),
+    ("ssl_client_serial", Fact::ClientSerial, "The number of the client's certificate."),
+    ("ssl_client_fingerprint", Fact::ClientFingerprint, "The SHA-1 hash of the client's certificate."),
+    ("ssl_client_verify", Fact::ClientVerify, "`SUCCESS`, `FAILED:` and why, or `NONE` without a certificate."),
+    ("ssl_client_v_start", Fact::ClientStart, "From when the client's certificate is good."),
+    ("ssl_client_v_end", Fact::ClientEnd, "Until when the client's certificate is good."),
+    ("ssl_client_v_remain", Fact::ClientRemain, "For how many days the client's certificate is still good."),
 ];
 
 impl Fact {
     /// The one that the variable of this name tells.
     pub fn named(name: &str) -> Option<Fact> {
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, fact)| *fact)
+        NAMES.iter().find(|(known, ..)| *known == name).map(|(_, fact, _)| *fact)
+    }
+
+    /// The names of all of these variables and what they mean, for the documentation.
+    pub fn meanings() -> impl Iterator<Item = (String, &'static str)> {
+        NAMES.iter().map(|(name, _, meaning)| ((*name).to_owned(), *meaning))
     }
 
     /// Appends what there is to tell of a session; whether there is anything.
@@ -146,7 +168,10 @@ impl Fact {
             Fact::ClientFingerprint => hexadecimal(out, &certificate()?.digest(MessageDigest::sha1()).ok()?),
             Fact::ClientVerify => match (certificate(), ssl.verify_result()) {
                 (None, _) => out.extend(b"NONE"),
-                (_, X509VerifyResult::OK) => out.extend(b"SUCCESS"),
+                (_, X509VerifyResult::OK) => match status_of(ssl) {
+                    None | Some(Status::Good) => out.extend(b"SUCCESS"),
+                    Some(status) => write!(out, "FAILED:{status}").ok()?,
+                },
                 (_, fault) => write!(out, "FAILED:{}", fault.error_string()).ok()?,
             },
             Fact::ClientStart => write!(out, "{}", certificate()?.not_before()).ok()?,
@@ -157,6 +182,27 @@ impl Fact {
             }
         }
         Some(())
+    }
+}
+
+/// What there is to tell of a session, for when the session itself may be gone.
+#[derive(Debug)]
+pub struct Told(Vec<(Fact, Vec<u8>)>);
+
+impl Told {
+    /// All of it, as it is now.
+    pub fn of(ssl: &SslRef) -> Told {
+        let told = NAMES.iter().filter_map(|(_, fact, _)| {
+            let mut value = Vec::new();
+            fact.write(ssl, &mut value).then_some((*fact, value))
+        });
+        Told(told.collect())
+    }
+
+    /// Appends what there is to tell; whether there is anything.
+    pub fn write(&self, fact: Fact, out: &mut Vec<u8>) -> bool {
+        let value = self.0.iter().find(|(known, _)| *known == fact);
+        value.map(|(_, value)| out.extend_from_slice(value)).is_some()
     }
 }
 
@@ -195,8 +241,8 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        for (place, (name, fact)) in NAMES.iter().enumerate() {
-            assert!(NAMES[..place].iter().all(|(other, same)| other != name && same != fact), "{name}");
+        for (place, (name, fact, _)) in NAMES.iter().enumerate() {
+            assert!(NAMES[..place].iter().all(|(other, same, _)| other != name && same != fact), "{name}");
             assert_eq!(Fact::named(name), Some(*fact));
         }
     }

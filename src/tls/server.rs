@@ -17,7 +17,7 @@ use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Name, X509VerifyResult};
 
 use super::files::File;
-use super::ocsp::Staples;
+use super::ocsp::{self, Asked, Ocsp, await_status, status_of};
 use super::settings::{SessionCache, Verify, obey};
 use super::{Settings, Shared, Tickets, hello, sys};
 use crate::conf::{Error, Place, Result};
@@ -46,6 +46,8 @@ pub enum Refused {
     Certificate(X509VerifyResult),
     /// It has shown none.
     NoCertificate,
+    /// Its authority does not say that it still holds.
+    Status(ocsp::Status),
 }
 
 impl fmt::Display for Refused {
@@ -56,6 +58,7 @@ impl fmt::Display for Refused {
                 write!(f, "client SSL certificate verify error: ({code}:{text})")
             }
             Refused::NoCertificate => f.write_str("client sent no required SSL certificate"),
+            Refused::Status(status) => write!(f, "client SSL certificate verify error: {status}"),
         }
     }
 }
@@ -75,6 +78,8 @@ pub struct Server {
     record_size: Option<usize>,
     /// See [`client_rule`].
     rule: [u8; 32],
+    /// What is asked about clients' certificates.
+    ocsp: Option<Arc<ocsp::Rules>>,
 }
 
 impl fmt::Debug for Server {
@@ -84,7 +89,7 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Reads and tries all that `settings` name. `listens` is where a `listen ... ssl` asks for TLS, if one does; `staples` are what authorities are asked for. `None` when there is
+    /// Reads and tries all that `settings` name. `listens` is where a `listen ... ssl` asks for TLS, if one does; `asked` is what authorities are asked. `None` when there is
     /// no certificate and nothing needs one.
     ///
     /// # Errors
@@ -93,7 +98,7 @@ impl Server {
         settings: &Settings,
         listens: Option<&Place>,
         clients: Clients,
-        staples: Option<Staples>,
+        asked: Asked,
         shared: &mut Shared,
     ) -> Result<Option<Self>> {
         let wanted = match (listens, &settings.on) {
@@ -133,7 +138,7 @@ impl Server {
         set_protocol(&mut builder, settings)?;
         let verify = set_verify(&mut builder, settings)?;
         set_sessions(&mut builder, settings, shared)?;
-        set_stapling(&mut builder, settings, staples)?;
+        set_stapling(&mut builder, settings, asked.staples)?;
         obey(&mut builder, settings.commands.iter().flatten())?;
         let rule = client_rule(settings)?;
         let id = session_context(clients, &own, &rule).map_err(failed("session id context"))?;
@@ -151,6 +156,7 @@ impl Server {
             rejects,
             record_size: settings.buffer_size,
             rule,
+            ocsp: asked.clients,
         }))
     }
 
@@ -161,7 +167,7 @@ impl Server {
     pub fn session(&self) -> std::result::Result<Ssl, ErrorStack> {
         let mut ssl = Ssl::new(&self.context)?;
         ssl.set_accept_state();
-        self.set_record_size(&mut ssl);
+        self.prepare(&mut ssl);
         Ok(ssl)
     }
 
@@ -170,7 +176,7 @@ impl Server {
         ssl.set_ssl_context(&self.context)?;
         sys::take_options(ssl, &self.context);
         sys::set_verify_depth(ssl, self.verify_depth);
-        self.set_record_size(ssl);
+        self.prepare(ssl);
         match self.verify {
             Verify::Off => ssl.set_verify(SslVerifyMode::NONE),
             _ => ssl.set_verify_callback(SslVerifyMode::PEER, |_, _| true),
@@ -178,10 +184,19 @@ impl Server {
         Ok(())
     }
 
-    fn set_record_size(&self, ssl: &mut SslRef) {
+    /// What a context does not give to its sessions.
+    fn prepare(&self, ssl: &mut SslRef) {
         if let Some(size) = self.record_size {
             sys::set_record_size(ssl, size);
         }
+        if self.ocsp.is_some() {
+            await_status(ssl);
+        }
+    }
+
+    /// What is to be asked about a client's certificate after the handshake.
+    pub fn ocsp(&self) -> Option<&Arc<ocsp::Rules>> {
+        self.ocsp.as_ref()
     }
 
     /// Whether it has no answer to any hello (`ssl_reject_handshake`).
@@ -212,10 +227,15 @@ impl Server {
         if result != X509VerifyResult::OK && !unknown {
             return Err(Refused::Certificate(result));
         }
-        if self.verify == Verify::On && ssl.peer_certificate().is_none() {
-            return Err(Refused::NoCertificate);
+        let status = || match status_of(ssl).unwrap_or(ocsp::Status::Unanswered) {
+            ocsp::Status::Good => Ok(()),
+            status => Err(Refused::Status(status)),
+        };
+        match ssl.peer_certificate() {
+            None if self.verify == Verify::On => Err(Refused::NoCertificate),
+            Some(_) if self.ocsp.is_some() => status(),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -331,7 +351,7 @@ pub(super) fn load_crl(store: &mut X509StoreBuilderRef, crl: &File) -> Result<()
 }
 
 /// Clients that ask for it get what the certificate's authority has said about it, with the certificate (RFC 6066 8).
-fn set_stapling(builder: &mut SslContextBuilder, settings: &Settings, staples: Option<Staples>) -> Result<()> {
+fn set_stapling(builder: &mut SslContextBuilder, settings: &Settings, staples: Option<ocsp::Staples>) -> Result<()> {
     let failed = failed("SSL_CTX_set_tlsext_status_cb()");
     if let Some(staples) = staples {
         return staples.attach(builder).map_err(failed);
@@ -394,8 +414,8 @@ fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &m
     Ok(())
 }
 
-/// All that decides whether a client's certificate is good, as a hash: how it is asked for, how long its chain may be, and the authorities and
-/// revocations by their files' contents, as a new authority may have the old one's name. A resumed session is not verified again.
+/// All that decides whether a client's certificate is good, as a hash: how it is asked for, how long its chain may be, who is asked about it, and the
+/// authorities and revocations by their files' contents, as a new authority may have the old one's name. A resumed session is not verified again.
 fn client_rule(settings: &Settings) -> Result<[u8; 32]> {
     let mut hash = Sha256::new();
     if let Some((verify, _)) = settings.verify.as_ref().filter(|(verify, _)| *verify != Verify::Off) {
@@ -404,6 +424,10 @@ fn client_rule(settings: &Settings) -> Result<[u8; 32]> {
         for file in [&settings.client_certificate, &settings.trusted_certificate, &settings.crl].into_iter().flatten() {
             let text = file.read(|path| format!("BIO_new_file(\"{}\")", path.display()))?;
             hash.update(&sha256(&text));
+        }
+        if let Some((ocsp, _)) = settings.ocsp.as_ref().filter(|(ocsp, _)| *ocsp != Ocsp::Off) {
+            hash.update(&[*ocsp as u8]);
+            hash.update(settings.ocsp_responder.as_ref().map_or("", |said| &said.value).as_bytes());
         }
     }
     Ok(hash.finish())

@@ -5,12 +5,13 @@ use std::time::Duration;
 use openssl::ssl::{SslContextBuilder, SslOptions};
 
 use super::files::{File, Said, read_passwords, read_ticket_key};
+use super::ocsp::Ocsp;
 use super::sys;
 use super::tickets::Key;
 use crate::conf::{Call, Contexts, Error, Place, Result, value};
 use crate::net::reasons;
 
-/// The least pages of a shared session cache, nginx's bound.
+/// The least pages of a cache that workers share, nginx's bound.
 const LEAST_PAGES: usize = 8;
 
 /// What is said on one level; `None` where it says nothing and the level above counts.
@@ -42,6 +43,10 @@ pub struct Settings {
     pub(super) stapling_file: Option<File>,
     pub(super) stapling_responder: Option<String>,
     pub(super) stapling_verify: Option<bool>,
+    pub(super) ocsp: Option<(Ocsp, Place)>,
+    pub(super) ocsp_responder: Option<Said>,
+    /// `Some(None)`: `off`.
+    pub(super) ocsp_cache: Option<Option<(String, usize, Place)>>,
 }
 
 /// `ssl_verify_client`
@@ -140,6 +145,9 @@ impl Settings {
             stapling_file: self.stapling_file.or_else(|| main.stapling_file.clone()),
             stapling_responder: self.stapling_responder.or_else(|| main.stapling_responder.clone()),
             stapling_verify: self.stapling_verify.or(main.stapling_verify),
+            ocsp: self.ocsp.or_else(|| main.ocsp.clone()),
+            ocsp_responder: self.ocsp_responder.or_else(|| main.ocsp_responder.clone()),
+            ocsp_cache: self.ocsp_cache.or_else(|| main.ocsp_cache.clone()),
         }
     }
 
@@ -234,6 +242,35 @@ impl Settings {
         Ok(())
     }
 
+    /// `ssl_ocsp`
+    pub fn set_ocsp(&mut self, call: &mut Call<'_>) -> Result<()> {
+        let choices = [("off", Ocsp::Off), ("on", Ocsp::On), ("leaf", Ocsp::Leaf)];
+        self.ocsp = Some((call.choice(1, &choices)?, call.node.place.clone()));
+        Ok(())
+    }
+
+    /// `ssl_ocsp_responder`
+    pub fn set_ocsp_responder(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.ocsp_responder = Some(said(call)?);
+        Ok(())
+    }
+
+    /// `ssl_ocsp_cache`
+    pub fn set_ocsp_cache(&mut self, call: &mut Call<'_>) -> Result<()> {
+        let word = call.text(1)?;
+        if word == "off" {
+            self.ocsp_cache = Some(None);
+            return Ok(());
+        }
+        let invalid = || call.error(format!("invalid OCSP cache \"{word}\""));
+        let (name, size) = shared_zone(word).ok_or_else(invalid)?;
+        if size < LEAST_PAGES * page_size() {
+            return Err(call.error(format!("OCSP cache \"{word}\" is too small")));
+        }
+        self.ocsp_cache = Some(Some((name.to_owned(), size, call.node.place.clone())));
+        Ok(())
+    }
+
     /// `ssl_crl`
     pub fn set_crl(&mut self, call: &mut Call<'_>) -> Result<()> {
         self.crl = Some(File::of(call)?);
@@ -307,9 +344,7 @@ impl Settings {
                         builtin = Some(count.ok_or_else(invalid)?);
                         continue;
                     }
-                    let zone = word.strip_prefix("shared:").and_then(|zone| zone.split_once(':'));
-                    let (name, size) = zone.filter(|(name, _)| !name.is_empty()).ok_or_else(invalid)?;
-                    let size = value::size(size).ok_or_else(invalid)?;
+                    let (name, size) = shared_zone(word).ok_or_else(invalid)?;
                     if size < LEAST_PAGES * page_size() {
                         return Err(call.error(format!("session cache \"{word}\" is too small")));
                     }
@@ -360,6 +395,12 @@ pub(super) fn obey<'a>(
 /// A value that only OpenSSL can judge.
 pub(super) fn said(call: &Call<'_>) -> Result<Said> {
     Ok(Said { value: call.text(1)?.to_owned(), place: call.node.place.clone() })
+}
+
+/// The name and the size in `shared:name:size`.
+fn shared_zone(word: &str) -> Option<(&str, usize)> {
+    let (name, size) = word.strip_prefix("shared:")?.split_once(':').filter(|(name, _)| !name.is_empty())?;
+    Some((name, value::size(size)?))
 }
 
 fn page_size() -> usize {

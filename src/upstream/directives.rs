@@ -547,7 +547,7 @@ mod tests {
         let peers = vec![peer("a", true), peer("b", false), peer("c", true), peer("d", false)];
         let builder = Builder { peers, ..Builder::default() };
         let group = builder.build("name");
-        assert_eq!(group.peers.iter().map(|peer| peer.name.as_str()).collect::<Vec<_>>(), ["b", "d", "a", "c"]);
+        assert_eq!(group.peers.iter().map(|peer| &*peer.name).collect::<Vec<_>>(), ["b", "d", "a", "c"]);
         assert_eq!((group.name.as_str(), group.primaries), ("name", 2));
     }
 }

@@ -51,7 +51,7 @@ pub struct Peer {
     /// Where to connect.
     pub address: Address,
     /// Its name in logs: the address as nginx prints it (`127.0.0.1:80`, `[::1]:80`, `unix:/path`).
-    pub name: String,
+    pub name: Rc<str>,
     /// Its server as the configuration writes it.
     pub server: String,
     /// Its share, 1 or more.
@@ -74,7 +74,7 @@ impl Peer {
     /// A peer with the defaults of a `server` line, which are nginx's.
     pub fn new(address: Address) -> Self {
         Peer {
-            name: address.to_string(),
+            name: address.to_string().into(),
             server: address.to_string(),
             address,
             weight: 1,
@@ -138,7 +138,7 @@ impl Followed {
     pub fn peer(&self, endpoint: &Endpoint) -> Peer {
         let Endpoint { address, server, weight, backup } = endpoint.clone();
         let address = Address::Inet(address);
-        Peer { name: address.to_string(), address, server, weight, backup, ..self.like.clone() }
+        Peer { name: address.to_string().into(), address, server, weight, backup, ..self.like.clone() }
     }
 }
 

@@ -361,7 +361,7 @@ fn keys(groups: &[&Group]) -> Vec<Vec<Key>> {
         let mut keys = Vec::with_capacity(group.peers.len());
         for peer in group.peers.iter().filter(|peer| peer.line.is_none()) {
             let seen = seen.entry((&group.name, &peer.name)).or_default();
-            keys.push(Key { group: group.name.clone(), peer: peer.name.clone(), nth: *seen });
+            keys.push(Key { group: group.name.clone(), peer: peer.name.to_string(), nth: *seen });
             *seen += 1;
         }
         all.push(keys);

@@ -118,6 +118,8 @@ fn faults() {
         ("access_log a nope;", "unknown log format \"nope\""),
         ("access_log a combined buffer=x;", "invalid buffer size \"x\""),
         ("access_log off a;", "invalid parameter \"a\""),
+        ("open_log_file_cache max=1 valid=x;", "invalid \"open_log_file_cache\" parameter \"valid=x\""),
+        ("open_log_file_cache inactive=1s;", "\"open_log_file_cache\" must have \"max\" parameter"),
         ("access_log a combined foo=1;", "invalid parameter \"foo=1\""),
         ("keepalive_timeout x;", "\"keepalive_timeout\" directive invalid value"),
         ("keepalive_timeout 1 x;", "\"keepalive_timeout\" directive invalid value"),

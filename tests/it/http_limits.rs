@@ -77,9 +77,20 @@ fn requests_wait_for_their_time() {
             port.v4()
         )
     });
-    let before = Instant::now();
-    assert_eq!(statuses(&port, "/?k=a", 3), [404; 3]);
-    assert!(before.elapsed() >= Duration::from_millis(395), "{:?}", before.elapsed());
+    let how = |lines: &[String], path: &str, how: &str| {
+        lines.iter().filter(|line| **line == format!("404 {how} {path}")).count()
+    };
+    // A machine that is slow enough brings the second or third request no sooner than it may come: then others show it.
+    let mut asked = 0;
+    wait_for("both later requests to be delayed", || {
+        let path = format!("/?k=a{asked}");
+        let before = Instant::now();
+        assert_eq!(statuses(&port, &path, 3), [404; 3]);
+        assert!(before.elapsed() >= Duration::from_millis(395), "{:?}", before.elapsed());
+        asked += 3;
+        let lines = weir.wait_access(asked);
+        (how(&lines, &path, "PASSED"), how(&lines, &path, "DELAYED")) == (1, 2)
+    });
     let line = weir.wait_error("delaying request, excess: ");
     assert!(line.contains("[warn]") && line.contains(", by zone \"z\", client: 127.0.0.1"), "{line}");
     // Those that wait hold up nobody else; each waits for its own time.
@@ -91,11 +102,9 @@ fn requests_wait_for_their_time() {
     assert_eq!(get(&port, "/?k=c").status, 404);
     streams.iter_mut().for_each(|stream| assert_eq!(read_reply(stream, false).status, 404));
     assert!(before.elapsed() >= Duration::from_millis(195), "{:?}", before.elapsed());
-    let lines = weir.wait_access(8);
-    let how = |path: &str, how: &str| lines.iter().filter(|line| **line == format!("404 {how} {path}")).count();
-    assert_eq!((how("/?k=a", "PASSED"), how("/?k=a", "DELAYED")), (1, 2));
-    assert_eq!(how("/some/?k=b", "PASSED") + how("/some/?k=b", "DELAYED"), 4);
-    assert!(how("/some/?k=b", "PASSED") >= 3);
+    let lines = weir.wait_access(asked + 5);
+    let passed = how(&lines, "/some/?k=b", "PASSED");
+    assert!(passed >= 3 && passed + how(&lines, "/some/?k=b", "DELAYED") == 4, "{lines:?}");
     assert_eq!(statuses(&port, "/dry/?k=d", 2), [404; 2]);
 }
 

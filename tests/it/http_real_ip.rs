@@ -36,6 +36,20 @@ fn fields_of_trusted_proxies() {
 }
 
 #[test]
+fn the_other_end_keeps_its_port() {
+    let (_weir, port) = serve(|port| {
+        format!(
+            "server {{ listen {}; set_real_ip_from 127.0.0.1; return 200 \"$realip_remote_port $nginx_version\"; }}",
+            port.v4()
+        )
+    });
+    let mut stream = connect(port.v4());
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 1.2.3.4:5\r\n\r\n").unwrap();
+    let own = stream.local_addr().unwrap().port();
+    assert_eq!(read_reply(&mut stream, false).text(), format!("{own} {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
 fn rules_and_logs_are_about_the_named_client() {
     let (weir, port) = serve(|port| {
         format!(
@@ -96,6 +110,38 @@ fn the_proxy_protocol() {
     weir.wait_error("while reading PROXY protocol, client: 127.0.0.1, server: 127.0.0.1:");
     assert_eq!(read_all(connect(port.v4())), b"");
     weir.wait_error("client timed out (110: Connection timed out) while reading PROXY protocol, client: 127.0.0.1");
+}
+
+#[test]
+fn what_the_proxy_protocol_tells_beside_addresses() {
+    let names = ["authority", "0xea", "unique_id", "ssl_verify", "ssl_version", "ssl_0x22", "alpn"];
+    let said = names.map(|name| format!("$proxy_protocol_tlv_{name}")).join(" ");
+    let (_weir, port) =
+        serve(|port| format!("server {{ listen {} proxy_protocol; return 200 \"{said}\"; }}", port.v4()));
+    let header = |command, rest: &[u8]| {
+        let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
+        header.extend([command, 0x11, 0, rest.len() as u8]);
+        header.extend(rest);
+        header
+    };
+    let ask = |header: Vec<u8>| {
+        let mut stream = connect(port.v4());
+        stream.write_all(&header).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        read_reply(&mut stream, false).text().to_owned()
+    };
+    let mut rest = vec![10, 0, 0, 1, 10, 0, 0, 2, 0, 1, 0, 2];
+    rest.extend(b"\x02\0\x03a.b\xea\0\x02vp\x20\0\x18\x07\0\0\0\0\x21\0\x07TLSv1.3\x22\0\x06client");
+    assert_eq!(ask(header(0x21, &rest)), "a.b vp  0 TLSv1.3 client ");
+    // One that ends early, and those of a sender that speaks for itself.
+    assert_eq!(ask(header(0x21, &[&rest[..20], &[0, 9]].concat())), "a.b      ");
+    assert_eq!(ask(header(0x20, &rest)), "      ");
+    assert_eq!(ask(b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n".to_vec()), "      ");
+    let unknown = config("server { listen 127.0.0.1:1; return 200 $proxy_protocol_tlv_nonsense; }");
+    let prefix = Prefix::new();
+    prefix.write("nginx.conf", unknown);
+    let run = prefix.run(&["-t"]);
+    assert!(run.stderr.contains("unknown \"proxy_protocol_tlv_nonsense\" variable in "), "{}", run.stderr);
 }
 
 #[test]

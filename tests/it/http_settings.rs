@@ -103,11 +103,14 @@ fn figures_of_connections() {
         (now[0], &now[4..]) == (3, &[1, 1, 1])
     });
     let before = figures(&port);
+    wait_for("the connections that have asked for figures to end", || {
+        idle.write_all(b"GET /each HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        read_reply(&mut idle, false).text() == "2 1 1 0"
+    });
     slow.write_all(b"each HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert_eq!(read_reply(&mut slow, false).text(), "2 0 1 1");
     assert_eq!(ask_http(&port, "POST /figures HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").status, 405);
-    wait_for("the others to end", || figures(&port)[0] == 3);
-    let now = figures(&port);
+    let now = wait_some("the others to end", || Some(figures(&port)).filter(|now| now[0] == 3));
     assert!(now[1] > before[1] && now[1] == now[2] && now[3] > before[3], "{before:?} {now:?}");
     assert_eq!(now[4..], [0, 1, 2]);
     // What a worker had open goes with it; what it has served stays counted.
@@ -147,5 +150,31 @@ fn lingering_ends_in_its_time() {
         let [long, short] = &mut clients;
         long.write_all(b"x").unwrap();
         short.write_all(b"x").is_err()
+    });
+}
+
+/// Who sends something after the end is heard out, when more was to be expected or always.
+#[test]
+fn who_lingers() {
+    let (_weir, port) = server(
+        "client_max_body_size 1; lingering_time 1h; lingering_timeout 1h;
+         location /off { lingering_close off; } location /on { lingering_close on; return 200; }
+         location /always { lingering_close always; return 200; }",
+    );
+    let answered = |head: &str| {
+        let mut stream = connect(port.v4());
+        stream.write_all(format!("{head}\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        read_reply(&mut stream, false);
+        stream
+    };
+    let [mut body_and_off, mut nothing_and_on] =
+        ["POST /off HTTP/1.1\r\nContent-Length: 9", "GET /on HTTP/1.1"].map(answered);
+    let lingering = ["POST /on HTTP/1.1\r\nContent-Length: 9", "GET /always HTTP/1.1"].map(answered);
+    let (mut off_is_over, mut on_is_over) = (false, false);
+    wait_for("the end of those that are not heard out", || {
+        lingering.iter().for_each(|mut stream| stream.write_all(b"x").unwrap());
+        off_is_over |= body_and_off.write_all(b"x").is_err();
+        on_is_over |= nothing_and_on.write_all(b"x").is_err();
+        off_is_over && on_is_over
     });
 }

@@ -83,8 +83,6 @@ fn what_is_wrong_with_them_is_told() {
         ),
         ("ssl_early_data on;", &ignored("ssl_early_data"), true),
         ("ssl_early_data off;", "", true),
-        ("ssl_ocsp on;", "\"ssl_ocsp\" is not offered by weir yet", false),
-        ("ssl_ocsp x;", "invalid value \"x\"", false),
     ] {
         assert_eq!(message(text), (wanted.to_owned(), fine), "{text}");
     }

@@ -190,6 +190,7 @@ fn answers_that_are_good_for_nothing_are_not_stapled() {
         (ocsp(&of_others), "", "OCSP_basic_verify() failed (SSL: error:"),
         (ocsp(&forged), "", "OCSP_basic_verify() failed (SSL: error:"),
         (ocsp(&strangers), verify, "OCSP_basic_verify() failed (SSL: error:"),
+        ([b"HTTP/1.0 404 Not Found\r\n\r\n", &good[..]].concat(), "", "OCSP responder sent status 404"),
         (ocsp(&try_later), "", "OCSP response not successful (3: trylater)"),
         (ocsp(b"garbage"), "", "d2i_OCSP_RESPONSE() failed (SSL: error:"),
         (ocsp(&good[..good.len() - 1]), "", "d2i_OCSP_RESPONSE() failed (SSL: error:"),

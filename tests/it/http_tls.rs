@@ -18,7 +18,7 @@ fn secure(text: &str) -> (Weir, Port) {
 }
 
 /// Speaks TLS as a client that asks for `name`, or for nobody.
-fn asking(
+pub fn asking(
     port: &Port,
     name: Option<&str>,
     change: impl FnOnce(&mut SslConnectorBuilder),
@@ -35,7 +35,7 @@ fn sni(port: &Port, name: &str) -> SslStream<TcpStream> {
 }
 
 #[track_caller]
-fn ask(stream: &mut SslStream<TcpStream>, path: &str, host: &str) -> Reply {
+pub fn ask(stream: &mut SslStream<TcpStream>, path: &str, host: &str) -> Reply {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
     read_reply(stream, false)
 }
@@ -45,7 +45,7 @@ fn name_of(certificate: &X509) -> String {
     entry.data().to_string().unwrap()
 }
 
-fn shows(identity: &Identity) -> impl Fn(&mut SslConnectorBuilder) {
+pub fn shows(identity: &Identity) -> impl Fn(&mut SslConnectorBuilder) {
     let identity = identity.clone();
     move |builder| {
         builder.set_certificate(&identity.certificate).unwrap();
@@ -142,7 +142,11 @@ fn client_certificates() {
             let address = port.v4();
             format!(
                 "server {{ listen {address} ssl; server_name {verify}; {OURS} ssl_client_certificate clients.pem;
-                 ssl_verify_client {verify}; return 200 \"$ssl_client_verify|$ssl_client_s_dn|$ssl_client_i_dn_legacy\"; }}\n"
+                 ssl_verify_client {verify};
+                 location / {{ return 200 \"$ssl_client_verify|$ssl_client_s_dn|$ssl_client_i_dn_legacy\"; }}
+                 location /whose {{
+                     return 200 \"$ssl_client_s_dn_legacy|$ssl_client_i_dn|$ssl_client_v_start|$ssl_client_v_end\";
+                 }} }}\n"
             )
         };
         ["off", "on", "optional", "optional_no_ca"].map(server).concat()
@@ -174,6 +178,9 @@ fn client_certificates() {
     assert!(page.contains("<title>400 No required SSL certificate was sent</title>"), "{page}");
     weir.wait_error("client sent no required SSL certificate while reading client request headers, client: 127.0.0.1");
     weir.wait_error("client SSL certificate verify error: (21:unable to verify the first certificate) while");
+    let reply = ask(&mut asking(&port, Some("on"), shows(&good)).unwrap(), "/whose", "on");
+    let of = &good.certificate;
+    assert_eq!(reply.text(), format!("/CN=good|CN=clients|{}|{}", of.not_before(), of.not_after()));
     // A handshake with one server opens no other that asks for certificates.
     let mut stream = asking(&port, Some("off"), shows(&good)).unwrap();
     let reply = ask(&mut stream, "/", "on");
@@ -231,7 +238,7 @@ fn what_is_told_of_a_certificate() {
 }
 
 /// What `openssl s_client` hears that asks for a host by name, in the hello and in its request.
-fn s_client(port: &Port, name: &str, arguments: &[&str]) -> String {
+pub fn s_client(port: &Port, name: &str, arguments: &[&str]) -> String {
     let mut command = Command::new("timeout");
     command
         .args(["30", "openssl", "s_client", "-ign_eof", "-connect", &port.v4(), "-servername", name])

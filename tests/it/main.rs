@@ -24,6 +24,7 @@ mod http_files;
 mod http_gzip;
 mod http_limits;
 mod http_logs;
+mod http_ocsp;
 mod http_real_ip;
 mod http_script;
 mod http_settings;

@@ -1,6 +1,5 @@
 //! The directives of caching.
 
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -59,7 +58,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
                 crate::conf::Contexts::HTTP,
                 "path [levels=levels] [use_temp_path=on|off] keys_zone=name:size [inactive=time] [max_size=size] [min_free=size] [manager_files=number] [manager_sleep=time] [manager_threshold=time] [loader_files=number] [loader_sleep=time] [loader_threshold=time]",
                 "-",
-                "A cache: the folder of its files, and the memory in which workers share what they know of them, some 8000 entries a megabyte. `levels`: folders in the folder, by the digits that each takes from the end of a file's name (`1:2`). `inactive` (10m): entries that nobody asks for so long are given up. `max_size`, `min_free`: how much of the disk the files may take, and is to be left; what was asked for longest ago goes first. The rest says how long the cache manager and the cache loader work before they pause: files (100), time (200ms), and the pause (50ms). `use_temp_path` is without effect: files that are being written have no name, and stand on the disk of the cache.",
+                "A cache: the folder of its files, and the memory in which workers share what they know of them, some 8000 entries a megabyte. `levels`: folders in the folder, by the digits that each takes from the end of a file's name (`1:2`). `inactive` (10m): entries that nobody asks for so long are given up. `max_size`, `min_free`: how much of the disk the files may take, and is to be left; what was asked for longest ago goes first. The rest says how long the cache manager and the cache loader work before they pause: files (100), time (200ms), and the pause (50ms). `use_temp_path` (on): answers are written below `proxy_temp_path` and copied where that is another file system; `off`: in the folder. Files have no name until they are complete.",
             ),
         )),
         set: path,
@@ -359,7 +358,7 @@ fn path(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let path = call.path(1);
     let path = path.to_str().map(|path| PathBuf::from(path.trim_end_matches('/'))).unwrap_or(path);
     let (mut manager, mut loader) = (PACE, PACE);
-    let (mut levels, mut zone) = (Levels::default(), None);
+    let (mut levels, mut zone, mut use_temp_path) = (Levels::default(), None, true);
     let (mut inactive, mut max_size, mut min_free) = (INACTIVE, u64::MAX, 0);
     for i in 2..=call.count() {
         let word = call.text(i)?;
@@ -372,12 +371,15 @@ fn path(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
             "levels" => {
                 levels = Levels::parse(said).ok_or_else(|| call.error(format!("invalid \"levels\" \"{word}\"")))?;
             }
-            // Files that are being written have no name.
             "use_temp_path" => {
-                if !matches!(said, "on" | "off") {
-                    return Err(
-                        call.error(format!("invalid use_temp_path value \"{word}\", it must be \"on\" or \"off\""))
-                    );
+                use_temp_path = match said {
+                    "on" => true,
+                    "off" => false,
+                    _ => {
+                        return Err(
+                            call.error(format!("invalid use_temp_path value \"{word}\", it must be \"on\" or \"off\""))
+                        );
+                    }
                 }
             }
             "keys_zone" => zone = Some(keys_zone(call, word, said)?),
@@ -410,9 +412,9 @@ fn path(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
             return Err(call.error(format!("the same path name \"{}\" used in {place} and", path.display())));
         }
     }
-    let failing = Cell::new(false);
+    let cache = Cache { zone, path, levels, inactive, max_size, min_free, use_temp_path, manager, loader };
     level.cache_places.push(call.node.place.clone());
-    level.caches.push(Rc::new(Cache { zone, path, levels, inactive, max_size, min_free, manager, loader, failing }));
+    level.caches.push(Rc::new(cache));
     Ok(())
 }
 

@@ -201,6 +201,14 @@ pub struct Read {
     pub size: u64,
 }
 
+/// Opens a file of a cache. A link, which no cache makes, is `ELOOP`; a FIFO is not waited for.
+///
+/// # Errors
+/// What open(2) says.
+pub fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+}
+
 /// Reads the head of a file into `buffer`, and perhaps more. One that ends within it need not be asked for its size.
 ///
 /// # Errors
@@ -257,11 +265,18 @@ pub struct Draft {
 }
 
 /// Tells temporary names of one process apart.
-static NUMBER: AtomicU32 = AtomicU32::new(0);
+static NUMBER: AtomicU32 = AtomicU32::new(1);
 
 /// The name of a file that is not complete: that of the entry, the process that writes it, and a number.
 fn temporary(folder: &Path, key: Key) -> PathBuf {
     folder.join(format!("{key}.{}.{}", std::process::id(), NUMBER.fetch_add(1, Relaxed)))
+}
+
+/// The name of a complete file that is about to take the place of the one at `path`, put there by this process.
+pub(super) fn beside(path: &Path, process: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{process}.0"));
+    name.into()
 }
 
 /// The process whose temporary file has this name.
@@ -274,7 +289,7 @@ pub fn writer(name: &[u8]) -> Option<u32> {
 }
 
 impl Draft {
-    /// Begins a file in `folder`, the cache's own, leaving `body_start` bytes for its head.
+    /// Begins a file in `folder`, that of the cache or one of temporary files, leaving `body_start` bytes for its head.
     ///
     /// # Errors
     /// What open(2) says.
@@ -320,24 +335,38 @@ impl Draft {
         self.body_start
     }
 
-    /// Puts the complete file in its place, where it is seen at once and as a whole. Gives its size.
+    /// Puts the complete file in its place, where it is seen at once and as a whole. One of another file system is copied. Gives its size.
     ///
     /// # Errors
     /// What the file system says; nothing has changed then.
-    pub fn finish(self, head: &[u8], folder: &Path, path: &Path, key: Key) -> io::Result<u64> {
+    pub fn finish(self, head: &[u8], path: &Path, key: Key) -> io::Result<u64> {
         self.file.write_all_at(head, 0)?;
-        self.place(folder, path, key)?;
+        match (self.place(path), path.parent()) {
+            (Err(error), Some(parent)) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let copy = Draft::begin(parent, key, self.body_start)?;
+                io::copy(&mut &self.file, &mut &copy.file)?;
+                copy.place(path)?;
+            }
+            (placed, _) => placed?,
+        }
         Ok(self.body_start + self.written)
     }
 
-    fn place(&self, folder: &Path, path: &Path, key: Key) -> io::Result<()> {
+    fn place(&self, path: &Path) -> io::Result<()> {
         if let Some(name) = &self.name {
             return in_folder(path, || fs::rename(name, path));
         }
         match in_folder(path, || self.link(path)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let name = temporary(folder, key);
-                self.link(&name)?;
+                let name = beside(path, std::process::id());
+                match self.link(&name) {
+                    // Of a process that had our number, and died.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        fs::remove_file(&name)?;
+                        self.link(&name)?;
+                    }
+                    linked => linked?,
+                }
                 let renamed = fs::rename(&name, path);
                 if renamed.is_err() {
                     let _ = fs::remove_file(&name);
@@ -403,7 +432,7 @@ mod tests {
             let mut draft = Draft::begin(folder.path(), key, preamble.body_start()).unwrap();
             draft.write(body).unwrap();
             assert_eq!(draft.written(), body.len() as u64);
-            draft.finish(&preamble.encode().unwrap(), folder.path(), &path, key).unwrap()
+            draft.finish(&preamble.encode().unwrap(), &path, key).unwrap()
         };
         let open = || {
             let file = File::open(&path).unwrap();

@@ -17,11 +17,7 @@ pub struct Key(pub [u8; 16]);
 impl Key {
     /// The name of what `text` stands for.
     pub fn of(text: &[u8]) -> Self {
-        Key(openssl::hash::hash(openssl::hash::MessageDigest::md5(), text).map_or([0; 16], |digest| {
-            let mut key = [0; 16];
-            key.copy_from_slice(&digest);
-            key
-        }))
+        Key(md5::compute(text).0)
     }
 
     /// The key of a file's name; `None`: it is none of ours.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use super::Cache;
@@ -27,17 +27,6 @@ fn each_file(folder: &Path, depth: usize, each: &mut dyn FnMut(&Path, Option<Key
         }
     }
     true
-}
-
-/// Reads a folder of a cache: the folders in it, and the files with the keys that they are named by.
-pub(super) fn list(folder: &Path, folders: &mut Vec<PathBuf>, files: &mut Vec<(PathBuf, Key)>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        match (entry.file_type().is_ok_and(|kind| kind.is_dir()), Key::parse(entry.file_name().as_bytes())) {
-            (true, _) => folders.push(entry.path()),
-            (false, Some(key)) => files.push((entry.path(), key)),
-            (false, None) => {}
-        }
-    }
 }
 
 /// Makes the files of a cache known, and removes what processes that are dead have left half done. `pause` is called after each batch, and tells

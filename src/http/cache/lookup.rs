@@ -1,15 +1,13 @@
 //! Whether the cache has the answer, or a server is asked, or another request that has asked one is waited for.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::file::{self, Flaw};
 use super::key::Key;
 use super::zone::{Known, on_disk};
-use super::{Access, Cache, Choice, Held, Status, Stored, any_holds, validity, vary};
+use super::{Access, Cache, Choice, Held, Status, Stored, Validators, any_holds, validity, vary};
 use crate::context::Context;
 use crate::http::connection::{Session, Step};
 use crate::http::proxy::head::Head;
@@ -48,13 +46,18 @@ enum Decision {
 impl Access {
     /// The fields by which a server is asked whether what there is has changed.
     pub(in crate::http) fn conditions(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let Some(old) = self.old.as_ref().filter(|_| self.cacheable && self.settings.revalidate) else {
-            return Vec::new();
-        };
-        let modified =
-            old.preamble.last_modified.map(|date| ("If-Modified-Since", crate::http::entity::http_date(date)));
-        let etag = Some(("If-None-Match", old.preamble.etag.clone())).filter(|(_, etag)| !etag.is_empty());
+        let Some(known) = self.validators.as_ref().filter(|_| self.cacheable) else { return Vec::new() };
+        let modified = known.modified.map(|date| ("If-Modified-Since", crate::http::entity::http_date(date)));
+        let etag = Some(("If-None-Match", known.etag.clone())).filter(|(_, etag)| !etag.is_empty());
         modified.into_iter().chain(etag).collect()
+    }
+
+    /// There is this, but it is too old.
+    pub(super) fn expire(&mut self, old: Option<Stored>) {
+        self.status = Some(Status::Expired);
+        let preamble = old.as_ref().map(|old| &old.preamble).filter(|_| self.settings.revalidate);
+        self.validators = preamble.map(|old| Validators { modified: old.last_modified, etag: old.etag.clone() });
+        self.old = old;
     }
 
     /// The main key: that of what is not another one's variant.
@@ -174,7 +177,7 @@ impl Session {
             None => {
                 let target = &exchange.target;
                 let scheme = if target.secure { "https://" } else { "http://" };
-                [scheme.as_bytes(), target.host.as_bytes(), &exchange.uri].concat()
+                [scheme.as_bytes(), target.host.as_bytes(), exchange.uri(request)].concat()
             }
         };
         if purges {
@@ -191,6 +194,7 @@ impl Session {
             cacheable: true,
             held: None,
             old: None,
+            validators: None,
             waits: None,
         };
         self.exchange_mut()?.cache = Some(Box::new(access));
@@ -299,10 +303,7 @@ impl Session {
         let path = cache.file(key);
         let message = format_args!("cache file \"{}\" {what}, it is removed", path.display());
         self.client.log(Level::Crit, None, "", self.request.as_deref(), message);
-        cache.unlink(key);
-        if let Some(table) = cache.table() {
-            table.lost(key);
-        }
+        cache.remove(key);
     }
 
     /// Whether a part is asked for that is so far behind that the whole is not worth while.
@@ -384,8 +385,7 @@ impl Access {
             None if may_be_old && !background => return Decision::Serve(stored, Status::Updating),
             held => self.held = held,
         }
-        self.status = Some(Status::Expired);
-        self.old = Some(stored);
+        self.expire(Some(stored));
         Decision::Ask
     }
 
@@ -415,9 +415,7 @@ impl Access {
 
 /// Opens the file of an entry and reads what it says; with it its size.
 fn open(cache: &Cache, key: Key, buffer: &mut [u8]) -> io::Result<Result<(Stored, u64), Flaw>> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(cache.file(key));
-    let file = match file {
-        // A link, which no cache makes.
+    let file = match file::open(&cache.file(key)) {
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(Err(Flaw::Foreign)),
         file => file?,
     };

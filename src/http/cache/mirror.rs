@@ -36,7 +36,6 @@ pub(in crate::http) struct Settings {
 #[derive(Debug)]
 pub(in crate::http) struct Place {
     pub path: PathBuf,
-    folder: PathBuf,
     access: u32,
     modified: Option<SystemTime>,
 }
@@ -56,7 +55,7 @@ impl Settings {
         let draft = Draft::begin(&folder, Key::of(path.as_os_str().as_bytes()), 0)?;
         let modified = head.all("last-modified").next().and_then(parse_date);
         let modified = modified.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
-        let place = Place { path, folder, access: self.access, modified };
+        let place = Place { path, access: self.access, modified };
         Filling::begin(draft, store::Target::Mirror(place)).map(Some)
     }
 }
@@ -70,7 +69,7 @@ impl Place {
             file.set_modified(modified)?;
         }
         let key = Key::of(self.path.as_os_str().as_bytes());
-        match draft.finish(&[], &self.folder, &self.path, key) {
+        match draft.finish(&[], &self.path, key) {
             // What stands there is a folder.
             Err(error) if fs::metadata(&self.path).is_ok_and(|there| there.is_dir()) => {
                 Err(io::Error::new(io::ErrorKind::IsADirectory, error))

@@ -29,7 +29,6 @@ pub mod validity;
 pub(super) mod vary;
 pub mod zone;
 
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -117,8 +116,8 @@ pub struct Cache {
     pub manager: Pace,
     /// Of the loader.
     pub loader: Pace,
-    /// Files cannot be written at present; that has been told.
-    pub(super) failing: Cell<bool>,
+    /// Files are written below `proxy_temp_path`, and not in the folder.
+    pub use_temp_path: bool,
 }
 
 impl Cache {
@@ -137,20 +136,38 @@ impl Cache {
         self.levels.path(&self.path, key)
     }
 
-    /// Gives an entry up that has no place or is of no use any more: its file is removed.
+    /// Removes the file of an entry that is given up.
     pub(super) fn unlink(&self, key: Key) {
-        let path = self.file(key);
-        if let Err(error) = std::fs::remove_file(&path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            let record = crate::log::Record { error: Some(&error), ..crate::log::Record::new(crate::log::Level::Crit) };
-            crate::log::emit(&record, format_args!("unlink() \"{}\" failed", path.display()));
-        }
+        self.take_away(key);
     }
 
-    /// A process that may have put files there has died: what it had not told of goes.
+    /// Removes a file. Whether there was one.
+    fn take_away(&self, key: Key) -> bool {
+        let path = self.file(key);
+        let removed = std::fs::remove_file(&path);
+        if let Err(error) = &removed
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            let record = crate::log::Record { error: Some(error), ..crate::log::Record::new(crate::log::Level::Crit) };
+            crate::log::emit(&record, format_args!("unlink() \"{}\" failed", path.display()));
+        }
+        if let Some(table) = self.table() {
+            table.gone(key);
+        }
+        removed.is_ok()
+    }
+
+    /// Gives an entry up. Whether there was anything.
+    pub(super) fn remove(&self, key: Key) -> bool {
+        let known = self.table().is_some_and(|table| table.begin_removing(key));
+        self.take_away(key) || known
+    }
+
+    /// A process that may have put files there, or removed some, has died: what it had not told of goes.
     pub fn bury(&self, pid: u32) {
         for key in self.table().map(|table| table.bury(pid)).unwrap_or_default() {
+            // There is none unless it was about to take the place of another.
+            let _ = std::fs::remove_file(file::beside(&self.file(key), pid));
             self.unlink(key);
         }
     }
@@ -240,6 +257,15 @@ impl Stored {
     }
 }
 
+/// By what an answer is told from others for the same thing.
+#[derive(Clone, Debug)]
+pub(super) struct Validators {
+    /// Seconds since 1970.
+    pub modified: Option<u64>,
+    /// Empty where there is none.
+    pub etag: Vec<u8>,
+}
+
 /// What a request has to do with its cache.
 #[derive(Debug)]
 pub(super) struct Access {
@@ -258,14 +284,59 @@ pub(super) struct Access {
     pub held: Option<Held>,
     /// What is there, but too old.
     pub old: Option<Stored>,
+    /// By what a server is asked whether that has changed.
+    pub validators: Option<Validators>,
     /// Until when somebody else's work is waited for; `Some(None)`: it has been waited for long enough.
     pub waits: Option<Option<std::time::Instant>>,
 }
 
 impl Drop for Access {
     fn drop(&mut self) {
-        if let (Some(status), Some(table), true) = (self.status, self.cache.table(), self.counts) {
+        let (Some(status), Some(table)) = (self.status, self.cache.table()) else { return };
+        if self.counts {
             table.count(status);
         }
+        // Uses are counted where more than one is needed; else an entry is known for its file only.
+        if status == Status::Miss && self.settings.min_uses <= 1 {
+            self.held = None;
+            table.forget(self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_process_was_at_is_cleared_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let pace = Pace { files: 1, threshold: Duration::ZERO, sleep: Duration::ZERO };
+        let cache = Cache {
+            zone: Zone::new("a", 65536),
+            path: folder.path().to_owned(),
+            levels: Levels::default(),
+            inactive: 10,
+            max_size: u64::MAX,
+            min_free: 0,
+            manager: pace,
+            loader: pace,
+            use_temp_path: false,
+        };
+        cache.zone.open(None).unwrap();
+        let table = cache.table().unwrap();
+        let (kept, changed, removed) = (Key::of(b"1"), Key::of(b"2"), Key::of(b"3"));
+        for key in [kept, changed, removed] {
+            std::fs::write(cache.file(key), "x").unwrap();
+            assert!(table.found(key, 1, u64::MAX));
+        }
+        let own = std::process::id();
+        assert!(table.begin_storing(changed, u64::MAX));
+        std::fs::write(file::beside(&cache.file(changed), own), "x").unwrap();
+        assert!(table.begin_removing(removed));
+        cache.bury(own);
+        let left: Vec<PathBuf> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [cache.file(kept)]);
+        assert_eq!((table.figures().entries, table.figures().files), (1, 1));
     }
 }

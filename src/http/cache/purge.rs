@@ -1,5 +1,7 @@
 //! `proxy_cache_purge`: entries are given up on demand.
 
+use std::fs::{self, DirEntry, ReadDir};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -50,8 +52,8 @@ pub(in crate::http) struct Walk {
     doomed: Doomed,
     /// Folders that are still to be read.
     folders: Vec<PathBuf>,
-    /// The files of the last one.
-    files: Vec<(PathBuf, Key)>,
+    /// The one that is being read.
+    reading: Option<ReadDir>,
     purged: usize,
 }
 
@@ -60,18 +62,28 @@ impl Walk {
     fn step(&mut self) -> bool {
         let since = Instant::now();
         while since.elapsed() < TURN {
-            match (self.files.pop(), self.folders.pop()) {
-                (Some((path, key)), folder) => {
+            let next = self.reading.as_mut().and_then(|entries| entries.find_map(Result::ok));
+            match (next, self.folders.pop()) {
+                (Some(entry), folder) => {
                     self.folders.extend(folder);
-                    if preamble(&path).is_some_and(|preamble| self.doomed.is(&preamble.key)) {
-                        self.purged += usize::from(purge_one(&self.cache, key));
-                    }
+                    self.look_at(&entry);
                 }
-                (None, Some(folder)) => super::loader::list(&folder, &mut self.folders, &mut self.files),
+                // What cannot be read is passed over.
+                (None, Some(folder)) => self.reading = fs::read_dir(folder).ok(),
                 (None, None) => return true,
             }
         }
         false
+    }
+
+    fn look_at(&mut self, entry: &DirEntry) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            self.folders.push(entry.path());
+        } else if let Some(key) = Key::parse(entry.file_name().as_bytes())
+            && preamble(&entry.path()).is_some_and(|preamble| self.doomed.is(&preamble.key))
+        {
+            self.purged += usize::from(self.cache.remove(key));
+        }
     }
 }
 
@@ -90,14 +102,13 @@ impl Session {
             None => {
                 let key = Key::of(text);
                 if preamble(&cache.file(key)).is_none_or(|preamble| preamble.vary.is_empty()) {
-                    let purged = usize::from(purge_one(cache, key));
+                    let purged = usize::from(cache.remove(key));
                     return self.tell_of_purge(cx, purged);
                 }
                 Doomed::Key(text.to_vec())
             }
         };
-        let walk =
-            Walk { cache: cache.clone(), doomed, folders: vec![cache.path.clone()], files: Vec::new(), purged: 0 };
+        let walk = Walk { cache: cache.clone(), doomed, folders: vec![cache.path.clone()], reading: None, purged: 0 };
         let Some(exchange) = self.exchange_mut() else { return Step::Over };
         exchange.state = State::Waiting;
         exchange.purging = Some(Box::new(walk));
@@ -129,12 +140,7 @@ impl Session {
     }
 }
 
-fn purge_one(cache: &Cache, key: Key) -> bool {
-    let known = cache.table().is_some_and(|table| table.lost(key));
-    std::fs::remove_file(cache.file(key)).is_ok() || known
-}
-
 fn preamble(path: &Path) -> Option<Preamble> {
-    let file = std::fs::File::open(path).ok()?;
+    let file = file::open(path).ok()?;
     file::read(&file, &mut [0; file::FIRST_READ]).ok()?.ok().map(|read| read.preamble)
 }

@@ -91,7 +91,9 @@ impl Session {
             return self.give_old(cx);
         }
         let access = self.exchange_mut()?.cache.as_mut()?;
-        if head.status != 304 || access.status != Some(Status::Expired) || !access.settings.revalidate {
+        // A client's own question, about what it has itself, is passed on where the answer is not for the cache.
+        let asked = access.cacheable && access.settings.revalidate;
+        if head.status != 304 || access.status != Some(Status::Expired) || !asked {
             return None;
         }
         let old = access.old.take()?;
@@ -149,13 +151,19 @@ impl Session {
         self.fail(cx, fault.status())
     }
 
-    /// That servers fail is remembered for a time, where that is configured.
+    /// That servers fail is remembered for a time, where that is configured, or where the server says it of its answer, which we replace.
     pub(in crate::http) fn remember_failure(&mut self, status: u16) {
-        let Some(access) = self.exchange_mut().and_then(|exchange| exchange.cache.as_mut()) else { return };
-        if let Some(time) = validity::by_status(&access.settings.valid, status).filter(|_| access.cacheable)
+        let Some(exchange) = self.exchange_mut() else { return };
+        // A request that passes the cache by says nothing to those that do not.
+        let access = exchange.cache.as_ref().filter(|access| access.status != Some(Status::Bypass));
+        let Some(access) = access else { return };
+        let now = validity::now();
+        let ignored = exchange.settings.answers.ignored.cache;
+        let told = exchange.head.as_ref().map(|head| validity::told(head.fields(), ignored, now)).unwrap_or_default();
+        if let Some(validity) = access.judge_told(status, &told, now)
             && let Some(table) = access.cache.table()
         {
-            table.failed(access.key, status, validity::now().saturating_add(time.as_secs()));
+            table.failed(access.key, status, validity.valid);
         }
     }
 

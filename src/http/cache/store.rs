@@ -94,9 +94,10 @@ impl Filling {
                         return Ok(());
                     }
                 }
-                match self.draft.finish(&head, &cache.path, &cache.file(key), key) {
+                match self.draft.finish(&head, &cache.file(key), key) {
                     Ok(size) => {
                         table.stored(key, on_disk(size), expires, grant);
+                        table.written(size);
                         Ok(())
                     }
                     Err(error) => {
@@ -115,27 +116,23 @@ impl Filling {
         }
     }
 
-    fn cache(&self) -> Option<&Rc<Cache>> {
-        match &self.target {
-            Target::Entry { cache, .. } => Some(cache),
-            Target::Mirror(_) => None,
-        }
+    /// Bytes of the file so far.
+    fn size(&self) -> u64 {
+        self.draft.body_start() + self.draft.written()
     }
-}
-
-/// What may be kept of an answer, and for how long.
-fn judge(access: &Access, head: &Head, ignored: validity::Ignored) -> Option<Validity> {
-    let now = validity::now();
-    let told = validity::told(head.fields(), ignored, now);
-    if told.forbidden {
-        return None;
-    }
-    let by_status = || Some(now.saturating_add(validity::by_status(&access.settings.valid, head.status)?.as_secs()));
-    let valid = Some(told.valid).filter(|valid| *valid > 0).or_else(by_status)?;
-    Some(Validity { valid, while_updating: told.while_updating, on_error: told.on_error, date: now })
 }
 
 impl Access {
+    /// For how long an answer with this status, whose fields tell that, may be kept.
+    pub(super) fn judge_told(&self, status: u16, told: &validity::Told, now: u64) -> Option<Validity> {
+        if told.forbidden || !self.cacheable {
+            return None;
+        }
+        let by_status = || Some(now.saturating_add(validity::by_status(&self.settings.valid, status)?.as_secs()));
+        let valid = Some(told.valid).filter(|valid| *valid > 0).or_else(by_status)?;
+        Some(Validity { valid, while_updating: told.while_updating, on_error: told.on_error, date: now })
+    }
+
     /// What the file of this answer is to say, and the key it is kept under.
     fn preamble(
         &self,
@@ -194,21 +191,21 @@ impl Session {
             return None;
         };
         let ignored = exchange.settings.answers.ignored.cache;
-        let validity = Some(access)
-            .filter(|access| access.cacheable && exchange.buffered)
-            .and_then(|access| judge(access, head, ignored));
+        let now = validity::now();
+        let told = validity::told(head.fields(), ignored, now);
+        let validity = access.judge_told(head.status, &told, now).filter(|_| exchange.buffered);
         let converted = request.is_head() && access.settings.convert_head;
         let kept = validity.filter(|_| !any_holds(&access.settings.no_cache, &values));
         let begun = kept.map(|validity| {
             let (key, preamble) = access.preamble(head, validity, &request.head, ignored.vary);
-            let draft = Draft::begin(&access.cache.path, key, preamble.body_start())?;
+            let folder = if access.cache.use_temp_path { &exchange.settings.temp } else { &access.cache.path };
+            let draft = Draft::begin(folder, key, preamble.body_start())?;
             let grant = access.held.as_ref().filter(|held| held.key == key).map(|held| held.grant);
             Filling::begin(draft, Target::Entry { cache: access.cache.clone(), key, preamble, grant })
         });
-        let wanted = match validity {
-            Some(_) if head.status == 200 => Some(shape(&values, head, response)),
-            _ => None,
-        };
+        // The server has not been asked about the client's conditions and ranges, whether the answer is kept then or not.
+        let ours = access.cacheable && !told.forbidden && head.status == 200;
+        let wanted = ours.then(|| shape(&values, head, response));
         let part = match wanted {
             _ if converted => Some(Some(0..0)),
             Some(Wanted::Whole) => Some(None),
@@ -235,15 +232,17 @@ impl Session {
                     exchange.filling = Some(Box::new(filling));
                 }
             }
-            Some(Err(error)) => self.cannot_keep(&error, None),
+            Some(Err(error)) => self.cannot_keep(&error, 0, None),
             None => {}
         }
     }
 
-    /// Files of a cache cannot be written: that is told once, until one can again.
-    fn cannot_keep(&mut self, error: &io::Error, path: Option<PathBuf>) {
+    /// A file of some `size` bytes cannot be written, which is told once of a cache.
+    fn cannot_keep(&mut self, error: &io::Error, size: u64, path: Option<PathBuf>) {
         let cache = self.exchange_mut().and_then(|exchange| exchange.cache.as_ref()).map(|access| access.cache.clone());
-        if cache.as_ref().is_some_and(|cache| cache.failing.replace(true)) {
+        if let Some(table) = cache.as_ref().and_then(|cache| cache.table())
+            && !table.unwritten(size)
+        {
             return;
         }
         let path = path.or_else(|| cache.map(|cache| cache.path.clone())).unwrap_or_default();
@@ -256,23 +255,19 @@ impl Session {
     pub(in crate::http) fn tell_of_filling(&mut self) {
         let Some(exchange) = self.exchange_mut() else { return };
         let failed = exchange.filling.as_mut().and_then(|filling| filling.failed.take());
-        if let Some(error) = failed {
-            let path = exchange.filling.take().map(|filling| filling.path());
-            self.cannot_keep(&error, path);
+        if let Some(error) = failed
+            && let Some(filling) = exchange.filling.take()
+        {
+            self.cannot_keep(&error, filling.size(), Some(filling.path()));
         }
     }
 
     /// The body is complete: the file is put in its place.
     pub(in crate::http) fn finish_filling(&mut self) {
         let Some(filling) = self.exchange_mut().and_then(|exchange| exchange.filling.take()) else { return };
-        let (path, cache) = (filling.path(), filling.cache().cloned());
-        match filling.finish() {
-            Ok(()) => {
-                if let Some(cache) = cache {
-                    cache.failing.set(false);
-                }
-            }
-            Err(error) => self.cannot_keep(&error, Some(path)),
+        let (path, size) = (filling.path(), filling.size());
+        if let Err(error) = filling.finish() {
+            self.cannot_keep(&error, size, Some(path));
         }
         if let Some(access) = self.exchange_mut().and_then(|exchange| exchange.cache.as_mut()) {
             access.held = None;
@@ -287,6 +282,10 @@ fn shape(values: &Values<'_>, head: &Head, response: &mut Response) -> Wanted {
         _ => None,
     };
     let exchange = values.request.exchange.as_ref();
+    if size.is_none() {
+        // There are none of what has no length so far.
+        response.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("Accept-Ranges"));
+    }
     let compressed = compresses(values, response, size.unwrap_or(0));
     let parted = takes_parts(head) || exchange.is_some_and(|exchange| exchange.settings.answers.force_ranges);
     let entity = Entity {

@@ -15,6 +15,7 @@ use crate::http::connection::{Phase, Session, Verdict};
 use crate::http::proxy::Exchange;
 use crate::log::Level;
 use crate::net::Connection;
+use crate::tls::Told;
 
 impl Session {
     /// Has another session made for this request, which brings the entry up to date.
@@ -22,7 +23,7 @@ impl Session {
         let Some(request) = &self.request else { return };
         let Some(exchange) = &request.exchange else { return };
         let Some(access) = &exchange.cache else { return };
-        let access = Access {
+        let mut access = Access {
             settings: access.settings.clone(),
             cache: access.cache.clone(),
             text: access.text.clone(),
@@ -31,9 +32,11 @@ impl Session {
             counts: false,
             cacheable: true,
             held: Some(held),
-            old: old.again(),
+            old: None,
+            validators: None,
             waits: None,
         };
+        access.expire(old.again());
         let mut again = request.again();
         let mut exchange =
             Exchange::new(exchange.settings.clone(), exchange.target.clone(), exchange.uri.clone(), cx.reactor.now());
@@ -68,7 +71,7 @@ impl Session {
         let client = Client {
             address: parent.client.speaks_for(&request).clone(),
             local: parent.client.local().clone().into(),
-            secure: parent.client.is_secure(),
+            stands_for: parent.client.connection.tls(|ssl| Box::new(Told::of(ssl))),
             server: parent.client.server.clone(),
             announced: parent.client.announced.clone(),
             teller: parent.client.teller.clone(),

@@ -43,7 +43,7 @@ pub struct Told {
     pub valid: u64,
     /// `stale-while-revalidate`, in seconds.
     pub while_updating: u32,
-    /// `stale-if-error`, in seconds.
+    /// `stale-if-error`, in seconds; where that is not said `stale-while-revalidate`, as in nginx.
     pub on_error: u32,
 }
 
@@ -76,7 +76,7 @@ pub fn told<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>, ignored: Igno
         } else if is("cache-control") && !ignored.cache_control {
             let control = cache_control(value);
             told.while_updating = control.while_updating.unwrap_or(told.while_updating);
-            told.on_error = control.on_error.unwrap_or(told.on_error);
+            told.on_error = control.on_error.or(control.while_updating).unwrap_or(told.on_error);
             if control.forbids {
                 control_forbids = true;
             } else if let Some(age) = control.age.filter(|_| by < By::Accel) {
@@ -112,10 +112,9 @@ enum Accel {
 
 /// Seconds from now, or `@` and seconds since 1970.
 fn accel_expires(value: &[u8], now: u64) -> Option<Accel> {
-    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u64>().ok();
     match value.strip_prefix(b"@") {
-        Some(at) => number(at).map(Accel::Until),
-        None => number(value).map(|age| if age == 0 { Accel::Off } else { Accel::Until(now.saturating_add(age)) }),
+        Some(at) => seconds(at).filter(|at| *at > 0).map(Accel::Until),
+        None => seconds(value).map(|age| if age == 0 { Accel::Off } else { Accel::Until(now.saturating_add(age)) }),
     }
 }
 
@@ -127,34 +126,48 @@ struct Control {
     on_error: Option<u32>,
 }
 
-/// nginx looks for the words wherever they stand; `s-maxage` goes before `max-age`.
+/// A number of seconds; one that is too large is as good as any (RFC 9111 1.2.2).
+fn seconds(text: &[u8]) -> Option<u64> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    digits.then(|| std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX))
+}
+
+/// `s-maxage` goes before `max-age`, whatever that is. Where a time is none the answer is not kept, as in nginx.
 fn cache_control(value: &[u8]) -> Control {
     let mut control = Control::default();
     let value = value.to_ascii_lowercase();
-    let mut shared = None;
+    let (mut shared, mut own) = (None, None);
     for part in value.split(|byte| matches!(byte, b',' | b';' | b' ')).filter(|part| !part.is_empty()) {
         let (name, argument) = match part.iter().position(|byte| *byte == b'=') {
-            Some(at) => (&part[..at], Some(&part[at + 1..])),
-            None => (part, None),
+            Some(at) => (&part[..at], &part[at + 1..]),
+            None if matches!(part, b"no-cache" | b"no-store" | b"private") => (part, &b""[..]),
+            None => continue,
         };
-        let seconds = argument.and_then(|text| std::str::from_utf8(text).ok()?.parse::<u64>().ok());
-        let short = seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
-        match name {
-            b"no-cache" | b"no-store" | b"private" => control.forbids = true,
-            b"s-maxage" => match seconds {
-                Some(age) => shared = Some(age),
-                None => control.forbids = true,
-            },
-            b"max-age" => match seconds {
-                Some(age) => control.age = Some(age),
-                None => control.forbids = true,
-            },
-            b"stale-while-revalidate" => control.while_updating = short,
-            b"stale-if-error" => control.on_error = short,
-            _ => {}
-        }
+        let time = seconds(argument);
+        let place = match name {
+            b"no-cache" | b"no-store" | b"private" => {
+                control.forbids = true;
+                continue;
+            }
+            b"s-maxage" => {
+                shared.get_or_insert(time);
+                continue;
+            }
+            b"max-age" => {
+                own.get_or_insert(time);
+                continue;
+            }
+            b"stale-while-revalidate" => &mut control.while_updating,
+            b"stale-if-error" => &mut control.on_error,
+            _ => continue,
+        };
+        *place = time.map(|time| u32::try_from(time).unwrap_or(u32::MAX));
+        control.forbids |= time.is_none();
     }
-    control.age = shared.or(control.age);
+    match shared.or(own) {
+        Some(None) => control.forbids = true,
+        age => control.age = age.flatten(),
+    }
     control
 }
 
@@ -195,7 +208,21 @@ mod tests {
         assert_eq!(valid("Cache-Control: public, Max-Age=10, s-maxage=20"), Some(20));
         assert_eq!(valid("Cache-Control: s-maxage=20, max-age=10"), Some(20));
         assert_eq!(valid("Cache-Control: max-age=0"), None);
-        for forbids in ["no-cache", "no-store", "private", "private, max-age=10", "max-age=10, no-cache", "max-age=x"] {
+        for forbids in [
+            "no-cache",
+            "no-store",
+            "private",
+            "private, max-age=10",
+            "max-age=10, no-cache=\"a\"",
+            "max-age=x",
+            "max-age=",
+            "max-age=+5",
+            "max-age=\"5\"",
+            "max-age=10, s-maxage=x",
+            "max-age=10, s-maxage=0",
+            "max-age=10, stale-while-revalidate=x",
+            "max-age=10, stale-if-error=x",
+        ] {
             assert_eq!(valid(&format!("Cache-Control: {forbids}")), None, "{forbids}");
         }
         assert_eq!(valid("Expires: Wed, 01 Jan 2020 00:00:30 GMT"), Some(30));
@@ -209,6 +236,10 @@ mod tests {
         assert_eq!(valid("Cache-Control: no-cache|X-Accel-Expires: 7"), Some(7));
         assert_eq!(valid(&format!("X-Accel-Expires: @{}", NOW + 3)), Some(3));
         assert_eq!(valid("X-Accel-Expires: 0"), None);
+        assert_eq!(valid("X-Accel-Expires: @0|Cache-Control: max-age=10"), Some(10));
+        assert_eq!(valid("Cache-Control: s-maxage=20, max-age=x"), Some(20));
+        assert_eq!(valid("Cache-Control: max-age, s-maxage"), Some(0));
+        assert_eq!(valid("Cache-Control: max-age=99999999999999999999"), Some(u64::MAX - NOW));
         assert_eq!(valid("X-Accel-Expires: x|Cache-Control: max-age=10"), Some(10));
         assert_eq!(valid("Cache-Control: max-age=10|Set-Cookie: a=b"), None);
         assert_eq!(valid("Cache-Control: max-age=10|Vary: *"), None);
@@ -222,6 +253,8 @@ mod tests {
         assert_eq!(told, Told::default());
         let told = read("Cache-Control: max-age=1, stale-while-revalidate=2, stale-if-error=3", Ignored::default());
         assert_eq!((told.while_updating, told.on_error), (2, 3));
+        let told = read("Cache-Control: max-age=1, stale-while-revalidate=2", Ignored::default());
+        assert_eq!((told.while_updating, told.on_error), (2, 2));
     }
 
     #[test]

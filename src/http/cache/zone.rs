@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Relaxed, Release},
+};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -44,8 +47,8 @@ mod field {
     pub const HOLDER: usize = 10;
     /// Of an error that is kept: status, and until when (seconds since 1970).
     pub const ERROR: usize = 11;
-    /// The process that is about to put a file in its place.
-    pub const STORING: usize = 12;
+    /// The process that is about to put a file in its place, or to take it away: when that dies nobody knows what is there.
+    pub const CHANGER: usize = 12;
     /// The right under which somebody is at it.
     pub const GRANT: usize = 13;
 }
@@ -72,7 +75,9 @@ mod head {
     pub const FILES: usize = 8;
     /// Rights that have been given so far.
     pub const GRANTS: usize = 9;
-    pub const WORDS: usize = 10;
+    /// Bytes of the smallest file that could not be written, as far as that is told already; 0: none.
+    pub const UNWRITTEN: usize = 10;
+    pub const WORDS: usize = 11;
 }
 
 type Entry = [AtomicU64; WORDS];
@@ -136,7 +141,7 @@ pub struct Grant(u64);
 /// What the manager is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oldest {
-    /// The file of this key is to be removed; it is no entry any more.
+    /// The file of this key is to be removed, and [`Table::gone`] follows.
     Gone(Key),
     /// Nothing is to go before that many seconds.
     Wait(u64),
@@ -179,6 +184,11 @@ pub fn monotonic() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The number of this process.
+fn own_id() -> u64 {
+    u64::from(std::process::id())
+}
+
 /// What a file of `length` bytes takes from a disk.
 pub fn on_disk(length: u64) -> u64 {
     length.next_multiple_of(BLOCK)
@@ -201,11 +211,12 @@ impl Table {
     /// Runs `change` alone; `None` when the lock cannot be had.
     fn alone<T>(&self, change: impl FnOnce(&Self) -> T) -> Option<T> {
         let _held = self.lock.hold()?;
-        if self.head[head::DIRTY].swap(1, Relaxed) != 0 {
+        // No step of the change may be seen without the word, wherever a process is killed.
+        if self.head[head::DIRTY].swap(1, AcqRel) != 0 {
             self.rebuild();
         }
         let result = change(self);
-        self.head[head::DIRTY].store(0, Relaxed);
+        self.head[head::DIRTY].store(0, Release);
         Some(result)
     }
 
@@ -228,7 +239,7 @@ impl Table {
             self.add(head::COUNT, 1);
             self.link(at);
             self.append(at);
-            if self.get(at, field::STATE) & EXISTS != 0 {
+            if self.has_file(at) {
                 self.add(head::FILES, 1);
                 self.add(head::BYTES, self.get(at, field::SIZE));
             }
@@ -354,7 +365,7 @@ impl Table {
     }
 
     fn drop_file(&self, at: usize) {
-        if self.get(at, field::STATE) & EXISTS != 0 {
+        if self.has_file(at) {
             self.set(at, field::STATE, USED);
             self.subtract(head::BYTES, self.get(at, field::SIZE));
             self.subtract(head::FILES, 1);
@@ -383,6 +394,23 @@ impl Table {
         self.get(at, field::LOCK) > now
     }
 
+    /// Whether somebody is at work for it at that time.
+    fn is_in_use(&self, at: usize, now: u64) -> bool {
+        self.is_held(at, now) || self.get(at, field::CHANGER) != 0
+    }
+
+    fn has_file(&self, at: usize) -> bool {
+        self.get(at, field::STATE) & EXISTS != 0
+    }
+
+    /// Gives an entry up: one that has a file when that has gone.
+    fn doom(&self, at: usize) {
+        match self.has_file(at) {
+            true => self.set(at, field::CHANGER, own_id()),
+            false => self.remove(at),
+        }
+    }
+
     /// A request asks for a key: counts it. `now` and `expire` are seconds since 1970.
     pub fn ask(&self, key: Key, min_uses: u64, now: u64, expire: u64) -> Known {
         let ask = |table: &Self| {
@@ -403,11 +431,11 @@ impl Table {
                 if error >> 16 >= now {
                     return Known::Error((error & 0xffff) as u16);
                 }
+                // A file that is still there is found next time; it goes on to count.
                 table.set(at, field::ERROR, 0);
-                table.drop_file(at);
                 return Known::New;
             }
-            match table.get(at, field::STATE) & EXISTS != 0 {
+            match table.has_file(at) {
                 true => Known::File,
                 false if uses >= min_uses => Known::Nothing,
                 false => Known::Seldom,
@@ -427,7 +455,7 @@ impl Table {
             table.add(head::GRANTS, 1);
             let grant = table.head[head::GRANTS].load(Relaxed);
             table.set(at, field::LOCK, now.saturating_add(age.max(1)));
-            table.set(at, field::HOLDER, u64::from(std::process::id()));
+            table.set(at, field::HOLDER, own_id());
             table.set(at, field::GRANT, grant);
             Some(Grant(grant))
         })?
@@ -458,7 +486,7 @@ impl Table {
     pub fn begin_storing(&self, key: Key, expire: u64) -> bool {
         let begin = |table: &Self| {
             let Some(at) = table.find(key).or_else(|| table.insert(key, expire)) else { return false };
-            table.set(at, field::STORING, u64::from(std::process::id()));
+            table.set(at, field::CHANGER, own_id());
             true
         };
         self.alone(begin).unwrap_or(false)
@@ -470,17 +498,64 @@ impl Table {
             if let Some(at) = table.find(key).or_else(|| table.insert(key, expire)) {
                 table.put_file(at, size);
                 table.set(at, field::ERROR, 0);
-                table.set(at, field::STORING, 0);
+                table.set(at, field::CHANGER, 0);
                 table.let_go(at, grant);
             }
         });
     }
 
+    /// A file of some `size` bytes cannot be written. Whether that is to be told: once by all processes, until one as large can be written again.
+    pub fn unwritten(&self, size: u64) -> bool {
+        let size = size.max(1);
+        let least = |told: u64| Some(if told == 0 { size } else { told.min(size) });
+        self.head[head::UNWRITTEN].fetch_update(Relaxed, Relaxed, least) == Ok(0)
+    }
+
+    /// A file of `size` bytes has been written.
+    pub fn written(&self, size: u64) {
+        let enough = |told: u64| (told != 0 && told <= size).then_some(0);
+        let _ = self.head[head::UNWRITTEN].fetch_update(Relaxed, Relaxed, enough);
+    }
+
     /// No file has been put in the entry's place after all.
     pub fn given_up(&self, key: Key) {
         self.alone(|table| {
-            if let Some(at) = table.find(key) {
-                table.set(at, field::STORING, 0);
+            if let Some(at) = table.find(key).filter(|at| table.get(*at, field::CHANGER) == own_id()) {
+                table.set(at, field::CHANGER, 0);
+            }
+        });
+    }
+
+    /// The file of this key is about to be removed, and [`Table::gone`] follows. Whether one was known.
+    pub fn begin_removing(&self, key: Key) -> bool {
+        let begin = |table: &Self| {
+            let Some(at) = table.find(key) else { return false };
+            table.set(at, field::CHANGER, own_id());
+            table.has_file(at)
+        };
+        self.alone(begin).unwrap_or(false)
+    }
+
+    /// The file has gone that this process was to remove, and the entry with it, unless another has begun to put a new one there.
+    pub fn gone(&self, key: Key) {
+        let now = monotonic();
+        self.alone(|table| {
+            let Some(at) = table.find(key).filter(|at| table.get(*at, field::CHANGER) == own_id()) else { return };
+            table.set(at, field::CHANGER, 0);
+            match table.is_held(at, now) {
+                true => table.drop_file(at),
+                false => table.remove(at),
+            }
+        });
+    }
+
+    /// Nothing has been kept for this key: an entry that tells nothing and that nobody is at work for gives its place to others.
+    pub fn forget(&self, key: Key) {
+        let now = monotonic();
+        self.alone(|table| {
+            let tells = |at: usize| table.has_file(at) || table.get(at, field::ERROR) != 0;
+            if let Some(at) = table.find(key).filter(|at| !tells(*at) && !table.is_in_use(*at, now)) {
+                table.remove(at);
             }
         });
     }
@@ -497,7 +572,7 @@ impl Table {
     /// A file that has been found: by the loader, or by a request before the loader came to it. False: there is no room for it.
     pub fn found(&self, key: Key, size: u64, expire: u64) -> bool {
         let add = |table: &Self| match table.find(key) {
-            Some(at) if table.get(at, field::STATE) & EXISTS != 0 => true,
+            Some(at) if table.has_file(at) => true,
             Some(at) => {
                 table.put_file(at, size);
                 true
@@ -518,14 +593,14 @@ impl Table {
     pub fn lost(&self, key: Key) -> bool {
         let lose = |table: &Self| {
             let Some(at) = table.find(key) else { return false };
-            let had = table.get(at, field::STATE) & EXISTS != 0;
+            let had = table.has_file(at);
             table.drop_file(at);
             had
         };
         self.alone(lose).unwrap_or(false)
     }
 
-    /// Makes room by giving up the entry that was asked for longest ago and that nobody is at work for.
+    /// Makes room by giving up the entry that was asked for longest ago and that nobody is at work for: its file is to be removed.
     pub fn evict(&self) -> Option<Key> {
         let now = monotonic();
         self.alone(|table| {
@@ -533,9 +608,9 @@ impl Table {
             for _ in 0..EVICTION_TRIES {
                 let at = next.checked_sub(1)? as usize;
                 next = table.get(at, field::NEWER);
-                if !table.is_held(at, now) && table.get(at, field::STORING) == 0 {
+                if !table.is_in_use(at, now) {
                     let key = table.key(at);
-                    table.remove(at);
+                    table.doom(at);
                     return Some(key);
                 }
             }
@@ -554,14 +629,14 @@ impl Table {
                 if due > now {
                     return Oldest::Wait((due - now).min(10));
                 }
-                if table.is_held(at, monotonic) || table.get(at, field::STORING) != 0 {
+                if table.is_in_use(at, monotonic) {
                     // Whoever is at it will be done by and by.
                     table.touch(at, now + 1);
                     continue;
                 }
                 let key = table.key(at);
-                let had = table.get(at, field::STATE) & EXISTS != 0;
-                table.remove(at);
+                let had = table.has_file(at);
+                table.doom(at);
                 if had {
                     return Oldest::Gone(key);
                 }
@@ -587,7 +662,7 @@ impl Table {
         self.head[head::LOADED].store(1, Relaxed);
     }
 
-    /// A process has died: what it was at work for is nobody's. Gives the keys whose files may be there or not.
+    /// A process has died: what it was at work for is nobody's. Gives the keys whose files may be there or not; they are to be removed.
     pub fn bury(&self, pid: u32) -> Vec<Key> {
         let pid = u64::from(pid);
         let bury = |table: &Self| {
@@ -599,9 +674,8 @@ impl Table {
                 if table.get(at, field::HOLDER) == pid {
                     table.set(at, field::LOCK, 0);
                 }
-                if table.get(at, field::STORING) == pid {
-                    table.set(at, field::STORING, 0);
-                    table.drop_file(at);
+                if table.get(at, field::CHANGER) == pid {
+                    table.set(at, field::CHANGER, own_id());
                     unsure.push(table.key(at));
                 }
             }

@@ -150,8 +150,9 @@ impl Session {
         let to_head = request.is_head();
         let Some(exchange) = &mut request.exchange else { return Step::Over };
         exchange.part = part;
-        if to_head && !asked_head {
-            exchange.skip_body();
+        if (to_head && !asked_head) || exchange.part == Some(0..0) {
+            let dropped = exchange.skip_body();
+            cx.buffers.put(dropped);
         }
         exchange.state = if upgraded { State::Upgrading } else { State::Answering };
         self.answer_late(cx, response)

@@ -5,6 +5,8 @@
 
 use std::time::Instant;
 
+use bytes::BytesMut;
+
 use super::Exchange;
 use super::exchange::frame;
 use super::head::Framing;
@@ -21,7 +23,7 @@ use crate::http::variables::Values;
 use crate::log::Level;
 
 /// Bytes taken for one event before others have their turn.
-const TURN: usize = 256 * 1024;
+const TURN: usize = 64 * 1024;
 /// nginx's message, whatever framing there was.
 const TOO_MUCH: &str = "upstream sent more data than specified in \"Content-Length\" header";
 
@@ -59,13 +61,15 @@ enum Pulled {
 }
 
 impl Exchange {
-    /// The client gets no body, though the server sends one: nobody reads it unless it is kept.
-    pub(super) fn skip_body(&mut self) {
+    /// The client gets no body, though the server sends one: nobody reads it unless it is kept. Gives what of it there is already.
+    pub(super) fn skip_body(&mut self) -> Option<BytesMut> {
         if self.filling.is_some() {
             self.part = Some(0..0);
         } else if !self.incoming.is_complete() {
             self.leave_rest();
+            return self.upstream.as_mut().and_then(|upstream| upstream.input.take());
         }
+        None
     }
 
     /// Nobody has a use for the rest of the body: it is left where it is, and the connection is not used again.

@@ -399,7 +399,7 @@ impl Session {
 
 impl Exchange {
     /// A request for `uri` that nothing has been done about yet.
-    pub(in crate::http) fn new(settings: Rc<Settings>, target: Rc<Target>, uri: Vec<u8>, now: Instant) -> Self {
+    pub(in crate::http) fn new(settings: Rc<Settings>, target: Rc<Target>, uri: Option<Vec<u8>>, now: Instant) -> Self {
         let buffered = settings.buffering;
         Exchange {
             settings,
@@ -439,10 +439,15 @@ impl Exchange {
             client_due: None,
         }
     }
+
+    /// The target as the server of `request`, whose exchange this is, gets it.
+    pub(in crate::http) fn uri<'a>(&'a self, request: &'a Request) -> &'a [u8] {
+        self.uri.as_deref().unwrap_or_else(|| request.uri())
+    }
 }
 
 impl Try {
-    fn new(peer: String, began: Instant) -> Self {
+    fn new(peer: Rc<str>, began: Instant) -> Self {
         Try {
             peer,
             is_first: false,

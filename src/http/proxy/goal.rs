@@ -59,6 +59,9 @@ pub(in crate::http) enum Peers {
     Found(Vec<Address>, usize),
 }
 
+/// The name that logs have for a peer, and which it is with its address; where none is left the name of the group.
+pub(super) type Picked = (Rc<str>, Option<(usize, Address)>);
+
 impl Goal {
     /// Where a request goes.
     ///
@@ -205,8 +208,8 @@ impl Session {
         }
     }
 
-    /// The next peer and its address, with the name that logs have for it; where none is left that of the group.
-    pub(super) fn pick(&mut self, cx: &mut Context) -> Option<(String, Option<(usize, Address)>)> {
+    /// The next peer.
+    pub(super) fn pick(&mut self, cx: &mut Context) -> Option<Picked> {
         let request = self.request.as_mut()?;
         let now = cx.reactor.now();
         let client = self.client.speaks_for(request).clone();
@@ -223,15 +226,15 @@ impl Session {
                         let config = balancer.peer(peer);
                         (config.name.clone(), Some((peer, config.address.clone())))
                     }
-                    None => (balancer.group().name.clone(), None),
+                    None => (balancer.group().name.as_str().into(), None),
                 })
             }
             Peers::Found(addresses, next) => {
                 let number = *next;
                 *next += 1;
                 Some(match addresses.get(number) {
-                    Some(address) => (address.to_string(), Some((number, address.clone()))),
-                    None => (exchange.target.host.clone(), None),
+                    Some(address) => (address.to_string().into(), Some((number, address.clone()))),
+                    None => (exchange.target.host.as_str().into(), None),
                 })
             }
         }

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::http::body::{Body, Chunks};
-use crate::http::field_names::Lengths;
+use crate::http::field_names::Marks;
 
 /// More fields than any server sends.
 const FIELDS_MAX: usize = 256;
@@ -13,17 +13,15 @@ const FIELDS_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Head {
     raw: Box<[u8]>,
-    /// The names of its fields, one behind the other.
-    names: String,
     /// Between 100 and 599.
     pub status: u16,
     reason: Span,
     /// HTTP/1.1.
     modern: bool,
-    /// Places in `names` and in `raw`.
+    /// Names, which are plain text, and values.
     fields: Vec<(Span, Span)>,
-    /// Those of the names of its fields.
-    lengths: Lengths,
+    /// What the names of its fields are like.
+    marks: Marks,
 }
 
 type Span = Range<u32>;
@@ -67,20 +65,17 @@ impl Head {
             let start = (part.as_ptr() as usize - input.as_ptr() as usize) as u32;
             start..start + part.len() as u32
         };
-        let mut names = String::with_capacity(response.headers.iter().map(|field| field.name.len()).sum());
-        let mut lengths = Lengths::default();
-        let mut named = |name: &str| {
-            lengths.add(name.as_bytes());
-            let start = names.len() as u32;
-            names.push_str(name);
-            start..names.len() as u32
-        };
-        let fields = response.headers.iter().map(|field| (named(field.name), span(field.value))).collect();
+        let mut marks = Marks::default();
+        let mut fields = Vec::with_capacity(response.headers.len());
+        for field in response.headers.iter() {
+            marks.add(field.name.as_bytes());
+            fields.push((span(field.name.as_bytes()), span(field.value)));
+        }
         // httparse gives an empty reason as a text of its own.
         let reason = response.reason.filter(|reason| !reason.is_empty()).map_or(0..0, |reason| span(reason.as_bytes()));
         let status = response.code.filter(|code| (100..600).contains(code));
         let status = status.ok_or("upstream sent no valid HTTP/1.0 header")?;
-        Ok(Some((Head { raw, names, status, reason, modern: response.version == Some(1), fields, lengths }, length)))
+        Ok(Some((Head { raw, status, reason, modern: response.version == Some(1), fields, marks }, length)))
     }
 
     /// All of it, as it came.
@@ -95,13 +90,14 @@ impl Head {
 
     /// All fields in their order.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|(name, value)| (&self.names[place(name)], &self.raw[place(value)]))
+        let named = |name| std::str::from_utf8(&self.raw[place(name)]).unwrap_or_default();
+        self.fields.iter().map(move |(name, value)| (named(name), &self.raw[place(value)]))
     }
 
     /// All values of a field.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let fields = if self.lengths.have(name.as_bytes()) { &self.fields[..] } else { &[] };
-        let same = move |field: &&(Span, Span)| self.names[place(&field.0)].eq_ignore_ascii_case(name);
+        let fields = if self.marks.have(name.as_bytes()) { &self.fields[..] } else { &[] };
+        let same = move |field: &&(Span, Span)| self.raw[place(&field.0)].eq_ignore_ascii_case(name.as_bytes());
         fields.iter().filter(same).map(|(_, value)| &self.raw[place(value)])
     }
 

@@ -111,13 +111,15 @@ impl Said {
         let hidden = defaults.chain(self.hide.iter().flatten().cloned());
         let next = self.next.map_or(Fault::ERROR.or(Fault::TIMEOUT), Fault::settle);
         let sizes = self.buffers.sizes();
+        let fields = self.all_fields();
         let secured = if pass.may_be_secure() { Some(self.tls.settle(clients)?) } else { None };
         Ok(Settings {
             goal,
             bind: self.bind.clone().flatten(),
             resolver: self.resolver(),
             secured,
-            fields: self.all_fields(),
+            said: fields.iter().map(|(name, _)| name.clone()).collect(),
+            fields,
             version: self.version.unwrap_or(Version::Http10),
             method: self.method.clone(),
             body: self.body.clone(),

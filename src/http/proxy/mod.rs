@@ -79,6 +79,8 @@ pub(super) struct Settings {
     pub secured: Option<Secured>,
     /// Fields of the server's request, in their order; those with an empty value are left out.
     pub fields: Vec<(Vec<u8>, Text)>,
+    /// Their names: the client's fields of these names are not passed on.
+    pub said: FieldNames<Vec<Vec<u8>>>,
     pub version: Version,
     pub method: Option<Text>,
     pub body: Option<Text>,
@@ -134,8 +136,8 @@ pub(super) struct Exchange {
     pub state: State,
     pub target: Rc<Target>,
     pub peers: Peers,
-    /// The target as the server gets it.
-    pub uri: Vec<u8>,
+    /// The target as the server gets it; `None`: as the client wrote it.
+    pub uri: Option<Vec<u8>>,
     /// The client's body, as far as it has been collected.
     pub body: Spool,
     /// It goes on to the server as it comes.
@@ -204,7 +206,7 @@ pub(super) struct Upstream {
 
 /// What logs tell of one peer.
 pub(super) struct Try {
-    pub peer: String,
+    pub peer: Rc<str>,
     /// It is the first of its exchange.
     pub is_first: bool,
     pub began: Instant,

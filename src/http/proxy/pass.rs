@@ -151,13 +151,17 @@ impl Uri {
 }
 
 impl Target {
-    /// The target of the server's request.
-    pub(super) fn uri(&self, request: &Request) -> Vec<u8> {
+    /// The target of the server's request; `None`: as the client wrote it.
+    pub(super) fn uri(&self, request: &Request) -> Option<Vec<u8>> {
+        // That has been looked through for blanks and the like already.
+        if self.uri == Uri::Kept && request.as_received && request.uri().starts_with(b"/") {
+            return None;
+        }
         let target = self.compose(request);
         // nginx writes them as they are, and so lets a decoded path, or arguments made of one, end the line of the request.
         let ends = |byte: &u8| *byte <= b' ' || *byte == 0x7f;
         if !target.iter().any(ends) {
-            return target;
+            return Some(target);
         }
         let mut escaped = Vec::with_capacity(target.len() + 16);
         for byte in target {
@@ -166,20 +170,14 @@ impl Target {
                 false => escaped.push(byte),
             }
         }
-        escaped
+        Some(escaped)
     }
 
     fn compose(&self, request: &Request) -> Vec<u8> {
         // What a rewrite or a redirect has made of the path is not what the client wrote.
         let (start, path) = match &self.uri {
             Uri::Made(uri) => return uri.clone(),
-            Uri::Kept if request.as_received => {
-                return if request.uri.is_empty() || request.uri[0] == b'?' {
-                    [b"/", &request.uri[..]].concat()
-                } else {
-                    request.uri.clone()
-                };
-            }
+            Uri::Kept if request.as_received => return [b"/", request.uri()].concat(),
             Uri::Kept => (&b""[..], &request.path[..]),
             // There is no part left that the URI could stand for.
             Uri::Replaced(..) if request.outside_location => (&b""[..], &request.path[..]),
@@ -187,7 +185,7 @@ impl Target {
         };
         let mut target = start.to_vec();
         // As in nginx: bytes that the client has not escaped need it no more than before.
-        if request.internal || request.uri.contains(&b'%') {
+        if request.internal || request.uri().contains(&b'%') {
             uri::escape(path, &mut target);
         } else {
             target.extend_from_slice(path);

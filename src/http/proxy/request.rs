@@ -62,7 +62,7 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, method: &[u8], leng
     let mut out = Vec::with_capacity(request.head.length() + ROOM);
     out.extend_from_slice(method);
     out.push(b' ');
-    out.extend_from_slice(&exchange.uri);
+    out.extend_from_slice(exchange.uri(request));
     out.extend_from_slice(match settings.version {
         Version::Http10 => b" HTTP/1.0\r\n",
         Version::Http11 => b" HTTP/1.1\r\n",
@@ -83,7 +83,6 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, method: &[u8], leng
         out[value..].iter_mut().filter(|byte| matches!(**byte, b'\r' | b'\n' | 0)).for_each(|byte| *byte = b' ');
         out.extend_from_slice(b"\r\n");
     }
-    let said = |name: &[u8]| settings.fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
     match length {
         Length::Known(length) => out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes()),
         Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -92,7 +91,7 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, method: &[u8], leng
     // Whatever one client has already, the cache gets the whole.
     let of_cache = exchange.cache.as_ref().is_some_and(|access| access.cacheable);
     for (name, value) in exchange.cache.iter().flat_map(|access| access.conditions()) {
-        if !said(name.as_bytes()) {
+        if !settings.said.contain(name.as_bytes()) {
             out.extend([name.as_bytes(), b": ", &value, b"\r\n"].concat());
         }
     }
@@ -103,7 +102,7 @@ pub(super) fn head(values: &Values<'_>, exchange: &Exchange, method: &[u8], leng
             // What `Connection` names is for us only.
             let hop = named.iter().any(|word| word.trim_ascii().eq_ignore_ascii_case(name));
             let of_cache = of_cache && CONDITIONS.contain(name);
-            if OWN.contain(name) || hop || said(name) || of_cache {
+            if OWN.contain(name) || hop || settings.said.contain(name) || of_cache {
                 continue;
             }
             out.extend_from_slice(name);

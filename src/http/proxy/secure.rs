@@ -128,7 +128,7 @@ impl Session {
         };
         exchange.state = State::Securing;
         exchange.upstream_due = Some(now + exchange.settings.connect_timeout);
-        let peer = exchange.tries.last().map_or("", |tried| tried.peer.as_str());
+        let peer = exchange.tries.last().map_or("", |tried| &*tried.peer);
         let (Some(Upstream { kept, .. }), Some(secured)) = (&mut exchange.upstream, &exchange.settings.secured) else {
             return Step::Over;
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::head::Head;
 use super::{Try, trailers};
-use crate::http::cache::Access;
+use crate::http::cache::{Access, Status};
 use crate::http::entity::http_date;
 use crate::http::request::Request;
 use crate::http::variables::is_field;
@@ -51,33 +51,94 @@ pub(in crate::http) enum OfCache {
     Etag,
 }
 
-const NAMES: [(&str, Variable); 14] = [
-    ("proxy_add_x_forwarded_for", Variable::AddForwardedFor),
-    ("proxy_host", Variable::Host),
-    ("proxy_port", Variable::Port),
-    ("upstream_addr", Variable::Tries(OfTry::Addr)),
-    ("upstream_bytes_received", Variable::Tries(OfTry::BytesReceived)),
-    ("upstream_bytes_sent", Variable::Tries(OfTry::BytesSent)),
-    ("upstream_cache_etag", Variable::Cache(OfCache::Etag)),
-    ("upstream_cache_last_modified", Variable::Cache(OfCache::LastModified)),
-    ("upstream_cache_status", Variable::Cache(OfCache::Status)),
-    ("upstream_connect_time", Variable::Tries(OfTry::ConnectTime)),
-    ("upstream_header_time", Variable::Tries(OfTry::HeaderTime)),
-    ("upstream_response_length", Variable::Tries(OfTry::ResponseLength)),
-    ("upstream_response_time", Variable::Tries(OfTry::ResponseTime)),
-    ("upstream_status", Variable::Tries(OfTry::Status)),
+const NAMES: &[(&str, Variable, &str)] = &[
+    (
+        "proxy_add_x_forwarded_for",
+        Variable::AddForwardedFor,
+        "`X-Forwarded-For` of the request with `$remote_addr` behind it, for `proxy_set_header`.",
+    ),
+    (
+        "proxy_host",
+        Variable::Host,
+        "The host and port of `proxy_pass`, the port only where it is not the scheme's own.",
+    ),
+    ("proxy_port", Variable::Port, "The port of `proxy_pass`, or the scheme's own."),
+    (
+        "upstream_addr",
+        Variable::Tries(OfTry::Addr),
+        "The servers that were tried, by address, with commas between them; behind `:` those of the next group after a redirect within.",
+    ),
+    (
+        "upstream_bytes_received",
+        Variable::Tries(OfTry::BytesReceived),
+        "How many bytes came from the server of each try.",
+    ),
+    ("upstream_bytes_sent", Variable::Tries(OfTry::BytesSent), "How many bytes went to the server of each try."),
+    ("upstream_cache_etag", Variable::Cache(OfCache::Etag), "The `ETag` of the kept answer that is asked about anew."),
+    (
+        "upstream_cache_last_modified",
+        Variable::Cache(OfCache::LastModified),
+        "The `Last-Modified` of the kept answer that is asked about anew.",
+    ),
+    (
+        "upstream_cache_status",
+        Variable::Cache(OfCache::Status),
+        "What the cache did: `MISS`, `BYPASS`, `EXPIRED`, `STALE`, `UPDATING`, `REVALIDATED` or `HIT`.",
+    ),
+    (
+        "upstream_connect_time",
+        Variable::Tries(OfTry::ConnectTime),
+        "How long connecting took in each try, the TLS handshake included, in seconds with milliseconds.",
+    ),
+    (
+        "upstream_header_time",
+        Variable::Tries(OfTry::HeaderTime),
+        "How long it took until the head of the answer was there, of each try.",
+    ),
+    ("upstream_response_length", Variable::Tries(OfTry::ResponseLength), "How many bytes of body came, of each try."),
+    (
+        "upstream_response_time",
+        Variable::Tries(OfTry::ResponseTime),
+        "How long it took until the answer was there to its last byte, of each try.",
+    ),
+    (
+        "upstream_status",
+        Variable::Tries(OfTry::Status),
+        "The status of each try; 502 and 504 also for servers that could not be reached or did not answer.",
+    ),
 ];
+
+/// How the rest of a name becomes a variable.
+type Make = fn(&str) -> Variable;
+
+/// Variables whose name says which field they tell of.
+const PREFIXES: &[(&str, Make, &str)] = &[
+    (
+        "upstream_http_",
+        |name| Variable::Field(name.replace('_', "-")),
+        "The field NAME of the head of the last server's answer, in lower case and with `_` for `-`; several values with commas between them.",
+    ),
+    (
+        "upstream_trailer_",
+        |name| Variable::Trailer(name.replace('_', "-")),
+        "The field NAME behind the body of that answer, likewise.",
+    ),
+    ("upstream_cookie_", |name| Variable::Cookie(name.to_owned()), "The cookie NAME that the last server sets."),
+];
+
+/// The names of these variables and what they mean, for the documentation.
+pub(in crate::http) fn meanings() -> impl Iterator<Item = (String, &'static str)> {
+    let own = NAMES.iter().map(|(name, _, meaning)| ((*name).to_owned(), *meaning));
+    own.chain(PREFIXES.iter().map(|(prefix, _, meaning)| (format!("{prefix}NAME"), *meaning)))
+}
 
 /// The variable of this name.
 pub(in crate::http) fn find(name: &str) -> Option<Variable> {
-    if let Some((_, variable)) = NAMES.iter().find(|(known, _)| *known == name) {
+    if let Some((_, variable, _)) = NAMES.iter().find(|(known, ..)| *known == name) {
         return Some(variable.clone());
     }
-    let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
-    of("upstream_http_")
-        .map(|name| Variable::Field(name.replace('_', "-")))
-        .or_else(|| of("upstream_trailer_").map(|name| Variable::Trailer(name.replace('_', "-"))))
-        .or_else(|| of("upstream_cookie_").map(|name| Variable::Cookie(name.to_owned())))
+    let (make, rest) = PREFIXES.iter().find_map(|(prefix, make, _)| Some((make, name.strip_prefix(prefix)?)))?;
+    (!rest.is_empty()).then(|| make(rest))
 }
 
 /// Appends the value and tells whether there is one.
@@ -125,11 +186,11 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
 
 fn write_cache(access: Option<&Access>, of: OfCache, out: &mut Vec<u8>) -> bool {
     let Some(access) = access else { return false };
-    let old = access.old.as_ref().map(|old| &old.preamble);
+    let known = access.validators.as_ref().filter(|_| access.status == Some(Status::Expired));
     let value = match of {
         OfCache::Status => access.status.map(|status| status.word().as_bytes().to_vec()),
-        OfCache::LastModified => old.and_then(|old| old.last_modified).map(http_date),
-        OfCache::Etag => old.map(|old| old.etag.clone()).filter(|etag| !etag.is_empty()),
+        OfCache::LastModified => known.and_then(|known| known.modified).map(http_date),
+        OfCache::Etag => known.map(|known| known.etag.clone()).filter(|etag| !etag.is_empty()),
     };
     out.extend(value.as_deref().unwrap_or_default());
     value.is_some()

@@ -10,7 +10,7 @@ fn inet(text: &str) -> Address {
 
 fn done(source: &str, destination: &str, length: usize) -> Parsed {
     let endpoints = Endpoints { source: source.parse().unwrap(), destination: destination.parse().unwrap() };
-    Parsed::Done { endpoints: Some(endpoints), length }
+    Parsed::Done { endpoints: Some(endpoints), tlvs: 0, length }
 }
 
 fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
@@ -27,10 +27,10 @@ fn lines() {
     assert_eq!(parse(line), done("192.168.0.1:56324", "192.168.0.11:443", 47));
     let line = b"PROXY TCP6 2001:db8::1 ::1 1 65535\r\n";
     assert_eq!(parse(line), done("[2001:db8::1]:1", "[::1]:65535", line.len()));
-    assert_eq!(parse(b"PROXY UNKNOWN\r\nx"), Parsed::Done { endpoints: None, length: 15 });
+    assert_eq!(parse(b"PROXY UNKNOWN\r\nx"), Parsed::Done { endpoints: None, tlvs: 0, length: 15 });
     let full = format!("PROXY UNKNOWN {}\r\n", "f".repeat(91));
     assert_eq!(full.len(), MAX_LINE);
-    assert_eq!(parse(full.as_bytes()), Parsed::Done { endpoints: None, length: MAX_LINE });
+    assert_eq!(parse(full.as_bytes()), Parsed::Done { endpoints: None, tlvs: 0, length: MAX_LINE });
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn binary_headers() {
     with_tlv.extend([0x04, 0, 3, 1, 2, 3]);
     let mut bytes = v2(0x21, 0x11, &with_tlv);
     bytes.extend(b"data");
-    assert_eq!(parse(&bytes), done("10.0.0.1:4660", "10.0.0.2:80", 34));
+    let Parsed::Done { endpoints: Some(_), tlvs: 6, length: 34 } = parse(&bytes) else { panic!("{:?}", parse(&bytes)) };
     let mut addresses = [0; 36];
     (addresses[15], addresses[31], addresses[33], addresses[35]) = (1, 2, 3, 4);
     assert_eq!(parse(&v2(0x21, 0x21, &addresses)), done("[::1]:3", "[::2]:4", 52));
@@ -89,7 +89,11 @@ fn binary_headers_without_endpoints() {
         (0x21, 0x12, &[1; 12]),
     ] {
         let bytes = v2(command, family, rest);
-        assert_eq!(parse(&bytes), Parsed::Done { endpoints: None, length: bytes.len() }, "{command:x} {family:x}");
+        assert_eq!(
+            parse(&bytes),
+            Parsed::Done { endpoints: None, tlvs: 0, length: bytes.len() },
+            "{command:x} {family:x}"
+        );
     }
 }
 
@@ -108,7 +112,7 @@ fn what_is_no_binary_header() {
     }
     assert_eq!(parse(b"\r\n\r\n\0\r\nQUIT\r"), Parsed::Malformed);
     let largest = v2(0x20, 0, &[0; MAX_HEADER - FIXED]);
-    assert_eq!(parse(&largest), Parsed::Done { endpoints: None, length: MAX_HEADER });
+    assert_eq!(parse(&largest), Parsed::Done { endpoints: None, tlvs: 0, length: MAX_HEADER });
     assert_eq!(parse(&v2(0x20, 0, &[0; MAX_HEADER - FIXED + 1])[..FIXED]), Parsed::Malformed);
 }
 
@@ -158,7 +162,7 @@ proptest! {
         }
         bytes.extend(behind);
         let endpoints = Some(one_family(canonical(&client), canonical(&server)));
-        prop_assert_eq!(parse(&bytes), Parsed::Done { endpoints, length });
+        prop_assert_eq!(parse(&bytes), Parsed::Done { endpoints, tlvs: 0, length });
     }
 
     #[test]
@@ -171,7 +175,8 @@ proptest! {
             } else if parsed != Parsed::NeedMore {
                 decided = Some(parsed);
             }
-            if let Parsed::Done { length, .. } = parsed {
+            if let Parsed::Done { length, tlvs, .. } = parsed {
+                prop_assert!(tlvs < length);
                 prop_assert!(length <= end);
             }
         }

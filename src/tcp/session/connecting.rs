@@ -44,7 +44,7 @@ impl Session {
                 }
                 Err((call, error)) => {
                     cx.connections.give_back();
-                    let name = Some(config.name.as_str());
+                    let name = Some(&*config.name);
                     if call != "connect()" {
                         // Ours is the fault, not the peer's: out of descriptors or memory.
                         self.arrival.log(Level::Alert, Some(&error), CONNECTING, name, format_args!("{call} failed"));
@@ -73,7 +73,7 @@ impl Session {
 
     fn peer_failed(&self, cx: &Context, balancer: &mut Balancer, peer: usize) {
         if balancer.failed(peer, cx.reactor.now()) {
-            let name = balancer.peer(peer).name.as_str();
+            let name = &*balancer.peer(peer).name;
             let message = format_args!("upstream server temporarily disabled");
             self.arrival.log(Level::Warn, None, self.action(), Some(name), message);
         }

@@ -23,7 +23,7 @@ impl Session {
     pub(super) fn read_header(&mut self, cx: &mut Context, balancer: Option<&mut Balancer>) -> Verdict {
         let bytes = cx.buffers.scratch(proxy_protocol::MAX_HEADER);
         match proxy_protocol::take(&self.client, &mut cx.reactor, bytes) {
-            Ok(Taken::Done(endpoints)) => self.arrival.announced = endpoints.map(Box::new),
+            Ok(Taken::Done { endpoints, .. }) => self.arrival.announced = endpoints.map(Box::new),
             Ok(Taken::NotYet) => return Verdict::GoesOn,
             Ok(Taken::Broken(count)) => {
                 let message = format_args!("broken header: \"{}\"", Shown(&bytes[..count]));

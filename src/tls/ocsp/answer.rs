@@ -1,9 +1,9 @@
 //! What a responder has answered: pure functions over its bytes.
 
-use openssl::ocsp::{OcspCertStatus, OcspFlag, OcspResponse, OcspResponseStatus};
+use openssl::ocsp::{OcspCertStatus, OcspResponse, OcspResponseStatus};
 
-use super::Staple;
 use super::responder::id;
+use super::{Inquiry, Status, Verdict};
 use crate::net::reasons;
 use crate::tls::sys;
 
@@ -34,21 +34,23 @@ pub(super) fn head(bytes: &[u8]) -> Result<Head, String> {
         Ok(httparse::Status::Partial) => return Ok(Head::NotYet),
         Err(_) => return Err("OCSP responder sent invalid response".to_owned()),
     };
-    // The status is not asked, as in nginx: what is no answer is known by its type and contents.
-    match response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-type")) {
-        Some(field) if !field.value.eq_ignore_ascii_case(b"application/ocsp-response") => {
-            let value = field.value.escape_ascii();
-            Err(format!("OCSP responder sent invalid \"Content-Type\" header: \"{value}\""))
-        }
-        _ => Ok(Head::Body(length)),
+    let field = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-type"));
+    if let Some(field) = field.filter(|field| !field.value.eq_ignore_ascii_case(b"application/ocsp-response")) {
+        let value = field.value.escape_ascii();
+        return Err(format!("OCSP responder sent invalid \"Content-Type\" header: \"{value}\""));
+    }
+    // nginx takes no other status either, and says nothing.
+    match response.code {
+        Some(200) | None => Ok(Head::Body(length)),
+        Some(code) => Err(format!("OCSP responder sent status {code}")),
     }
 }
 
-/// Whether an answer says that the certificate is good, and for how many seconds from now on.
+/// What an answer says of the certificate, if it is to be trusted.
 ///
 /// # Errors
 /// nginx's message.
-pub(super) fn judge(staple: &Staple, der: &[u8]) -> Result<i64, String> {
+pub(super) fn judge(inquiry: &Inquiry, der: &[u8]) -> Result<Verdict, String> {
     let failed = |call: &'static str| move |stack| format!("{call}() failed (SSL: {})", reasons(&stack));
     let response = OcspResponse::from_der(der).map_err(failed("d2i_OCSP_RESPONSE"))?;
     let status = response.status();
@@ -56,21 +58,20 @@ pub(super) fn judge(staple: &Staple, der: &[u8]) -> Result<i64, String> {
         return Err(format!("OCSP response not successful ({}: {})", status.as_raw(), word(status)));
     }
     let basic = response.basic().map_err(failed("OCSP_response_get1_basic"))?;
-    let flags = if staple.verifies { OcspFlag::TRUST_OTHER } else { OcspFlag::NO_VERIFY };
-    basic.verify(&staple.chain, &staple.trusted, flags).map_err(failed("OCSP_basic_verify"))?;
-    let id = id(&staple.certificate, &staple.issuer).map_err(failed("OCSP_cert_to_id"))?;
+    basic.verify(&inquiry.chain, &inquiry.trusted, inquiry.flags).map_err(failed("OCSP_basic_verify"))?;
+    let id = id(&inquiry.certificate, &inquiry.issuer).map_err(failed("OCSP_cert_to_id"))?;
     let about = basic.find_status(&id).ok_or("certificate status not found in the OCSP response")?;
     about.check_validity(SLACK, None).map_err(failed("OCSP_check_validity"))?;
     let valid = match about.next_update() {
         Some(time) => sys::seconds_until(time).ok_or("invalid nextUpdate time in certificate status")?,
         None => i64::MAX,
     };
-    let told = match about.status {
-        OcspCertStatus::GOOD => return Ok(valid),
-        OcspCertStatus::REVOKED => "revoked",
-        _ => "unknown",
+    let status = match about.status {
+        OcspCertStatus::GOOD => Status::Good,
+        OcspCertStatus::REVOKED => Status::Revoked,
+        _ => Status::Unknown,
     };
-    Err(format!("certificate status \"{told}\" in the OCSP response"))
+    Ok(Verdict { status, valid })
 }
 
 /// OpenSSL's words (`OCSP_response_status_str`).
@@ -96,7 +97,8 @@ mod tests {
             assert_eq!(head(&whole[..cut]), Ok(Head::NotYet), "{cut}");
         }
         assert_eq!(head(&[whole, &b"body"[..]].concat()), Ok(Head::Body(whole.len())));
-        assert_eq!(head(b"HTTP/1.1 404\r\n\r\n"), Ok(Head::Body(16)));
+        assert_eq!(head(b"HTTP/1.1 200\r\n\r\n"), Ok(Head::Body(16)));
+        assert_eq!(head(b"HTTP/1.1 404\r\n\r\n").unwrap_err(), "OCSP responder sent status 404");
         assert_eq!(head(b"SMTP hello\r\n").unwrap_err(), "OCSP responder sent invalid response");
         let html = head(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\n\r\n").unwrap_err();
         assert_eq!(html, "OCSP responder sent invalid \"Content-Type\" header: \"text/html\"");

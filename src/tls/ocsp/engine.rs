@@ -1,6 +1,7 @@
 //! Asks responders over the worker's reactor: one question about a certificate at a time, at one of the responder's addresses after the
 //! other, until one gives an answer.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -11,7 +12,8 @@ use openssl::ssl::SslRef;
 use slab::Slab;
 
 use super::answer::{Head, LIMIT, head, judge};
-use super::{Staple, Staples, seconds};
+use super::staples::{Staple, Staples};
+use super::{Inquiry, Status, Subject, Verdict, seconds};
 use crate::event::{Owner, Reactor, TimerId};
 use crate::log::{Level, Record, emit};
 use crate::net::{Address, Connection, reasons};
@@ -20,17 +22,43 @@ use crate::resolver::{Answer, Failure, Found, Resolver, Wanted};
 /// How long an address may take from connecting to the end of its answer; nginx's.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The questions of a worker. Their connections are few, and not counted as `worker_connections`.
+/// The questions of a worker. Connections for stapling are few, and not counted as `worker_connections`; those for clients are, by whoever asks.
 pub struct Engine {
     /// Its number among the worker's engines, for the owners of events.
     number: u8,
     /// By the id in the owners of their events.
     questions: Slab<Question>,
+    /// For who has asked about clients.
+    told: VecDeque<Told>,
+}
+
+/// The end of a question about a client's certificate.
+#[derive(Debug)]
+pub struct Told {
+    /// Who has asked.
+    pub asker: Owner,
+    /// `None`: nobody has said anything that counts.
+    pub(super) verdict: Option<Verdict>,
+}
+
+/// What a question is for.
+enum Purpose {
+    Staple(Arc<Staple>),
+    Client(Owner, Box<Inquiry>),
+}
+
+impl Purpose {
+    fn inquiry(&self) -> &Inquiry {
+        match self {
+            Purpose::Staple(staple) => &staple.inquiry,
+            Purpose::Client(_, inquiry) => inquiry,
+        }
+    }
 }
 
 /// One question under way.
 struct Question {
-    staple: Arc<Staple>,
+    purpose: Purpose,
     owner: Owner,
     timer: TimerId,
     request: Vec<u8>,
@@ -58,52 +86,70 @@ fn failed(call: &'static str) -> impl Fn(io::Error) -> Fault {
 impl Engine {
     /// An engine without questions; events of its sources come with `number`.
     pub fn new(number: u8) -> Self {
-        Engine { number, questions: Slab::new() }
+        Engine { number, questions: Slab::new(), told: VecDeque::new() }
     }
 
     /// Asks what the client of a session, whose handshake has gone on, has wanted to know and is not known.
     pub fn look(&mut self, reactor: &mut Reactor, resolver: &mut Resolver, ssl: &SslRef) {
         for staple in Staples::of(ssl).into_iter().flat_map(|staples| &staples.all) {
-            if staple.kept().begin() {
-                self.ask(reactor, resolver, staple.clone());
+            if staple.kept().begin() && self.begin(reactor, resolver, Purpose::Staple(staple.clone())).is_none() {
+                staple.kept().end(seconds(), None);
             }
         }
     }
 
-    fn ask(&mut self, reactor: &mut Reactor, resolver: &mut Resolver, staple: Arc<Staple>) {
-        let request = match staple.responder.request(&staple.certificate, &staple.issuer) {
+    /// Asks about a client's certificate. What is returned stands for the question until [`Engine::told`] gives what has come of it to `asker`;
+    /// `None`: nothing can.
+    pub(super) fn ask(
+        &mut self,
+        reactor: &mut Reactor,
+        resolver: &mut Resolver,
+        asker: Owner,
+        inquiry: Inquiry,
+    ) -> Option<u32> {
+        self.begin(reactor, resolver, Purpose::Client(asker, Box::new(inquiry)))
+    }
+
+    /// The next that has been told about clients.
+    pub fn told(&mut self) -> Option<Told> {
+        self.told.pop_front()
+    }
+
+    /// Who has asked a question does not wait for it any more.
+    pub(super) fn forget(&mut self, reactor: &mut Reactor, resolver: &mut Resolver, id: u32) {
+        if let Some(question) = self.remove(reactor, id) {
+            resolver.forget(question.owner);
+        }
+    }
+
+    /// `None`: it has come to its end at once, without an answer.
+    fn begin(&mut self, reactor: &mut Reactor, resolver: &mut Resolver, purpose: Purpose) -> Option<u32> {
+        let inquiry = purpose.inquiry();
+        let request = match inquiry.responder.request(&inquiry.certificate, &inquiry.issuer) {
             Ok(request) => request,
             Err(stack) => {
-                log(
-                    &staple,
-                    None,
-                    Level::Crit,
-                    None,
-                    format_args!("OCSP_REQUEST_new() failed (SSL: {})", reasons(&stack)),
-                );
-                return staple.kept().end(seconds(), None);
+                let message = format_args!("OCSP_REQUEST_new() failed (SSL: {})", reasons(&stack));
+                log(inquiry, None, Level::Crit, None, message);
+                return None;
             }
         };
         let entry = self.questions.vacant_entry();
-        let owner = Owner { engine: self.number, part: 0, id: entry.key() as u32 };
+        let id = entry.key() as u32;
+        let owner = Owner { engine: self.number, part: 0, id };
         let question = entry.insert(Question {
             owner,
             timer: reactor.add_timer(owner),
             request,
-            addresses: staple.responder.addresses.clone(),
+            addresses: inquiry.responder.addresses.clone(),
             next: 0,
             exchange: None,
-            staple,
+            purpose,
         });
-        let Some(name) = &question.staple.responder.name else { return self.turn(reactor, owner) };
-        match question.staple.resolver.clone() {
-            Some(settings) => resolver.resolve(reactor, &Rc::new(settings), name, Wanted::Addresses, owner),
-            None => {
-                let host = &question.staple.responder.host;
-                log(&question.staple, None, Level::Warn, None, format_args!("no resolver defined to resolve {host}"));
-                self.turn(reactor, owner);
-            }
+        let under_way = question.look_up(reactor, resolver) || question.turn(reactor);
+        if !under_way {
+            self.remove(reactor, id);
         }
+        under_way.then_some(id)
     }
 
     /// The name of a responder has been resolved, or not.
@@ -118,9 +164,9 @@ impl Engine {
     }
 
     fn unresolved(&mut self, reactor: &mut Reactor, owner: Owner, failure: Failure) {
-        let staple = &self.questions[owner.id as usize].staple;
-        let host = &staple.responder.host;
-        log(staple, None, Level::Error, None, format_args!("{host} could not be resolved ({failure})"));
+        let inquiry = self.questions[owner.id as usize].purpose.inquiry();
+        let host = &inquiry.responder.host;
+        log(inquiry, None, Level::Error, None, format_args!("{host} could not be resolved ({failure})"));
         self.end(reactor, owner, None);
     }
 
@@ -161,19 +207,50 @@ impl Engine {
         self.end(reactor, owner, None);
     }
 
-    /// A question has come to its end, with an answer and how many seconds it is good, or without.
-    fn end(&mut self, reactor: &mut Reactor, owner: Owner, told: Option<(Vec<u8>, i64)>) {
-        let Some(mut question) = self.questions.try_remove(owner.id as usize) else { return };
+    /// A question has come to its end, with an answer and what it says, or without.
+    fn end(&mut self, reactor: &mut Reactor, owner: Owner, told: Option<(Vec<u8>, Verdict)>) {
+        let Some(question) = self.remove(reactor, owner.id) else { return };
+        match question.purpose {
+            Purpose::Client(asker, _) => {
+                self.told.push_back(Told { asker, verdict: told.map(|(_, verdict)| verdict) });
+            }
+            Purpose::Staple(staple) => {
+                let now = seconds();
+                let good = told.map(|(answer, verdict)| (answer, now.saturating_add(verdict.valid)));
+                staple.kept().end(now, good);
+            }
+        }
+    }
+
+    fn remove(&mut self, reactor: &mut Reactor, id: u32) -> Option<Question> {
+        let mut question = self.questions.try_remove(id as usize)?;
         question.leave(reactor);
         reactor.remove_timer(question.timer);
-        let now = seconds();
-        question.staple.kept().end(now, told.map(|(answer, valid)| (answer, now.saturating_add(valid))));
+        Some(question)
     }
 }
 
 impl Question {
+    /// Whether the name of the responder is being looked up now.
+    fn look_up(&mut self, reactor: &mut Reactor, resolver: &mut Resolver) -> bool {
+        let inquiry = self.purpose.inquiry();
+        let Some(name) = &inquiry.responder.name else { return false };
+        let Some(settings) = &inquiry.resolver else {
+            let level = if self.addresses.is_empty() { Level::Error } else { Level::Warn };
+            let host = &inquiry.responder.host;
+            log(inquiry, None, level, None, format_args!("no resolver defined to resolve {host}"));
+            return false;
+        };
+        if let Some(found) = resolver.known(settings, name, reactor.now()) {
+            self.take(&found);
+            return false;
+        }
+        resolver.resolve(reactor, &Rc::new((**settings).clone()), name, Wanted::Addresses, self.owner);
+        true
+    }
+
     fn take(&mut self, found: &Found) {
-        let port = self.staple.responder.port;
+        let port = self.purpose.inquiry().responder.port;
         self.addresses = found.addresses().map(|ip| Address::Inet((ip, port).into())).collect();
     }
 
@@ -210,10 +287,18 @@ impl Question {
         exchange.receive(reactor)
     }
 
-    fn judge(&self, body: usize) -> Option<(Vec<u8>, i64)> {
+    /// What the answer says, where that is of use.
+    fn judge(&self, body: usize) -> Option<(Vec<u8>, Verdict)> {
         let der = &self.exchange.as_ref()?.answer[body..];
-        match judge(&self.staple, der) {
-            Ok(valid) => Some((der.to_vec(), valid)),
+        let not_good = |told| Err(format!("certificate status \"{told}\" in the OCSP response"));
+        let judged = judge(self.purpose.inquiry(), der).and_then(|verdict| match (&self.purpose, verdict.status) {
+            // Clients would make nothing of it.
+            (Purpose::Staple(_), Status::Revoked) => not_good("revoked"),
+            (Purpose::Staple(_), Status::Unknown) => not_good("unknown"),
+            _ => Ok(verdict),
+        });
+        match judged {
+            Ok(verdict) => Some((der.to_vec(), verdict)),
             Err(message) => {
                 self.log(Level::Error, None, &message);
                 None
@@ -223,7 +308,7 @@ impl Question {
 
     fn log(&self, level: Level, error: Option<&io::Error>, message: &str) {
         let address = self.next.checked_sub(1).and_then(|at| self.addresses.get(at));
-        log(&self.staple, address, level, error, format_args!("{message}"));
+        log(self.purpose.inquiry(), address, level, error, format_args!("{message}"));
     }
 }
 
@@ -274,7 +359,7 @@ fn closed() -> String {
 }
 
 /// The end of a line about a question, in nginx's words.
-struct While<'a>(&'a Staple, Option<&'a Address>);
+struct While<'a>(&'a Inquiry, Option<&'a Address>);
 
 impl fmt::Display for While<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -282,18 +367,26 @@ impl fmt::Display for While<'_> {
         if let Some(address) = self.1 {
             write!(f, ", peer: {address}")?;
         }
-        write!(f, ", certificate: \"{}\"", self.0.name)
+        match &self.0.subject {
+            Subject::File(name) => write!(f, ", certificate: \"{name}\""),
+            Subject::Client(..) => Ok(()),
+        }
     }
 }
 
 fn log(
-    staple: &Staple,
+    inquiry: &Inquiry,
     address: Option<&Address>,
     level: Level,
     error: Option<&io::Error>,
     message: fmt::Arguments<'_>,
 ) {
-    emit(&Record { error, context: Some(&While(staple, address)), ..Record::new(level) }, message);
+    let (connection, log) = match &inquiry.subject {
+        Subject::File(_) => (None, None),
+        Subject::Client(number, log) => (Some(*number), log.as_ref()),
+    };
+    let context = While(inquiry, address);
+    emit(&Record { error, connection, log, context: Some(&context), ..Record::new(level) }, message);
 }
 
 #[cfg(test)]
@@ -303,12 +396,13 @@ mod tests {
 
     use openssl::asn1::Asn1Time;
     use openssl::hash::MessageDigest;
+    use openssl::ocsp::OcspFlag;
     use openssl::pkey::PKey;
     use openssl::stack::Stack;
     use openssl::x509::X509;
     use openssl::x509::store::X509StoreBuilder;
 
-    use super::super::Stage;
+    use super::super::staples::Stage;
     use super::*;
     use crate::event::Event;
     use crate::tls::ocsp::responder::Responder;
@@ -320,17 +414,16 @@ mod tests {
         builder.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
         builder.sign(&key, MessageDigest::null()).unwrap();
         let certificate = builder.build();
-        Arc::new(Staple {
-            name: "a".to_owned(),
+        Arc::new(Staple::new(Inquiry {
             issuer: certificate.clone(),
             certificate,
-            chain: Stack::new().unwrap(),
+            chain: Arc::new(Stack::new().unwrap()),
             trusted: Arc::new(X509StoreBuilder::new().unwrap().build()),
-            verifies: false,
-            responder: Responder { addresses, ..Responder::parse("http://127.0.0.1/").unwrap() },
+            flags: OcspFlag::NO_VERIFY,
+            responder: Arc::new(Responder { addresses, ..Responder::parse("http://127.0.0.1/").unwrap() }),
             resolver: None,
-            kept: Default::default(),
-        })
+            subject: Subject::File("a".to_owned()),
+        }))
     }
 
     #[test]
@@ -341,7 +434,7 @@ mod tests {
         let mut engine = Engine::new(0);
         staple.kept().get(seconds());
         assert!(staple.kept().begin());
-        engine.ask(&mut reactor, &mut resolver, staple.clone());
+        engine.begin(&mut reactor, &mut resolver, Purpose::Staple(staple.clone())).unwrap();
         let owner = engine.questions[0].owner;
         for listener in silent {
             while engine.questions[0].exchange.as_ref().is_some_and(|exchange| exchange.sent == 0) {

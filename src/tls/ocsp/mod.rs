@@ -1,211 +1,124 @@
-//! What authorities say about our certificates (OCSP, RFC 6960), for clients to get with them (RFC 6066 8): which responder is asked
-//! and which answer is kept. [`Engine`] asks.
-//!
-//! As in nginx nothing is asked before a client wants to know, and that client gets none yet; each worker asks for itself.
+//! What authorities say of certificates (OCSP, RFC 6960): of our own, for clients to get with them ([`staples`]), and of those that clients show
+//! ([`clients`]). An [`Inquiry`] is about one of either; [`Engine`] asks, [`answer`] judges what comes.
 
 mod answer;
+mod cache;
+mod clients;
 mod engine;
 mod responder;
+mod staples;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use openssl::error::ErrorStack;
-use openssl::ex_data::Index;
-use openssl::ssl::{SslContext, SslContextBuilder, SslRef};
+use openssl::ocsp::OcspFlag;
 use openssl::stack::Stack;
+use openssl::x509::X509;
 use openssl::x509::store::{X509Store, X509StoreBuilder};
-use openssl::x509::{X509, X509Ref, X509VerifyResult};
 
-use super::Settings;
 use super::server::load_crl;
 use super::settings::Verify;
+use super::{Settings, Shared};
 use crate::conf::Result;
 use crate::conf::loader::Warning;
+use crate::log::error::ErrorLog;
 use crate::resolver;
 
-pub use engine::Engine;
+pub use cache::Zone;
+pub(super) use clients::Ocsp;
+pub use clients::{Asker, Rules, Validation, tell};
+pub(super) use clients::{await_status, status_of};
+pub use engine::{Engine, Told};
+pub use staples::Staples;
+
 use responder::Responder;
 
-/// After a failure it is asked again so many seconds later, and after a success not sooner; nginx's.
-const PAUSE: i64 = 300;
-/// An answer is renewed after so many seconds at the latest, however long it is good; nginx's.
-const FRESH: i64 = 3600;
-
-/// The answers for the certificates of one server.
-pub struct Staples {
-    all: Vec<Arc<Staple>>,
+/// What is known of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It holds.
+    Good,
+    /// Its authority has taken it back.
+    Revoked,
+    /// Its authority knows nothing of it.
+    Unknown,
+    /// Nobody has said anything about it that counts.
+    Unanswered,
 }
 
-/// One certificate, whom to ask about it, and what has been answered.
-struct Staple {
-    /// The file, for logs.
-    name: String,
+impl fmt::Display for Status {
+    /// nginx's words for why a client may not come in.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::Good => "certificate good",
+            Status::Revoked => "certificate revoked",
+            Status::Unknown => "certificate status unknown",
+            Status::Unanswered => "certificate status request failed",
+        })
+    }
+}
+
+/// What a server asks authorities.
+#[derive(Default)]
+pub struct Asked {
+    /// About its own certificates.
+    pub staples: Option<Staples>,
+    /// About those of its clients.
+    pub clients: Option<Arc<Rules>>,
+}
+
+impl Asked {
+    /// What the settings of a server come to. What of stapling cannot be had is said in `warnings`, and done without.
+    ///
+    /// # Errors
+    /// Files that cannot be read, and nginx's messages about `ssl_ocsp`.
+    pub fn read(
+        settings: &Settings,
+        resolver: Option<&resolver::Settings>,
+        shared: &mut Shared,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Self> {
+        let staples = Staples::read(settings, resolver, warnings)?;
+        Ok(Asked { staples, clients: Rules::read(settings, resolver, shared)? })
+    }
+}
+
+/// What an answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Verdict {
+    status: Status,
+    /// For how many seconds from now on; [`i64::MAX`] where nothing is said of that.
+    valid: i64,
+}
+
+/// One certificate that is asked about, and whom is asked.
+struct Inquiry {
     certificate: X509,
     issuer: X509,
-    /// What stands behind the certificate in its file.
-    chain: Stack<X509>,
-    /// Those who are trusted to answer; only asked where `verifies`.
+    /// Where the certificate of who has signed the answer may be, beside the answer.
+    chain: Arc<Stack<X509>>,
+    /// Who is trusted to vouch for that.
     trusted: Arc<X509Store>,
-    /// `ssl_stapling_verify`
-    verifies: bool,
-    responder: Responder,
-    resolver: Option<resolver::Settings>,
-    kept: Mutex<Kept>,
+    /// How signatures are looked at (`OCSP_basic_verify(3)`).
+    flags: OcspFlag,
+    responder: Arc<Responder>,
+    resolver: Option<Arc<resolver::Settings>>,
+    subject: Subject,
 }
 
-/// Times are seconds since 1970.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Kept {
-    answer: Vec<u8>,
-    /// Until when the answer is good.
-    valid: i64,
-    /// Until when nobody is asked.
-    refresh: i64,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
-    #[default]
-    Idle,
-    /// A client has asked for it, and it is time to ask.
-    Wanted,
-    /// It is being asked.
-    Asking,
-}
-
-impl Kept {
-    /// A client wants to know: what there is to tell it.
-    fn get(&mut self, now: i64) -> Option<&[u8]> {
-        if self.stage == Stage::Idle && self.refresh < now {
-            self.stage = Stage::Wanted;
-        }
-        (!self.answer.is_empty() && self.valid >= now).then_some(&self.answer)
-    }
-
-    /// Whether it is to be asked now, which is under way from then on.
-    fn begin(&mut self) -> bool {
-        let wanted = self.stage == Stage::Wanted;
-        if wanted {
-            self.stage = Stage::Asking;
-        }
-        wanted
-    }
-
-    /// It has been asked: the answer, good until `valid`, or nothing.
-    fn end(&mut self, now: i64, told: Option<(Vec<u8>, i64)>) {
-        self.stage = Stage::Idle;
-        self.refresh = now + PAUSE;
-        if let Some((answer, valid)) = told {
-            self.refresh = self.refresh.max((valid - PAUSE).min(now + FRESH));
-            (self.answer, self.valid) = (answer, valid);
-        }
-    }
-}
-
-impl Staple {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        // Whoever panicked with it has left nothing half done.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Whose certificate it is, for logs.
+enum Subject {
+    /// Ours, from this file.
+    File(String),
+    /// That of a client: the number of its connection, and where that is logged.
+    Client(u64, Option<ErrorLog>),
 }
 
 /// Seconds since 1970.
 fn seconds() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-impl Staples {
-    /// Those that `ssl_stapling` without a file asks for. Where one cannot be had that is said in `warnings`, and it is done without.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
-    pub fn read(
-        settings: &Settings,
-        resolver: Option<&resolver::Settings>,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Option<Staples>> {
-        let on = settings.stapling == Some(true) && settings.stapling_file.is_none();
-        let Some(files) = settings.certificates.as_ref().filter(|_| on) else { return Ok(None) };
-        let (authorities, trusted) = authorities(settings)?;
-        let mut all = Vec::new();
-        for file in files {
-            let mut chain = file.read_certificates()?.into_iter();
-            let Some(certificate) = chain.next() else { continue };
-            let chain: Vec<X509> = chain.collect();
-            let name = file.path.display().to_string();
-            let mut ignore = |why: &str, of: &str| {
-                let message = format!("\"ssl_stapling\" ignored, {why} {of} \"{name}\"");
-                warnings.push(Warning { message, place: None });
-            };
-            let issued = |issuer: &&X509| issuer.issued(&certificate) == X509VerifyResult::OK;
-            let Some(issuer) = chain.iter().chain(&authorities).find(issued).cloned() else {
-                ignore("issuer certificate not found", "for certificate");
-                continue;
-            };
-            let said = settings.stapling_responder.as_ref().filter(|said| !said.is_empty()).cloned();
-            let Some(url) = said.or_else(|| responder_of(&certificate)) else {
-                ignore("no OCSP responder URL", "in the certificate");
-                continue;
-            };
-            let responder = match Responder::parse(&url) {
-                Ok(responder) => responder,
-                Err(why) => {
-                    ignore(&format!("{why} in OCSP responder \"{url}\""), "in the certificate");
-                    continue;
-                }
-            };
-            all.push(Arc::new(Staple {
-                name,
-                certificate,
-                issuer,
-                chain: stack(chain).map_err(file.failed("sk_X509_push"))?,
-                trusted: trusted.clone(),
-                verifies: settings.stapling_verify == Some(true),
-                responder,
-                resolver: resolver.cloned(),
-                kept: Mutex::default(),
-            }));
-        }
-        Ok((!all.is_empty()).then_some(Staples { all }))
-    }
-
-    /// Clients of the context that ask for it get what is known.
-    pub(super) fn attach(self, builder: &mut SslContextBuilder) -> std::result::Result<(), ErrorStack> {
-        let index = index().ok_or_else(ErrorStack::get)?;
-        builder.set_ex_data(index, self);
-        builder.set_status_callback(move |ssl| {
-            let now = seconds();
-            let staple = Staples::of(ssl).zip(ssl.certificate()).and_then(|(all, own)| all.about(own)).cloned();
-            match staple.as_ref().map(|staple| staple.kept()).as_mut().and_then(|kept| kept.get(now)) {
-                Some(answer) => ssl.set_ocsp_status(answer).map(|()| true),
-                None => Ok(false),
-            }
-        })
-    }
-
-    /// Those of the server that a session is with.
-    pub fn of(ssl: &SslRef) -> Option<&Staples> {
-        ssl.ssl_context().ex_data(index()?)
-    }
-
-    fn about(&self, certificate: &X509Ref) -> Option<&Arc<Staple>> {
-        self.all.iter().find(|staple| *staple.certificate == *certificate)
-    }
-}
-
-/// Where a context keeps its [`Staples`].
-fn index() -> Option<Index<SslContext, Staples>> {
-    static INDEX: OnceLock<Option<Index<SslContext, Staples>>> = OnceLock::new();
-    *INDEX.get_or_init(|| SslContext::new_ex_index().ok())
-}
-
-/// The first responder that the certificate names.
-fn responder_of(certificate: &X509) -> Option<String> {
-    let named = certificate.ocsp_responders().ok()?;
-    named.iter().next().map(|url| url.to_string())
 }
 
 /// The call by which nginx reads authorities.
@@ -232,57 +145,4 @@ fn authorities(settings: &Settings) -> Result<(Vec<X509>, Arc<X509Store>)> {
 
 fn new_store() -> Result<X509StoreBuilder> {
     X509StoreBuilder::new().map_err(super::server::failed("X509_STORE_new()"))
-}
-
-fn stack(certificates: Vec<X509>) -> std::result::Result<Stack<X509>, ErrorStack> {
-    let mut stack = Stack::new()?;
-    certificates.into_iter().try_for_each(|certificate| stack.push(certificate))?;
-    Ok(stack)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: i64 = 1_000_000;
-
-    #[test]
-    fn the_pace() {
-        let mut kept = Kept::default();
-        assert!(!kept.begin(), "nobody has asked");
-        assert_eq!(kept.get(NOW), None);
-        assert!(kept.begin() && !kept.begin());
-        assert_eq!(kept.get(NOW), None);
-        assert!(!kept.begin(), "it is under way");
-        kept.end(NOW, None);
-        kept.get(NOW + 300);
-        assert!(!kept.begin(), "not again before five minutes are over");
-        kept.get(NOW + 301);
-        assert!(kept.begin());
-
-        for (valid, refresh) in [
-            (i64::MAX, NOW + 3600),
-            (NOW + 100_000, NOW + 3600),
-            (NOW + 2000, NOW + 1700),
-            (NOW + 400, NOW + 300),
-            (NOW, NOW + 300),
-        ] {
-            kept.end(NOW, Some((b"answer".to_vec(), valid)));
-            assert_eq!(kept.refresh, refresh, "{valid}");
-            assert_eq!(kept.get(NOW), Some(&b"answer"[..]));
-            if valid < i64::MAX {
-                assert_eq!(kept.get(valid + 1), None, "{valid}");
-            }
-            kept.stage = Stage::Idle;
-        }
-    }
-
-    #[test]
-    fn a_failure_leaves_an_answer_that_is_still_good() {
-        let mut kept = Kept::default();
-        kept.end(NOW, Some((b"answer".to_vec(), NOW + 9000)));
-        kept.end(NOW + 4000, None);
-        assert_eq!(kept.get(NOW + 9000), Some(&b"answer"[..]));
-        assert_eq!(kept.get(NOW + 9001), None);
-    }
 }

@@ -20,7 +20,7 @@ pub(super) struct Responder {
     pub host: String,
     pub port: u16,
     pub path: String,
-    /// Those of the host when the configuration was read.
+    /// Those of the host when the configuration was read; of a name in a client's certificate none.
     pub addresses: Vec<Address>,
     /// The host, if that is a name.
     pub name: Option<Name>,
@@ -32,26 +32,34 @@ impl Responder {
     /// # Errors
     /// nginx's word for what is wrong, completed by ` in OCSP responder "..."`.
     pub(super) fn parse(url: &str) -> Result<Responder, &'static str> {
-        const SCHEME: &str = "http://";
-        let (scheme, rest) = url.split_at_checked(SCHEME.len()).ok_or("invalid URL prefix")?;
-        if !scheme.eq_ignore_ascii_case(SCHEME) || rest.is_empty() {
-            return Err("invalid URL prefix");
+        let (authority, path) = split(url)?;
+        Ok(Responder::of(authority, path, address::resolve(authority, PORT)?))
+    }
+
+    /// The same, where nobody may wait for a host to be looked up.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn parse_unresolved(url: &str) -> Result<Responder, &'static str> {
+        let (authority, path) = split(url)?;
+        let address = address::literal(authority, PORT)?;
+        let responder = Responder::of(authority, path, address.into_iter().collect());
+        match responder.addresses.is_empty() && responder.name.is_none() {
+            true => Err("invalid host"),
+            false => Ok(responder),
         }
-        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        if authority.starts_with("unix:") {
-            return Err("no host");
-        }
-        let addresses = address::resolve(authority, PORT)?;
-        let named = address::host_name(authority, PORT);
-        let port = addresses.first().and_then(Address::port).unwrap_or(PORT);
-        let host = address::explicit_port(authority).and_then(|_| authority.rsplit_once(':'));
-        Ok(Responder {
+    }
+
+    fn of(authority: &str, path: &str, addresses: Vec<Address>) -> Responder {
+        let written = address::explicit_port(authority);
+        let host = written.and_then(|_| authority.rsplit_once(':'));
+        Responder {
             host: host.map_or(authority, |(host, _)| host).to_owned(),
-            port,
+            port: written.unwrap_or(PORT),
             path: if path.starts_with('/') { path.to_owned() } else { format!("/{path}") },
             addresses,
-            name: named.and_then(|(name, _)| Name::parse(name)),
-        })
+            name: address::host_name(authority, PORT).and_then(|(name, _)| Name::parse(name)),
+        }
     }
 
     /// The request for the status of a certificate (RFC 6960 A.1): a `GET`, as nginx sends it, which caches on the way understand.
@@ -75,6 +83,26 @@ impl Responder {
         }
         Ok(format!("GET {target} HTTP/1.0\r\nHost: {}\r\n\r\n", self.host).into_bytes())
     }
+}
+
+/// The host, with its port where one is written, and the path.
+fn split(url: &str) -> Result<(&str, &str), &'static str> {
+    const SCHEME: &str = "http://";
+    let (scheme, rest) = url.split_at_checked(SCHEME.len()).ok_or("invalid URL prefix")?;
+    if !scheme.eq_ignore_ascii_case(SCHEME) || rest.is_empty() {
+        return Err("invalid URL prefix");
+    }
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    match authority.starts_with("unix:") {
+        true => Err("no host"),
+        false => Ok((authority, path)),
+    }
+}
+
+/// The first responder that a certificate names.
+pub(super) fn named_by(certificate: &X509Ref) -> Option<String> {
+    let named = certificate.ocsp_responders().ok()?;
+    named.iter().next().map(|url| url.to_string())
 }
 
 /// How a certificate is called in questions and answers: by hashes with SHA-1, which all responders know.
@@ -105,5 +133,11 @@ mod tests {
         ] {
             assert_eq!(parts(url), Err(why), "{url}");
         }
+        let unresolved =
+            |url| Responder::parse_unresolved(url).map(|it| (it.addresses.len(), it.port, it.name.is_some()));
+        assert_eq!(unresolved("http://[::1]:82/"), Ok((1, 82, false)));
+        assert_eq!(unresolved("http://name.invalid:83/"), Ok((0, 83, true)));
+        assert_eq!(unresolved("http://:80/"), Err("no host"));
+        assert_eq!(unresolved("http://a..b/"), Err("invalid host"));
     }
 }

@@ -51,7 +51,7 @@ fn somebody() -> Address {
 
 fn pick(balancer: &mut Balancer) -> Option<(usize, String)> {
     let chosen = balancer.pick(&mut Tried::default(), &somebody(), Instant::now())?;
-    Some((chosen, balancer.peer(chosen).name.clone()))
+    Some((chosen, balancer.peer(chosen).name.to_string()))
 }
 
 /// The names of those who get sessions.
@@ -104,7 +104,7 @@ fn marks_and_sessions_of_those_that_stay_are_kept() {
     // The one that is held goes, and others come: its number is not given to them.
     balancer.follow(0, &ips([4, 5, 6]));
     assert_eq!(chosen(&mut balancer), names(["10.0.0.4:80", "10.0.0.5:80", "10.0.0.6:80"]));
-    assert_eq!((balancer.peer(held).name.as_str(), balancer.records[held].sessions()), (other.as_str(), 1));
+    assert_eq!((&*balancer.peer(held).name, balancer.records[held].sessions()), (other.as_str(), 1));
     balancer.release(held);
     // It was gone: what is known about it is forgotten with it.
     balancer.follow(0, &ips([1, 2]));
@@ -176,7 +176,7 @@ fn ip_hash_is_the_same_in_all_workers() {
             let chosen = worker.pick(&mut Tried::default(), &client, Instant::now()).unwrap();
             worker.peer(chosen).name.clone()
         });
-        let picks: BTreeSet<String> = picks.collect();
+        let picks: BTreeSet<_> = picks.collect();
         assert_eq!(picks.len(), 1, "{picks:?}");
     }
 }
@@ -193,7 +193,7 @@ fn the_order_is_the_same_in_all_workers() {
     workers[2].follow(0, &ips([2, 4, 1, 3]));
     workers[0].follow(1, &ips([2]));
     workers[2].follow(1, &ips([2]));
-    let names = |worker: &Balancer| worker.present().map(|(_, peer, _)| peer.name.clone()).collect::<Vec<_>>();
+    let names = |worker: &Balancer| worker.present().map(|(_, peer, _)| peer.name.to_string()).collect::<Vec<_>>();
     let expected = ["unix:plain", "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80", "10.0.0.2:80"];
     for worker in &workers {
         assert_eq!(names(worker), expected);
@@ -306,7 +306,7 @@ proptest! {
                 held.drain(..held.len() / 2).for_each(|(peer, _)| balancer.release(peer));
             }
             for (peer, name) in &held {
-                prop_assert_eq!(&balancer.peer(*peer).name, name);
+                prop_assert_eq!(&*balancer.peer(*peer).name, name);
             }
             prop_assert!(balancer.peers.len() <= 1 + most);
         }

@@ -117,7 +117,7 @@ impl Board {
         let checked = peers.filter(|(_, peer, _)| !peer.down).filter_map(|(group, peer, record)| {
             let check = group.check.clone()?;
             let address = check.port.map_or_else(|| peer.address.clone(), |port| peer.address.with_port(port));
-            Some(Checked { group: group.clone(), name: peer.name.clone(), check, address, record: record.clone() })
+            Some(Checked { group: group.clone(), name: peer.name.to_string(), check, address, record: record.clone() })
         });
         Board { peers: checked.collect() }
     }

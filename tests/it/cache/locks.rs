@@ -91,3 +91,65 @@ fn a_worker_that_dies_leaves_no_lock() {
     expect(&port, "/", "HIT", "1");
     release.store(true, Ordering::SeqCst);
 }
+
+/// Sends the request so many times, and gives the connections.
+fn crowd(port: &Port, count: usize) -> Vec<std::net::TcpStream> {
+    let ask = |_| {
+        let mut stream = connect(port.v4());
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        stream
+    };
+    (0..count).map(ask).collect()
+}
+
+const PATIENT: &str = "proxy_cache_lock on; proxy_cache_lock_timeout 60s; proxy_cache_lock_age 60s;";
+
+#[test]
+fn others_get_the_answer_though_the_one_who_asked_for_it_has_left() {
+    let (backend, seen, release) = slow();
+    let (_weir, port) = plain(&backend, PATIENT);
+    let first = crowd(&port, 1);
+    wait_for("the server to be asked", || count(&seen) == 1);
+    let others = crowd(&port, 20);
+    drop(first);
+    release.store(true, Ordering::SeqCst);
+    for mut stream in others {
+        let reply = crate::http::read_reply(&mut stream, false);
+        assert_eq!((state(&reply), reply.text()), ("HIT", "0"));
+    }
+    assert_eq!(count(&seen), 1);
+}
+
+#[test]
+fn another_asks_where_an_answer_breaks_off_or_is_not_to_be_kept() {
+    for broken in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nCache-Control: max-age=60\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nCache-Control: no-store\r\n\r\nmine",
+        "HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nnone",
+        "",
+    ] {
+        let release = Arc::new(AtomicBool::new(false));
+        let wait = release.clone();
+        let (backend, seen) = origin(move |number, _| {
+            if number == 0 {
+                wait_for("the release", || wait.load(Ordering::SeqCst));
+                return broken.into();
+            }
+            ok("Cache-Control: max-age=60\r\n", "whole")
+        });
+        let (weir, port) = plain(&backend, PATIENT);
+        let first = crowd(&port, 1);
+        wait_for("the server to be asked", || count(&seen) == 1);
+        let others = crowd(&port, 20);
+        release.store(true, Ordering::SeqCst);
+        let mut states = Vec::new();
+        for mut stream in others {
+            let reply = crate::http::read_reply(&mut stream, false);
+            assert_eq!(reply.text(), "whole");
+            states.push(state(&reply).to_owned());
+        }
+        assert_eq!(states.iter().filter(|state| *state == "HIT").count(), 19, "{broken}");
+        assert_eq!((count(&seen), files(&weir).len()), (2, 1), "{broken}");
+        drop(first);
+    }
+}

@@ -1,14 +1,18 @@
 //! `proxy_cache` and what belongs to it, over real sockets and with the real files.
 
 mod answers;
+mod conditions;
 mod configuration;
 mod crashes;
+mod disks;
+mod failures;
 mod keys;
 mod locks;
 mod mirror;
 mod old;
 mod processes;
 mod purge;
+mod secure;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -117,6 +121,11 @@ pub fn files(weir: &Weir) -> Vec<PathBuf> {
 pub fn keeper(weir: &Weir, name: &str) -> Option<i32> {
     let title = format!("weir: cache {name} process");
     proc::children(weir.master()).into_iter().find(|&pid| proc::title(pid) == title)
+}
+
+/// How often loaders have been through all of a cache.
+pub fn loads(prefix: &Prefix) -> usize {
+    prefix.read("error.log").matches("http file cache: ").count()
 }
 
 /// A number of the status page's JSON.

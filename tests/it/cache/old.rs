@@ -132,13 +132,15 @@ fn a_server_says_that_nothing_has_changed() {
     let fields = "Cache-Control: max-age=1\r\nETag: \"e\"\r\nLast-Modified: Wed, 01 Jan 2020 00:00:00 GMT\r\n";
     let (backend, seen) = changing(fields, |_, request| {
         let asked = request.contains("If-None-Match: \"e\"\r\n")
-            && request.contains("If-Modified-Since: Wed, 01 Jan 2020 00:00:00 GMT\r\n");
+            && request.contains("If-Modified-Since: Wed, 01 Jan 2020 00:00:00 GMT\r\n")
+            && request.contains("X-Old: \"e\" of Wed, 01 Jan 2020 00:00:00 GMT\r\n");
         match asked {
             true => "HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=60\r\n\r\n".into(),
             false => ok("", "wrong"),
         }
     });
-    let (_weir, port) = plain(&backend, "proxy_cache_revalidate on;");
+    let old = "proxy_set_header X-Old \"$upstream_cache_etag of $upstream_cache_last_modified\";";
+    let (_weir, port) = plain(&backend, &format!("proxy_cache_revalidate on; {old}"));
     expect(&port, "/", "MISS", "first");
     assert_eq!(wait_state(&port, "/", "REVALIDATED"), "first");
     let reply = ask(&port, "GET", "/", "If-None-Match: \"e\"\r\n");

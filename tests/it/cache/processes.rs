@@ -77,7 +77,6 @@ fn a_reload_keeps_what_is_known_and_a_restart_finds_it_again() {
         now.len() == 1 && now != old
     });
     expect(&port, "/0", "HIT", "0");
-    wait_for("the loader to end", || keeper(&weir, "loader").is_none());
     assert_eq!(figure(&port, "files"), 5);
     weir.signal(Signal::SIGQUIT);
     weir.wait_exit();
@@ -87,11 +86,11 @@ fn a_reload_keeps_what_is_known_and_a_restart_finds_it_again() {
         weir.prefix.write(&format!("cache/{name}"), "x");
     }
     let prefix = folder_of(weir);
+    let before = loads(&prefix);
     let weir = launch(prefix, &text);
     // At once, be the loader where it is.
     expect(&port, "/0", "HIT", "0");
-    wait_for("the loader to end", || keeper(&weir, "loader").is_none());
-    weir.wait_error("http file cache: ");
+    wait_for("the loader to have been through all", || loads(&weir.prefix) > before);
     assert_eq!(figure(&port, "files"), 5);
     for number in 0..5 {
         expect(&port, &format!("/{number}"), "HIT", &number.to_string());
@@ -112,6 +111,16 @@ fn a_zone_keeps_its_folder() {
     let line = weir.wait_error("cache path while previously it used the");
     assert!(line.contains("[emerg]") && line.contains("cache \"zone\" uses the "), "{line}");
     expect(&port, "/", "MISS", "0");
+    // One of another size is another.
+    let old = weir.workers();
+    let moved = text.replace("proxy_cache_path cache", "proxy_cache_path other").replace("zone:1m", "zone:2m");
+    weir.prefix.replace("nginx.conf", config(&moved));
+    weir.signal(Signal::SIGHUP);
+    wait_for("a new worker", || {
+        let now = weir.workers();
+        now.len() == 1 && now != old
+    });
+    expect(&port, "/", "MISS", "1");
 }
 
 #[test]

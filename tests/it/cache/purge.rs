@@ -22,6 +22,27 @@ fn entries_are_given_up_by_key_and_by_prefix() {
 }
 
 #[test]
+fn what_is_no_file_of_ours_does_not_hold_a_purge_up() {
+    let (backend, _) = origin(|_, _| ok("Cache-Control: max-age=60\r\n", "x"));
+    let (weir, port) = caching(
+        &backend,
+        "levels=1:2",
+        "proxy_cache zone; proxy_cache_key $uri$arg_star; proxy_cache_purge $http_x_purge; location / { proxy_pass http://SERVER; }",
+    );
+    for number in 0..5 {
+        get(&port, &format!("/{number}"));
+    }
+    let odd = weir.prefix.join("cache/d41d8cd98f00b204e9800998ecf8427e");
+    nix::unistd::mkfifo(&odd, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+    let kept = files(&weir).into_iter().find(|path| *path != odd).unwrap();
+    // A link to one that a purge would find.
+    std::os::unix::fs::symlink(&kept, weir.prefix.join("cache/d41d8cd98f00b204e9800998ecf8427f")).unwrap();
+    assert_eq!(ask(&port, "PURGE", "/?star=*", "X-Purge: 1\r\n").status, 204);
+    assert_eq!(files(&weir).len(), 2);
+    assert_eq!(get(&port, "/0").0, "MISS");
+}
+
+#[test]
 fn only_those_who_may() {
     let (backend, _) = origin(|_, _| ok("Cache-Control: max-age=60\r\n", "x"));
     let text = "proxy_cache zone; set_real_ip_from 127.0.0.1; real_ip_header X-Is; proxy_cache_purge $http_x_purge allow=10.0.0.0/8 allow=192.168.0.1;

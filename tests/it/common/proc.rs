@@ -120,6 +120,11 @@ fn open(pid: i32) -> Vec<(u64, String)> {
     descriptor_entries(pid).filter_map(described).collect()
 }
 
+/// What the descriptors are that are open; files without a name by their folder.
+pub fn open_files(pid: i32) -> Vec<String> {
+    open(pid).into_iter().map(|(_, target)| target).collect()
+}
+
 /// The number that the next descriptor gets.
 pub fn free_descriptor(pid: i32) -> u64 {
     let open = open(pid);

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
@@ -25,6 +26,20 @@ pub fn copy_program(program: &Path, to: &Path) {
     assert!(Command::new("cp").args([program, to]).status().unwrap().success());
 }
 
+/// What is written from now on can be read by all accounts, whatever umask the tests were started with.
+pub fn usual_umask() {
+    umask(Mode::from_bits_truncate(0o022));
+}
+
+/// Prints the end of a log for who looks into a failure: little enough that the failure itself can still be found above it.
+pub fn tell_end(path: &Path) {
+    let bytes = fs::read(path).unwrap_or_default();
+    if !bytes.is_empty() {
+        let end = &bytes[bytes.len().saturating_sub(6_000)..];
+        eprintln!("--- {}:\n{}", path.display(), String::from_utf8_lossy(end));
+    }
+}
+
 /// A temporary folder that is weir's prefix. Workers run as `nobody`, so it is open to all; dropping it ends every
 /// process of the binary that still uses it.
 pub struct Prefix {
@@ -34,6 +49,7 @@ pub struct Prefix {
 
 impl Prefix {
     pub fn new() -> Prefix {
+        usual_umask();
         let dir = tempfile::Builder::new().prefix("weir-test-").tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(dir.path().join("logs")).unwrap();
@@ -113,10 +129,7 @@ impl Drop for Prefix {
     fn drop(&mut self) {
         if thread::panicking() {
             for name in ["stderr", "error.log", "logs/error.log"] {
-                let text = self.read(name);
-                let start = text.len().saturating_sub(20_000);
-                let start = (start..=text.len()).find(|&i| text.is_char_boundary(i)).unwrap_or(0);
-                eprintln!("--- {name} of {}:\n{}", self.path.display(), &text[start..]);
+                tell_end(&self.join(name));
             }
         }
         // The oldest first, as a master would replace its workers; without root's rights these are not seen any more when it is gone.

@@ -9,7 +9,8 @@ use nix::unistd::{Group, Pid, Uid, User, getgid, getuid};
 use tempfile::TempDir;
 
 use super::ports::Port;
-use super::wait::wait_some;
+use super::running::{tell_end, usual_umask};
+use super::wait::{wait_for, wait_some};
 
 /// A server that runs in the foreground until it is dropped.
 pub struct Server {
@@ -30,6 +31,7 @@ fn user_and_group() -> (String, String) {
 impl Server {
     /// Starts `program` in a folder that `prepare` has filled, given the folder's path and the ports.
     fn start(ports: usize, prepare: impl FnOnce(&str, &[Port]) -> (&'static str, Vec<String>)) -> Server {
+        usual_umask();
         let dir = tempfile::Builder::new().prefix("weir-server-").tempdir().unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
         let ports: Vec<Port> = (0..ports).map(|_| Port::reserve()).collect();
@@ -46,14 +48,19 @@ impl Server {
         Server { child, dir, ports }
     }
 
+    /// The text of a file in its folder; empty when there is none.
+    fn told(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+
     /// Where it serves; the first port unless it has several.
     pub fn address(&self, port: usize) -> String {
         self.ports[port].v4()
     }
 
-    /// nginx's `http {}` with these lines; `{0}`, `{1}` in them are its addresses.
+    /// nginx's `http {}` with these lines; `{0}`, `{1}` in them are its addresses. It serves when this returns.
     pub fn nginx(addresses: usize, http: &str) -> Server {
-        Server::start(addresses, |dir, ports| {
+        let mut server = Server::start(addresses, |dir, ports| {
             let http = ports.iter().enumerate().fold(http.to_owned(), |text, (n, port)| {
                 text.replace(&format!("{{{n}}}"), &port.v4()).replace("{dir}", dir)
             });
@@ -68,7 +75,14 @@ impl Server {
             );
             fs::write(format!("{dir}/nginx.conf"), text).unwrap();
             ("/usr/sbin/nginx", vec!["-p".into(), dir.into(), "-c".into(), format!("{dir}/nginx.conf")])
-        })
+        });
+        // It writes its pid when it listens to all of them.
+        wait_for("nginx to serve", || {
+            let ended = server.child.try_wait().unwrap();
+            assert!(ended.is_none(), "nginx has ended: {}", server.told("output"));
+            server.told("pid").ends_with('\n')
+        });
+        server
     }
 
     /// MariaDB without tables: enough to greet.
@@ -125,7 +139,7 @@ impl Drop for Server {
         let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
         if std::thread::panicking() {
             for name in ["output", "log", "error.log", "mainlog", "paniclog"] {
-                eprintln!("--- {name}:\n{}", fs::read_to_string(self.dir.path().join(name)).unwrap_or_default());
+                tell_end(&self.dir.path().join(name));
             }
             let _ = self.child.kill();
         }

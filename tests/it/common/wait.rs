@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::proc;
 
-/// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take before a test gives up: less than the minute that most of weir's own times are unless something else is said.
+pub const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Polls `found` until it gives something.
 #[track_caller]

@@ -169,8 +169,8 @@ fn cases() -> Vec<Case> {
             get("/hidden/"),
         ] {
             let (to_head, hidden) = (case.methods() == ["HEAD"], case.label().contains("/hidden/"));
-            // nginx never comes to its end.
-            if to_head && interim {
+            // nginx never comes to the end of the one; how much of a body that nobody reads comes with its head is a matter of time.
+            if to_head && (interim || answer.starts_with("pieces:")) {
                 continue;
             }
             cases.push(

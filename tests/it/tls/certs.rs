@@ -39,6 +39,11 @@ impl Identity {
         make(name, ec_key(), true, Some(self), None)
     }
 
+    /// The same, where the certificate names who can be asked about it.
+    pub fn authority_naming(&self, name: &str, responder: &str) -> Identity {
+        make(name, ec_key(), true, Some(self), Some(responder))
+    }
+
     /// A server or client that this authority vouches for.
     pub fn issue(&self, name: &str, key: PKey<Private>) -> Identity {
         make(name, key, false, Some(self), None)

@@ -188,7 +188,7 @@ fn idle_sessions_keep_no_buffers() {
     const SESSIONS: usize = 200;
     let backend = Backend::start(backends::echo);
     let port = Port::reserve();
-    let weir = proxy(&port, &backend, "").start_in(folder());
+    let weir = proxy(&port, &backend, "timeout 1h;").start_in(folder());
     let ask_one = |stream: &mut SslStream<TcpStream>| assert_eq!(ask(stream, b"x"), b"x");
     ask_one(&mut client(&port, |_| {}));
     let before = proc::rss_anon(weir.worker());

@@ -184,6 +184,7 @@ fn heads_have_a_limit() {
     assert_eq!(reached(connect(port.v4()), head(800).as_bytes()), "a");
     // What stands behind does not count.
     assert_eq!(reached(connect(port.v4()), (head(800) + &"y".repeat(5000)).as_bytes()), "a");
+    ended(&weir, 2);
     assert!(refuses(&port, head(801).as_bytes()));
     weir.wait_error(
         "client sent too large request while reading client request head, client: 127.0.0.1, server: 127.0.0.1:",

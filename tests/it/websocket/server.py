@@ -4,6 +4,7 @@ The message `close CODE REASON` makes it close so, `path` makes it tell the requ
 """
 
 import asyncio
+import logging
 import ssl
 import sys
 
@@ -11,17 +12,23 @@ import websockets
 
 
 async def serve(socket, path=None):
-    async for message in socket:
-        if message == "path":
-            await socket.send(f"{socket.path} {socket.request_headers['Host']}")
-        elif isinstance(message, str) and message.startswith("close "):
-            _, code, reason = message.split(" ", 2)
-            await socket.close(int(code), reason)
-        else:
-            await socket.send(message)
+    try:
+        async for message in socket:
+            if message == "path":
+                await socket.send(f"{socket.path} {socket.request_headers['Host']}")
+            elif isinstance(message, str) and message.startswith("close "):
+                _, code, reason = message.split(" ", 2)
+                await socket.close(int(code), reason)
+            else:
+                await socket.send(message)
+    except websockets.ConnectionClosed:
+        # With any code but 1000 and 1001, or while an answer is sent.
+        pass
 
 
 async def main():
+    # Connections that end before their request, as those do that only look whether somebody listens.
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     context = None
     if len(sys.argv) > 1:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -41,7 +41,53 @@ fn one_at_a_time_brings_an_entry_up_to_date() {
     assert!(table.begin_storing(key(1), 10));
     assert_eq!(table.bury(std::process::id()), [key(1)]);
     assert!(!table.is_updating(key(1)), "its holder is dead");
-    assert_eq!(table.ask(key(1), 1, 0, 10), Known::Nothing);
+    table.gone(key(1));
+    assert_eq!(table.ask(key(1), 1, 0, 10), Known::New);
+}
+
+#[test]
+fn a_file_that_was_to_be_removed_is_not_lost_with_who_was_to_do_it() {
+    let table = table(4);
+    for number in 1..=3 {
+        assert!(table.found(key(number), 4096, 10));
+    }
+    assert_eq!(table.evict(), Some(key(1)));
+    assert_eq!(table.expire(10), Oldest::Gone(key(2)));
+    assert!(table.begin_removing(key(3)));
+    assert_eq!(table.evict(), None, "somebody is at work for all of them");
+    assert_eq!(table.figures().bytes, 3 * 4096, "they count as long as they may be there");
+    let mut unsure = table.bury(std::process::id());
+    unsure.sort_by_key(|key| key.0);
+    let mut all = [1, 2, 3].map(key);
+    all.sort_by_key(|key| key.0);
+    assert_eq!(unsure, all);
+    // Another has put a new one there meanwhile.
+    assert!(table.begin_storing(key(3), 10));
+    table.stored(key(3), 8192, 10, None);
+    all.into_iter().for_each(|key| table.gone(key));
+    assert_eq!((table.figures().files, table.figures().bytes), (1, 8192));
+}
+
+#[test]
+fn an_entry_that_tells_nothing_is_forgotten() {
+    let table = table(4);
+    let entries = || table.figures().entries;
+    table.ask(key(1), 1, 0, 10);
+    let grant = table.hold(key(1), 60_000, 10).unwrap();
+    table.forget(key(1));
+    assert_eq!(entries(), 1, "somebody is at work for it");
+    table.give_back(key(1), grant);
+    table.begin_storing(key(1), 10);
+    table.forget(key(1));
+    assert_eq!(entries(), 1);
+    table.given_up(key(1));
+    table.forget(key(1));
+    assert_eq!(entries(), 0);
+    table.ask(key(1), 1, 0, 10);
+    table.failed(key(1), 502, 5);
+    table.found(key(2), 1, 10);
+    [1, 2].map(key).into_iter().for_each(|key| table.forget(key));
+    assert_eq!(entries(), 2);
 }
 
 #[test]
@@ -51,6 +97,12 @@ fn errors_are_kept_for_a_time() {
     table.failed(key(1), 502, 5);
     assert_eq!(table.ask(key(1), 1, 5, 10), Known::Error(502));
     assert_eq!(table.ask(key(1), 1, 6, 10), Known::New);
+    // The old answer is still there, and counts.
+    table.found(key(1), 4096, 10);
+    table.failed(key(1), 502, 7);
+    assert_eq!(table.ask(key(1), 1, 8, 10), Known::New);
+    assert_eq!(table.figures().bytes, 4096);
+    assert_eq!(table.expire(10), Oldest::Gone(key(1)));
 }
 
 #[test]
@@ -62,7 +114,10 @@ fn a_full_zone_gives_up_the_oldest_that_nobody_is_at() {
     assert_eq!(table.ask(key(4), 1, 0, 10), Known::Full);
     table.ask(key(1), 1, 0, 11);
     table.hold(key(2), 60_000, 10);
+    table.found(key(3), 1, 10);
     assert_eq!(table.evict(), Some(key(3)));
+    assert_eq!(table.ask(key(4), 1, 0, 10), Known::Full);
+    table.gone(key(3));
     assert_eq!(table.ask(key(4), 1, 0, 10), Known::New);
     assert!(table.is_over(0), "the manager makes room");
 }
@@ -141,6 +196,7 @@ proptest! {
                 Action::Evict => {
                     let oldest = (!model.is_empty()).then(|| key(model.remove(0).0));
                     prop_assert_eq!(table.evict(), oldest);
+                    oldest.into_iter().for_each(|key| table.gone(key));
                 }
                 Action::Expire => {
                     let due = model.iter().take_while(|entry| entry.2 <= now as u64);
@@ -148,7 +204,10 @@ proptest! {
                     let count = gone.map_or(due.count(), |gone| gone + 1);
                     let last = model.drain(..count).next_back();
                     match (table.expire(now as u64), gone) {
-                        (Oldest::Gone(found), Some(_)) => prop_assert_eq!(Some(found), last.map(|entry| key(entry.0))),
+                        (Oldest::Gone(found), Some(_)) => {
+                            prop_assert_eq!(Some(found), last.map(|entry| key(entry.0)));
+                            table.gone(found);
+                        }
                         (Oldest::Wait(_), None) => {}
                         other => prop_assert!(false, "{:?}", other),
                     }

@@ -1,0 +1,85 @@
+//! Servers that fail, and answers that are not kept: what others are told of them.
+
+use super::*;
+
+#[test]
+fn a_request_that_passes_the_cache_by_tells_others_nothing_of_its_failure() {
+    let (backend, seen) = origin(|number, _| if number == 0 { ok("", "kept") } else { String::new() });
+    let (_weir, port) =
+        plain(&backend, "proxy_cache_key $uri; proxy_cache_valid any 60s; proxy_cache_bypass $arg_fresh;");
+    expect(&port, "/", "MISS", "kept");
+    let reply = ask(&port, "GET", "/?fresh=1", "");
+    assert_eq!((reply.status, state(&reply)), (502, "BYPASS"));
+    expect(&port, "/", "HIT", "kept");
+    assert_eq!(count(&seen), 2);
+}
+
+#[test]
+fn an_answer_that_we_replace_is_remembered_for_as_long_as_it_says_itself() {
+    let (backend, seen) = origin(|_, request| {
+        let path = request.split(' ').nth(1).unwrap();
+        let fields = match path {
+            "/valid/no-store" => "Cache-Control: no-store\r\n",
+            "/valid/cookie" => "Set-Cookie: a=b\r\n",
+            "/plain/age" => "Cache-Control: max-age=60\r\n",
+            _ => "",
+        };
+        format!("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n{fields}\r\nno")
+    });
+    let (_weir, port) = caching(
+        &backend,
+        "",
+        "proxy_cache zone; proxy_intercept_errors on; error_page 404 /page; location = /page { return 200 page; }
+         location /plain/ { proxy_pass http://SERVER; }
+         location /valid/ { proxy_pass http://SERVER; proxy_cache_valid any 60s; }",
+    );
+    for (path, remembered) in [
+        ("/valid/no-store", false),
+        ("/valid/cookie", false),
+        ("/valid/none", true),
+        ("/plain/age", true),
+        ("/plain/none", false),
+    ] {
+        let before = count(&seen);
+        for _ in 0..2 {
+            let reply = ask(&port, "GET", path, "");
+            assert_eq!((reply.status, reply.text()), (404, "page"), "{path}");
+        }
+        assert_eq!(count(&seen) - before, if remembered { 1 } else { 2 }, "{path}");
+    }
+}
+
+#[test]
+fn what_may_be_old_while_it_is_brought_up_to_date_may_be_so_after_failures() {
+    let (backend, _) = origin(|number, _| match number {
+        0 => ok("Cache-Control: max-age=1, stale-while-revalidate=60\r\n", "first"),
+        _ => String::new(),
+    });
+    let (_weir, port) = plain(&backend, "");
+    expect(&port, "/", "MISS", "first");
+    assert_eq!(wait_state(&port, "/", "STALE"), "first");
+}
+
+#[test]
+fn what_is_not_kept_takes_no_place_from_what_is() {
+    let (backend, _) = origin(|_, request| match request.contains(" /kept ") {
+        true => ok("Cache-Control: max-age=60\r\n", "kept"),
+        false => ok("Cache-Control: no-store\r\n", "x"),
+    });
+    let (weir, port) = serve(|port| {
+        http(
+            port,
+            &backend,
+            "",
+            "proxy_cache zone; location / { proxy_pass http://SERVER; } location /status { tcp_check_status; }",
+        )
+        .replace("zone:1m", "zone:8k")
+    });
+    expect(&port, "/kept", "MISS", "kept");
+    // Twice as many as the zone has places.
+    for number in 0..150 {
+        assert_eq!(get(&port, &format!("/{number}")).0, "MISS");
+    }
+    expect(&port, "/kept", "HIT", "kept");
+    assert_eq!((figure(&port, "entries"), files(&weir).len()), (1, 1));
+}
