@@ -92,10 +92,10 @@ impl BasicAuth {
                 log(Level::Error, None, &message);
                 return unknown();
             }
-            Err(error) => {
+            Err((call, error)) => {
                 let missing = error.kind() == io::ErrorKind::NotFound;
                 let (level, status) = if missing { (Level::Error, 403) } else { (Level::Crit, 500) };
-                log(level, Some(&error), &format!("open() \"{}\" failed", path.display()));
+                log(level, Some(&error), &format!("{call} \"{}\" failed", path.display()));
                 return Known::No(Response::page(status, tokens));
             }
         };
@@ -108,8 +108,13 @@ impl BasicAuth {
 }
 
 /// What a file of lines `user:hash[:comment]` says of a user.
-fn hash_of(path: &Path, user: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    Ok(find(&file::read(path)?, user).map(<[u8]>::to_vec))
+///
+/// # Errors
+/// The call that failed, and why.
+fn hash_of(path: &Path, user: &[u8]) -> Result<Option<Vec<u8>>, (&'static str, io::Error)> {
+    let opened = file::open(path).map_err(|error| ("open()", error))?;
+    let text = file::contents(&opened).map_err(|error| ("read()", error))?;
+    Ok(find(&text, user).map(<[u8]>::to_vec))
 }
 
 fn find<'a>(text: &'a [u8], user: &[u8]) -> Option<&'a [u8]> {

@@ -177,10 +177,12 @@ impl Fields {
             if is("Last-Modified") {
                 response.last_modified = None;
             }
-            if is("Last-Modified") || is("ETag") {
+            // These take the place of those that are there already.
+            if (is("Last-Modified") || is("ETag")) && value.is_empty() {
                 response.fields.retain(|(name, _)| !name.eq_ignore_ascii_case(&added.name));
-            }
-            if !value.is_empty() {
+            } else if is("Last-Modified") || is("ETag") {
+                replace(&mut response.fields, added.name.clone(), value);
+            } else if !value.is_empty() {
                 response.fields.push((Cow::Owned(added.name.clone()), value));
             }
         }
@@ -257,15 +259,16 @@ fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a [u8]> {
 }
 
 /// Gives the first field of a name another value, and takes the others away; where there is none it comes last.
-fn replace(fields: &mut Vec<Field>, name: &'static str, value: Vec<u8>) {
+fn replace(fields: &mut Vec<Field>, name: impl Into<Cow<'static, str>>, value: Vec<u8>) {
+    let name = name.into();
     let mut value = Some(value);
     fields.retain_mut(|field| {
-        if !field.0.eq_ignore_ascii_case(name) {
+        if !field.0.eq_ignore_ascii_case(&name) {
             return true;
         }
         value.take().map(|value| field.1 = value).is_some()
     });
-    fields.extend(value.map(|value| (name.into(), value)));
+    fields.extend(value.map(|value| (name, value)));
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::response::Response;
 use super::variables::{Text, Values};
 use crate::conf::value;
+use crate::log::Level;
 
 /// A transfer that has gone too fast rests until this part of a second's worth may go, so that it goes in few pieces.
 const PART: u64 = 4;
@@ -60,7 +61,13 @@ impl Limit {
     pub(super) fn pace(&self, values: &Values<'_>, response: &Response) -> Option<Pace> {
         let size = |text: &Option<Text>| {
             let text = values.fill(text.as_ref()?);
-            value::size(std::str::from_utf8(&text).ok()?).map(|size| size as u64)
+            let size = std::str::from_utf8(&text).ok().and_then(value::size);
+            if size.is_none() {
+                let message = format_args!("invalid size \"{}\"", String::from_utf8_lossy(&text));
+                let action = "sending response to client";
+                values.client.log(Level::Error, None, action, Some(values.request), message);
+            }
+            size.map(|size| size as u64)
         };
         let rate = values.request.limit_rate.or_else(|| size(&self.rate)).filter(|_| response.status != 101)?;
         Pace::new(rate, size(&self.after).unwrap_or_default(), values.now)

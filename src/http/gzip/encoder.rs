@@ -39,10 +39,13 @@ impl Encoder {
     pub(in crate::http) fn take(&mut self, content: &[u8], flush: bool) -> Vec<u8> {
         // Writing to memory does not fail.
         let _ = self.gzip.write_all(content);
-        if flush && !content.is_empty() {
-            let _ = self.gzip.flush();
-        }
         self.taken += content.len() as u64;
+        if flush && !content.is_empty() { self.flush() } else { self.out() }
+    }
+
+    /// All that has been taken and not given yet.
+    pub(in crate::http) fn flush(&mut self) -> Vec<u8> {
+        let _ = self.gzip.flush();
         self.out()
     }
 

@@ -131,11 +131,12 @@ fn has_weight(parameter: &[u8]) -> bool {
 impl Gzip {
     /// Whether an answer is one that is compressed for those who want it; `length` is that of its body, where it is known.
     fn concerns(&self, values: &Values<'_>, response: &Response, length: Option<u64>) -> bool {
-        let of_type = |content_type: &Vec<u8>| {
-            let mime = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-            match &self.types {
-                Types::Any => true,
-                Types::Some(types) => types.iter().any(|known| known.eq_ignore_ascii_case(mime)),
+        let of_type = match (&self.types, &response.content_type) {
+            (Types::Any, _) => true,
+            (Types::Some(_), None) => false,
+            (Types::Some(types), Some(content_type)) => {
+                let mime = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+                types.iter().any(|known| known.eq_ignore_ascii_case(mime))
             }
         };
         // A part of a file of ours would have been one of a compressed whole; another server's is not known so.
@@ -143,7 +144,7 @@ impl Gzip {
         (matches!(response.status, 200 | 403 | 404) || part)
             && length.is_none_or(|length| length >= self.min_length)
             && field(response, "Content-Encoding").is_none_or(<[u8]>::is_empty)
-            && response.content_type.as_ref().is_some_and(of_type)
+            && of_type
     }
 
     /// Whether the client of an answer wants it, and gets it, compressed.

@@ -130,7 +130,7 @@ impl Limits {
                 continue;
             }
             standing.places.give_back();
-            let (dry, name) = (if manner.dry_run { ", dry run" } else { "" }, &most.zone.name);
+            let (dry, name) = (if manner.dry_run { ", dry run," } else { "" }, &most.zone.name);
             let message = format_args!("limiting connections{dry} by zone \"{name}\"");
             values.client.log(manner.level, None, "", Some(values.request), message);
             if manner.dry_run {

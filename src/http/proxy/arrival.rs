@@ -18,7 +18,6 @@ const INTERIM_MAX: u8 = 100;
 impl Session {
     /// Reads what has come of the head; passes over answers that another one follows.
     pub(super) fn read_answer_head(&mut self, cx: &mut Context) -> Step {
-        let upgrades = self.is_upgrade();
         loop {
             let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
                 return Step::Over;
@@ -37,10 +36,10 @@ impl Session {
                         self.drop_input(cx, length);
                         continue;
                     }
-                    Ok(Some((head, _))) if head.status == 101 && !upgrades => {
-                        return self.invalid(cx, "upstream sent unexpected status 101");
-                    }
                     Ok(Some((head, length))) => {
+                        if head.status == 101 && !self.is_upgrade(cx.reactor.now()) {
+                            return self.invalid(cx, "upstream sent unexpected status 101");
+                        }
                         self.drop_input(cx, length);
                         return self.head_is_there(cx, head);
                     }
@@ -124,7 +123,7 @@ impl Session {
         if let Some(request) = &mut self.request {
             request.limit_rate = limit_rate.or(request.limit_rate);
         }
-        if let Some(step) = self.lead_elsewhere(cx) {
+        if let Some(step) = self.intercepted(cx).or_else(|| self.lead_elsewhere(cx)) {
             return step;
         }
         let Some(request) = &mut self.request else { return Step::Over };

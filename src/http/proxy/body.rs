@@ -83,7 +83,8 @@ impl Exchange {
     /// Whether more of the server's body has a place to wait in.
     fn has_room(&self, output: &Output) -> bool {
         match self.buffered {
-            _ if self.filling.is_some() => true,
+            // What is compressed is not what is kept, and has no place but memory where there are no temporary files.
+            _ if self.filling.is_some() && (self.encoder.is_none() || self.settings.max_temp_file > 0) => true,
             true => output.held() < self.settings.buffers || self.spool.filed < self.settings.max_temp_file,
             false => output.is_empty(),
         }
@@ -377,9 +378,12 @@ impl Session {
     pub(super) fn cut(&mut self, cx: &mut Context) -> Step {
         self.leave_upstream(cx, false);
         self.last = true;
-        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
-            return Step::Over;
-        };
+        let Some(request) = &mut self.request else { return Step::Over };
+        let Some(exchange) = &mut request.exchange else { return Step::Over };
+        if let Some(mut encoder) = exchange.encoder.take() {
+            frame(&mut request.output, &encoder.flush(), exchange.chunked);
+            request.output.ratio = Some(encoder.totals());
+        }
         exchange.cut = true;
         exchange.flow = None;
         self.client.connection.truncate();

@@ -112,9 +112,10 @@ impl Session {
     fn refuse_body(&mut self, cx: &mut Context, response: Response) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
         request.body_lost = true;
-        let exchange = request.exchange.as_ref();
-        if exchange.is_some_and(|exchange| exchange.state == State::Answering) {
-            return self.cut(cx);
+        match request.exchange.as_ref().map(|exchange| exchange.state) {
+            Some(State::Answering) => return self.cut(cx),
+            Some(State::Upgrading) => return self.end_tunnel(cx),
+            _ => {}
         }
         self.drop_exchange(cx);
         self.answer_late(cx, response)

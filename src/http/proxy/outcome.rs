@@ -181,7 +181,18 @@ impl Session {
     pub(super) fn client_aborted(&mut self, cx: &mut Context) -> Step {
         let message =
             "epoll_wait() reported that client prematurely closed connection, so upstream connection is closed too";
-        self.log_upstream(Level::Info, None, format_args!("{message}"));
+        // As in nginx, which tells of the last thing it did, and not of what it waits for.
+        let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
+        match exchange {
+            Some(exchange)
+                if exchange.state == State::Asking
+                    && exchange.tries.last().is_some_and(|tried| tried.received == 0) =>
+            {
+                let action = "sending request to upstream";
+                self.client.log(Level::Info, None, action, self.request.as_deref(), format_args!("{message}"));
+            }
+            _ => self.log_upstream(Level::Info, None, format_args!("{message}")),
+        }
         if let Some(request) = self.request.as_mut().filter(|request| request.status == 0) {
             request.status = 499;
         }

@@ -1,6 +1,7 @@
 //! After an answer with 101 both sides speak another protocol: the connection becomes a relay (RFC 9110 7.8).
 
 use std::io;
+use std::time::Instant;
 
 use bytes::Buf;
 
@@ -8,6 +9,7 @@ use super::State;
 use crate::context::Context;
 use crate::http::connection::{Session, Step};
 use crate::http::output::Progress;
+use crate::http::variables::Values;
 use crate::log::Level;
 use crate::relay::{Due, Ends, Expired, Relay, Side, Timeouts, page_size};
 
@@ -15,12 +17,13 @@ use crate::relay::{Due, Ends, Expired, Relay, Side, Timeouts, page_size};
 const UPGRADED: &str = "proxying upgraded connection";
 
 impl Session {
-    /// Whether client and server both want another protocol.
-    pub(super) fn is_upgrade(&self) -> bool {
+    /// Whether the client wants another protocol, and the server has been told so.
+    pub(super) fn is_upgrade(&self, now: Instant) -> bool {
         let Some(request) = &self.request else { return false };
         let Some(exchange) = &request.exchange else { return false };
-        let asked = exchange.settings.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"upgrade"));
-        asked && request.head.field("upgrade").is_some()
+        let values = Values { client: &self.client, request, now };
+        let mut told = exchange.settings.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"upgrade"));
+        request.head.field("upgrade").is_some() && told.any(|(_, text)| !values.fill(text).is_empty())
     }
 
     /// The answer goes to the client before anything of the new protocol, and with it what the server has sent behind it.
@@ -45,6 +48,19 @@ impl Session {
                 return self.end_with(cx, 499);
             }
         }
+        // The rest of the request is none of the new protocol (RFC 9110 7.8).
+        exchange.client_due = None;
+        match self.keep_asking(cx) {
+            Ok(true) => return Step::Next,
+            Ok(false) if self.is_asking() => return Step::Wait,
+            Ok(false) => {}
+            Err(step) => return step,
+        }
+        let Some(exchange) = self.request.as_mut().and_then(|request| request.exchange.as_mut()) else {
+            return Step::Over;
+        };
+        let Some(upstream) = &exchange.upstream else { return Step::Over };
+        let connection = &self.client.connection;
         let now = cx.reactor.now();
         let mut relay = Box::new(Relay::new(page_size(), now));
         if let Some(mut input) = self.input.take() {
@@ -59,6 +75,14 @@ impl Session {
         exchange.state = State::Tunnel;
         exchange.client_due = None;
         Step::Next
+    }
+
+    /// Whether the server has not been sent all of the request.
+    fn is_asking(&self) -> bool {
+        let Some(request) = &self.request else { return false };
+        let Some(exchange) = &request.exchange else { return false };
+        let unsent = exchange.upstream.as_ref().is_some_and(|upstream| !upstream.output.is_empty());
+        unsent || exchange.streams && !request.body.is_complete()
     }
 
     /// Passes on what has come.

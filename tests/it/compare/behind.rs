@@ -11,6 +11,13 @@
 //! | `pieces:` | this answer, cut at each `|`, with pauses, then the end |
 //! | `reset:` | this answer, then a reset |
 //! | `silent:` | nothing |
+//!
+//! Servers with TLS know two more, for a client that says hello; the second is an end of the socket, and not of TLS.
+//!
+//! | | |
+//! |---|---|
+//! | `hello:` | these bytes in the place of the handshake, then the end; of nothing a reset |
+//! | `cut:` | this answer, then an end that is not told |
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -18,9 +25,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use openssl::ssl::{SslAcceptor, SslMethod, SslVerifyMode};
+
+use super::wire::Wire;
 use crate::common::clients::reset;
 use crate::common::wait::PATIENCE;
 use crate::common::{Backend, connect, read_all};
+use crate::tls::certs::Identity;
 
 /// What is known of one side's servers behind.
 #[derive(Default)]
@@ -42,14 +53,20 @@ pub struct Behind {
 }
 
 impl Behind {
-    /// So many servers.
-    pub fn start(count: usize) -> Behind {
+    /// So many servers, and one with TLS for each of the identities.
+    pub fn start(count: usize, identities: [&Identity; 2]) -> Behind {
         let progress = Arc::<(Mutex<Progress>, Condvar)>::default();
-        let server = |_| {
+        let plain = |_| {
             let progress = progress.clone();
-            Backend::start(move |stream| serve(stream, &progress))
+            Backend::start(move |stream| serve(stream, None, &progress))
         };
-        Behind { servers: (0..count).map(server).collect(), progress: progress.clone() }
+        let secure = |identity: &Identity| {
+            let progress = progress.clone();
+            let acceptor = acceptor(identity);
+            Backend::start(move |stream| serve(stream, Some(&acceptor), &progress))
+        };
+        let servers = (0..count).map(plain).chain(identities.map(secure)).collect();
+        Behind { servers, progress: progress.clone() }
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -61,6 +78,17 @@ impl Behind {
         let mut progress = self.progress.0.lock().unwrap();
         progress.script = script;
         progress.seen.clear();
+    }
+
+    /// Waits until a server has been asked something for the case.
+    pub fn wait_for_request(&self) {
+        let progress = self.progress.0.lock().unwrap();
+        drop(
+            self.progress
+                .1
+                .wait_timeout_while(progress, PATIENCE, |progress| progress.seen.iter().all(String::is_empty))
+                .unwrap(),
+        );
     }
 
     /// What was sent for the case, once nothing more is under way.
@@ -79,12 +107,58 @@ impl Behind {
     }
 }
 
-fn serve(mut stream: TcpStream, progress: &(Mutex<Progress>, Condvar)) {
+/// TLS as that server speaks it; it wants to see certificates, and believes them.
+fn acceptor(identity: &Identity) -> SslAcceptor {
+    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+    builder.set_certificate(&identity.certificate).unwrap();
+    builder.set_private_key(&identity.key).unwrap();
+    builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
+    builder.set_session_id_context(b"behind").unwrap();
+    builder.build()
+}
+
+/// Agrees on TLS, unless the script has something else for whoever says hello.
+fn secured(stream: TcpStream, acceptor: &SslAcceptor, progress: &(Mutex<Progress>, Condvar)) -> Option<Wire> {
+    let mut first = [0];
+    if !matches!(stream.peek(&mut first), Ok(1)) {
+        return None;
+    }
+    let step = {
+        let mut progress = progress.0.lock().unwrap();
+        let number = progress.seen.len();
+        let step = progress.script.get(number).or(progress.script.last()).cloned().unwrap_or_default();
+        let step = step.strip_prefix("hello:").map(str::to_owned);
+        if step.is_some() {
+            progress.seen.push("(hello)".into());
+        }
+        step
+    };
+    match step.as_deref() {
+        None => Wire::accept(stream, acceptor),
+        Some("") => {
+            reset(stream);
+            None
+        }
+        Some(text) => {
+            let _ = (&stream).write_all(text.as_bytes());
+            let _ = stream.shutdown(Shutdown::Write);
+            let _ = (&stream).read_to_end(&mut Vec::new());
+            None
+        }
+    }
+}
+
+fn serve(stream: TcpStream, acceptor: Option<&SslAcceptor>, progress: &(Mutex<Progress>, Condvar)) {
     {
         let mut progress = progress.0.lock().unwrap();
         progress.begun += 1;
         progress.busy += 1;
     }
+    let wire = match acceptor {
+        None => Some(Wire::Plain(stream)),
+        Some(acceptor) => secured(stream, acceptor, progress),
+    };
+    let Some(mut stream) = wire else { return done(progress) };
     let mut is_first = true;
     let mut first = [0];
     while matches!(stream.read(&mut first), Ok(1)) {
@@ -112,7 +186,7 @@ fn done(progress: &(Mutex<Progress>, Condvar)) {
 }
 
 /// Whether another request may follow.
-fn serve_one(stream: &mut TcpStream, first: u8, progress: &(Mutex<Progress>, Condvar)) -> bool {
+fn serve_one(stream: &mut Wire, first: u8, progress: &(Mutex<Progress>, Condvar)) -> bool {
     let mut request = vec![first];
     let whole = read_until(stream, &mut request, |bytes| bytes.ends_with(b"\r\n\r\n"));
     let (number, step) = {
@@ -123,7 +197,7 @@ fn serve_one(stream: &mut TcpStream, first: u8, progress: &(Mutex<Progress>, Con
         (number, step)
     };
     let (how, answer) = match step.split_once(':') {
-        Some((how @ ("keep" | "hold" | "early" | "pieces" | "reset" | "silent"), answer)) => (how, answer),
+        Some((how @ ("keep" | "hold" | "early" | "pieces" | "reset" | "silent" | "cut"), answer)) => (how, answer),
         _ => ("", step.as_str()),
     };
     if how == "early" {
@@ -131,10 +205,12 @@ fn serve_one(stream: &mut TcpStream, first: u8, progress: &(Mutex<Progress>, Con
     }
     let whole = whole && read_body(stream, &mut request);
     let mut text = String::from_utf8_lossy(&request).into_owned();
+    text.extend(stream.agreed());
     if !whole {
         text.push_str(" (cut)");
     }
     progress.0.lock().unwrap().seen[number] = text;
+    progress.1.notify_all();
     match how {
         _ if !whole => return false,
         "early" => return false,
@@ -155,14 +231,15 @@ fn serve_one(stream: &mut TcpStream, first: u8, progress: &(Mutex<Progress>, Con
         "hold" | "silent" => {
             let _ = stream.read_to_end(&mut Vec::new());
         }
-        "reset" => reset(stream.try_clone().unwrap()),
-        _ => {}
+        "reset" => reset(stream.tcp().try_clone().unwrap()),
+        "cut" => {}
+        _ => stream.end(),
     }
     false
 }
 
 /// The rest of the request whose head is there; false when it ends early.
-fn read_body(stream: &mut TcpStream, request: &mut Vec<u8>) -> bool {
+fn read_body(stream: &mut Wire, request: &mut Vec<u8>) -> bool {
     let head = String::from_utf8_lossy(request).to_ascii_lowercase();
     let start = request.len();
     if head.contains("\r\ntransfer-encoding: chunked") {
@@ -173,7 +250,7 @@ fn read_body(stream: &mut TcpStream, request: &mut Vec<u8>) -> bool {
     end == start || read_until(stream, request, |bytes| bytes.len() == end)
 }
 
-fn read_until(stream: &mut TcpStream, bytes: &mut Vec<u8>, complete: impl Fn(&[u8]) -> bool) -> bool {
+fn read_until(stream: &mut Wire, bytes: &mut Vec<u8>, complete: impl Fn(&[u8]) -> bool) -> bool {
     let mut byte = [0];
     while !complete(bytes) {
         match stream.read(&mut byte) {

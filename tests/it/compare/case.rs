@@ -9,6 +9,10 @@ pub struct Case {
     pub answers: usize,
     /// The client ends its side behind the request.
     pub ends: bool,
+    /// It goes to the address with TLS, and asks for this name there.
+    pub tls: Option<&'static str>,
+    /// Another connection of the same client has sent this before, and gets no answer meanwhile.
+    pub beside: Option<Vec<u8>>,
     /// What the server behind does for the first request it gets, the second...; the last again for all others.
     pub script: Vec<String>,
     /// The keys of the differences that show here.
@@ -18,7 +22,15 @@ pub struct Case {
 /// Sends these bytes.
 pub fn raw(request: impl AsRef<[u8]>) -> Case {
     let pieces = vec![request.as_ref().to_vec()];
-    Case { pieces, answers: 1, ends: false, script: vec![ANSWER.to_owned()], differences: Vec::new() }
+    Case {
+        pieces,
+        answers: 1,
+        ends: false,
+        tls: None,
+        beside: None,
+        script: vec![ANSWER.to_owned()],
+        differences: Vec::new(),
+    }
 }
 
 /// GET of a target.
@@ -76,6 +88,18 @@ impl Case {
     /// The client says that nothing follows.
     pub fn and_end(mut self) -> Case {
         self.ends = true;
+        self
+    }
+
+    /// Over TLS with this name.
+    pub fn over_tls(mut self, name: &'static str) -> Case {
+        self.tls = Some(name);
+        self
+    }
+
+    /// While another connection of the client waits for the answer to this.
+    pub fn beside(mut self, request: impl AsRef<[u8]>) -> Case {
+        self.beside = Some(request.as_ref().to_vec());
         self
     }
 

@@ -1,13 +1,14 @@
 //! The client: sends a case's request, takes the answers apart and finds out whether the connection is kept.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
 use super::case::Case;
+use super::wire::Wire;
 
 /// How long an answer may take: more than the timeouts of the configurations.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -43,7 +44,7 @@ const LAST: &[u8] = b"GET /last HTTP/1.1\r\nHost: last\r\nConnection: close\r\n\
 
 /// A connection and what has come on it and is not taken apart yet.
 struct Line {
-    stream: TcpStream,
+    stream: Wire,
     bytes: Vec<u8>,
     total: usize,
     end: Option<&'static str>,
@@ -65,6 +66,8 @@ impl Line {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     self.end = Some("silent");
                 }
+                // The socket has ended, and TLS has not.
+                Err(error) if error.kind() == ErrorKind::Other => self.end = Some("cut"),
                 // What is sent to a connection that is closed already.
                 Err(_) => self.end = Some("closed"),
             }
@@ -90,14 +93,27 @@ impl Line {
     }
 }
 
-/// Sends the request from an address of its own and hears the answers.
-pub fn converse(to: SocketAddr, from: Ipv4Addr, case: &Case, pieces: &[Vec<u8>]) -> Heard {
+/// A connection from an address of the client's own.
+pub fn connect_from(to: SocketAddr, from: Ipv4Addr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
     socket.connect(&to.into()).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.set_tcp_nodelay(true).unwrap();
-    let mut line = Line { stream: socket.into(), bytes: Vec::new(), total: 0, end: None };
+    socket.into()
+}
+
+/// Sends the request from an address of its own and hears the answers.
+pub fn converse(to: SocketAddr, from: Ipv4Addr, case: &Case, pieces: &[Vec<u8>]) -> Heard {
+    let stream = connect_from(to, from);
+    let stream = match case.tls {
+        None => Wire::Plain(stream),
+        Some(name) => match Wire::secure(stream, name) {
+            Some(stream) => stream,
+            None => return Heard { end: "no handshake", ..Heard::default() },
+        },
+    };
+    let mut line = Line { stream, bytes: Vec::new(), total: 0, end: None };
     for (number, piece) in pieces.iter().enumerate() {
         if number > 0 {
             thread::sleep(Duration::from_millis(30));
@@ -107,7 +123,7 @@ pub fn converse(to: SocketAddr, from: Ipv4Addr, case: &Case, pieces: &[Vec<u8>])
         }
     }
     if case.ends {
-        let _ = line.stream.shutdown(Shutdown::Write);
+        line.stream.end();
     }
     let methods = case.methods();
     let mut heard = Heard::default();
@@ -128,7 +144,7 @@ pub fn converse(to: SocketAddr, from: Ipv4Addr, case: &Case, pieces: &[Vec<u8>])
     }
     while line.more() {}
     heard.end = match line.end {
-        Some("silent") => "silent",
+        Some(end @ ("silent" | "cut")) => end,
         _ if line.bytes.starts_with(b"HTTP/1.1") => "kept",
         _ => "closed",
     };
@@ -146,7 +162,7 @@ fn read_answer(line: &mut Line, to_head: bool) -> Option<Answer> {
     }
     if !line.bytes.starts_with(b"HTTP/") {
         // Its end may be nothing but silence.
-        line.stream.set_read_timeout(Some(NO_MORE)).unwrap();
+        line.stream.tcp().set_read_timeout(Some(NO_MORE)).unwrap();
         let (body, _) = line.up_to(|_| None);
         return Some(Answer { head: Vec::new(), body, cut: false, to_head });
     }
@@ -159,7 +175,7 @@ fn read_answer(line: &mut Line, to_head: bool) -> Option<Answer> {
     let (status, behind) = (&text[9..12], text.as_bytes()[12]);
     if status == "101" || status.parse::<u16>().is_err() || behind.is_ascii_digit() {
         // What is passed on unread has no end that could be waited for, nor has what follows 101.
-        line.stream.set_read_timeout(Some(NO_MORE)).unwrap();
+        line.stream.tcp().set_read_timeout(Some(NO_MORE)).unwrap();
     }
     let (body, whole) = if to_head || matches!(status, "100" | "103" | "204" | "304") {
         (Vec::new(), true)

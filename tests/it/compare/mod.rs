@@ -10,15 +10,20 @@ mod client;
 mod differences;
 mod sides;
 mod text;
+mod wire;
 
 mod broken;
 mod caching;
+mod compressing;
 mod framing;
 mod heads;
+mod limits;
 mod proxying;
 mod refusals;
 mod rules;
+mod secure;
 mod serving;
+mod upgrading;
 
 use std::path::Path;
 use std::thread;
@@ -37,8 +42,19 @@ pub struct Theme {
 }
 
 /// Every theme, for what is asked of all of them.
-const THEMES: &[fn() -> Theme] =
-    &[broken::theme, caching::theme, framing::theme, heads::theme, proxying::theme, rules::theme, serving::theme];
+const THEMES: &[fn() -> Theme] = &[
+    broken::theme,
+    caching::theme,
+    compressing::theme,
+    framing::theme,
+    heads::theme,
+    limits::theme,
+    proxying::theme,
+    rules::theme,
+    secure::theme,
+    serving::theme,
+    upgrading::theme,
+];
 
 /// Sends all requests of a theme to both programs, and tells of every difference that is not meant, and of those that are gone.
 #[track_caller]
@@ -141,6 +157,26 @@ fn of_framing() {
 #[test]
 fn of_proxying() {
     compare(&proxying::theme());
+}
+
+#[test]
+fn of_tls() {
+    compare(&secure::theme());
+}
+
+#[test]
+fn of_limits() {
+    compare(&limits::theme());
+}
+
+#[test]
+fn of_compression() {
+    compare(&compressing::theme());
+}
+
+#[test]
+fn of_upgrades() {
+    compare(&upgrading::theme());
 }
 
 #[test]

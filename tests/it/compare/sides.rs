@@ -1,8 +1,10 @@
 //! The two programs, each in a folder of its own with servers of its own behind it, and what is observed of them.
 
 use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
@@ -11,9 +13,10 @@ use nix::unistd::Pid;
 use super::Theme;
 use super::behind::Behind;
 use super::case::Case;
-use super::client::{Heard, converse};
+use super::client::{Heard, connect_from, converse};
 use super::text;
 use crate::common::*;
+use crate::tls::certs::{Identity, ec_key};
 
 pub const NGINX: &str = "/usr/sbin/nginx";
 
@@ -49,8 +52,28 @@ pub struct Site {
 }
 
 /// Addresses of listening sockets, servers behind, and one that refuses.
-const LISTENS: [&str; 2] = ["{listen}", "{listen2}"];
+const LISTENS: [&str; 3] = ["{listen}", "{listen2}", "{tls}"];
+/// The place of the one with TLS.
+const TLS: usize = 2;
 const UPS: [&str; 3] = ["{up}", "{up2}", "{up3}"];
+const SECURE_UPS: [&str; 2] = ["{sup}", "{sup2}"];
+
+/// Who shows a certificate. Configurations find them by these names: `root.pem`, `behind.pem`, `behind.key`...
+struct Identities {
+    root: Identity,
+    /// The first server behind with TLS, `behind.test`, whom `root` vouches for.
+    behind: Identity,
+    /// The second, whom nobody does.
+    stranger: Identity,
+    /// The programs that are compared.
+    front: Identity,
+}
+
+static IDENTITIES: LazyLock<Identities> = LazyLock::new(|| {
+    let root = Identity::root("root");
+    let issue = |name| root.issue(name, ec_key());
+    Identities { behind: issue("behind.test"), front: issue("front.test"), stranger: Identity::alone(), root }
+});
 
 /// Ends the program however the test ends.
 struct Running(Child);
@@ -67,11 +90,12 @@ impl Drop for Running {
 
 impl Site {
     fn new(program: Program) -> Site {
-        let ports: Vec<Port> = (0..3).map(|_| Port::reserve()).collect();
-        let behind = Behind::start(UPS.len());
-        let mut names: Vec<_> = LISTENS.into_iter().zip(ports.iter().map(Port::v4)).collect();
-        names.push(("{closed}", ports[2].v4()));
-        names.extend(UPS.into_iter().zip(behind.addresses().iter().map(SocketAddr::to_string)));
+        let ports: Vec<Port> = (0..=LISTENS.len()).map(|_| Port::reserve()).collect();
+        let behind = Behind::start(UPS.len(), [&IDENTITIES.behind, &IDENTITIES.stranger]);
+        let listens = LISTENS.into_iter().chain(["{closed}"]);
+        let mut names: Vec<_> = listens.zip(ports.iter().map(Port::v4)).collect();
+        let ups = UPS.into_iter().chain(SECURE_UPS);
+        names.extend(ups.zip(behind.addresses().iter().map(SocketAddr::to_string)));
         Site { program, prefix: Prefix::new(), behind, ports, names }
     }
 
@@ -96,6 +120,10 @@ impl Site {
     }
 
     fn start(&self, theme: &Theme) -> Running {
+        let Identities { root, behind, stranger, front } = &*IDENTITIES;
+        for (name, identity) in [("root", root), ("behind", behind), ("stranger", stranger), ("front", front)] {
+            identity.write(&self.prefix, name);
+        }
         for (name, content) in &theme.files {
             let path = self.prefix.write(name, content);
             // The same dates on both sides, as fields tell of them.
@@ -148,7 +176,16 @@ impl Site {
             let fill = |text: &String| String::from_utf8(site.fill(text.as_bytes())).unwrap();
             site.behind.begin(case.script.iter().map(fill).collect());
             let pieces: Vec<_> = case.pieces.iter().map(|piece| site.fill(piece)).collect();
-            let heard = converse(site.ports[0].v4().parse().unwrap(), client(number), case, &pieces);
+            let address = |port: usize| site.ports[port].v4().parse().unwrap();
+            let beside = case.beside.as_ref().map(|request| {
+                let mut stream = connect_from(address(0), client(number));
+                stream.write_all(&site.fill(request)).unwrap();
+                site.behind.wait_for_request();
+                stream
+            });
+            let to = address(if case.tls.is_some() { TLS } else { 0 });
+            let heard = converse(to, client(number), case, &pieces);
+            drop(beside);
             all.push((heard, site.behind.finish()));
         }
         let _ = kill(Pid::from_raw(running.0.id() as i32), Signal::SIGQUIT);

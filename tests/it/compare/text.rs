@@ -1,6 +1,6 @@
 //! What may differ between any two programs is taken out of what they say: names, dates, times, process numbers.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use super::client::{Answer, Heard};
 use super::sides::Program;
@@ -88,6 +88,8 @@ fn inflated(body: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
     match flate2::bufread::GzDecoder::new(&mut rest).read_to_end(&mut content) {
         Ok(_) => [&content, rest].concat(),
+        // Of one that ends early, what can be known.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => [&content, &b" (more)"[..]].concat(),
         Err(_) => body.to_vec(),
     }
 }

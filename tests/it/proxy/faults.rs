@@ -158,5 +158,5 @@ fn a_client_that_leaves_ends_the_server_s_work() {
     wait_for("the server's connection", || silent.accepted() == 1);
     drop(stream);
     assert!(weir.wait_access(1)[0].starts_with("499 "));
-    weir.wait_error("so upstream connection is closed too while reading response header from upstream");
+    weir.wait_error("so upstream connection is closed too while sending request to upstream");
 }

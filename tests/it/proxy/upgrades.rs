@@ -61,3 +61,46 @@ fn a_protocol_that_nobody_asked_for_is_502() {
     assert_eq!(get(&port, "/").status, 502);
     weir.wait_error("upstream sent unexpected status 101");
 }
+
+#[test]
+fn the_rest_of_a_body_goes_before_the_new_protocol() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (complete, is_complete) = std::sync::mpsc::channel();
+    let wait = std::sync::Mutex::new(wait);
+    let backend = Backend::start(move |mut stream| {
+        if read_head(&mut stream).is_none() {
+            return;
+        }
+        wait.lock().unwrap().recv().unwrap();
+        let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+        let mut came = Vec::new();
+        let mut buffer = [0; 65536];
+        while !came.ends_with(b"\r\n0\r\n\r\n") {
+            match stream.read(&mut buffer) {
+                Ok(count @ 1..) => came.extend_from_slice(&buffer[..count]),
+                end => panic!("{end:?} after {}", came.len()),
+            }
+        }
+        complete.send(came.iter().filter(|byte| **byte == b'x').count()).unwrap();
+        backends::echo(stream);
+    });
+    let streams = "proxy_request_buffering off; client_max_body_size 0;";
+    let (_weir, port) =
+        proxied("", &format!("{SET} {streams} location / {{ proxy_pass http://{}; }}", backend.address));
+    let mut stream = connect(port.v4());
+    let chunk = 64 << 20;
+    let head = REQUEST.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stream.write_all(format!("{head}{chunk:x}\r\n").as_bytes()).unwrap();
+    // The server reads nothing, so this fills all that is between it and here.
+    let sent = clients::fill(&mut stream);
+    assert!(sent < chunk);
+    go.send(()).unwrap();
+    assert_eq!(read_reply(&mut stream, true).status, 101);
+    go.send(()).unwrap();
+    stream.set_write_timeout(None).unwrap();
+    stream.write_all(&[&vec![b'x'; chunk - sent][..], b"\r\n0\r\n\r\n"].concat()).unwrap();
+    assert_eq!(is_complete.recv().unwrap(), chunk);
+    assert_eq!(ask(&mut stream, b"hello"), b"hello");
+}
