@@ -18,6 +18,7 @@ mod compressing;
 mod framing;
 mod heads;
 mod limits;
+mod operating;
 mod proxying;
 mod rules;
 mod secure;
@@ -48,6 +49,7 @@ const THEMES: &[fn() -> Theme] = &[
     framing::theme,
     heads::theme,
     limits::theme,
+    operating::theme,
     proxying::theme,
     rules::theme,
     secure::theme,
@@ -161,6 +163,11 @@ fn of_proxying() {
 #[test]
 fn of_tls() {
     compare(&secure::theme());
+}
+
+#[test]
+fn of_configurations_in_use() {
+    compare(&operating::theme());
 }
 
 #[test]
