@@ -115,6 +115,8 @@ pub(super) struct Route {
     pub(super) tls: bool,
     /// Clients begin with a header of the PROXY protocol.
     pub(super) proxy_protocol: bool,
+    /// Some server takes what clients send before the handshake is over.
+    pub(super) early_data: bool,
 }
 
 impl Listen {
@@ -199,9 +201,15 @@ pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut 
         entry.what.check_certificates()?;
     }
     let route = |entry: &Entry<Behind>| {
-        let Behind { names, ssl, proxy_protocol, .. } = &entry.what;
-        let tls = ssl.is_some() || names.default.ssl;
-        Rc::new(Route { address: entry.address.clone(), names: names.clone(), tls, proxy_protocol: *proxy_protocol })
+        let Behind { names, ssl, proxy_protocol, servers } = &entry.what;
+        let takes_early = |server: &Rc<Server>| server.tls.as_ref().is_some_and(tls::Server::takes_early_data);
+        Rc::new(Route {
+            address: entry.address.clone(),
+            names: names.clone(),
+            tls: ssl.is_some() || names.default.ssl,
+            proxy_protocol: *proxy_protocol,
+            early_data: servers.iter().any(takes_early),
+        })
     };
     let listen = |(own, behind): (&Entry<Behind>, Vec<&Entry<Behind>>)| {
         let routes: Vec<Rc<Route>> = behind.into_iter().map(route).collect();

@@ -85,11 +85,15 @@ impl<T: Clone> Names<T> {
     /// The server that has the name of `host`, which is in lower case: by the whole name, else by the longest `*.x`, else by the longest
     /// `x.*`, as in nginx.
     pub fn find(&self, host: &[u8]) -> Option<&T> {
-        let dots = || (0..host.len()).filter(|at| host[*at] == b'.');
+        // Nobody asks for parts of a host where there are none.
+        let dots = |names: &HashMap<_, _>| {
+            let host = if names.is_empty() { &[] } else { host };
+            (0..host.len()).filter(|at| host[*at] == b'.')
+        };
         self.exact
             .get(host)
-            .or_else(|| dots().filter(|at| *at > 0).find_map(|at| self.tails.get(&host[at..])))
-            .or_else(|| dots().rev().find_map(|at| self.heads.get(&host[..=at])))
+            .or_else(|| dots(&self.tails).filter(|at| *at > 0).find_map(|at| self.tails.get(&host[at..])))
+            .or_else(|| dots(&self.heads).rev().find_map(|at| self.heads.get(&host[..=at])))
     }
 }
 

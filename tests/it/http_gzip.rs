@@ -198,7 +198,7 @@ fn what_is_wrong_with_them_is_told() {
 fn debians_own_configuration_runs() {
     let debian = |name: &str| std::fs::read_to_string(format!("/etc/nginx/{name}")).unwrap();
     let prefix = Prefix::new();
-    let port = Port::reserve();
+    let (port, other) = (Port::reserve(), Port::reserve());
     let path = |name: &str| prefix.text_path(name);
     let main = debian("nginx.conf")
         .replace("/run/nginx.pid", &path("weir.pid"))
@@ -209,7 +209,7 @@ fn debians_own_configuration_runs() {
     prefix.write("mime.types", debian("mime.types"));
     let site = debian("sites-enabled/default")
         .replace("listen 80 default_server", &format!("listen {} default_server", port.v4()))
-        .replace("listen [::]:80 default_server", &format!("listen [::1]:{} default_server", port.number))
+        .replace("listen [::]:80 default_server", &format!("listen [::]:{} default_server", other.number))
         .replace("/var/www/html", &path("html"));
     prefix.write("sites-enabled/default", site);
     let text = long_text(1000);

@@ -41,22 +41,26 @@ pub(in crate::http) struct Place {
 }
 
 impl Settings {
-    /// Begins a file for the answer; `None`: its path is no file's.
-    pub(super) fn begin(&self, values: &Values<'_>, head: &Head) -> io::Result<Option<Filling>> {
+    /// Where the answer is to stand; `None`: that is no place for a file.
+    pub(super) fn path(&self, values: &Values<'_>) -> Option<PathBuf> {
         let path = match &self.target {
             Target::Root => values.request.location.root.file(values, &values.request.path),
             Target::Path(text, prefix) => Some(prefix.join(OsString::from_vec(values.fill(text)))),
         };
-        let Some(path) = path.filter(|path| !path.as_os_str().as_bytes().ends_with(b"/")) else { return Ok(None) };
-        let Some(folder) = path.parent().map(Path::to_owned) else { return Ok(None) };
+        path.filter(|path| !path.as_os_str().as_bytes().ends_with(b"/") && path.parent().is_some())
+    }
+
+    /// Begins the file.
+    pub(super) fn begin(&self, path: PathBuf, head: &Head) -> io::Result<Filling> {
+        let folder = path.parent().unwrap_or(Path::new("/"));
         // Who may read a folder's files may go into it.
         let access = 0o700 | self.access | (self.access & 0o444) >> 2;
-        DirBuilder::new().recursive(true).mode(access).create(&folder)?;
-        let draft = Draft::begin(&folder, Key::of(path.as_os_str().as_bytes()), 0)?;
+        DirBuilder::new().recursive(true).mode(access).create(folder)?;
+        let draft = Draft::begin(folder, Key::of(path.as_os_str().as_bytes()), 0)?;
         let modified = head.all("last-modified").next().and_then(parse_date);
         let modified = modified.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
         let place = Place { path, access: self.access, modified };
-        Filling::begin(draft, store::Target::Mirror(place)).map(Some)
+        Filling::begin(draft, store::Target::Mirror(place))
     }
 }
 

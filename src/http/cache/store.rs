@@ -184,9 +184,10 @@ impl Session {
                 && exchange.buffered
                 && head.status == 200
                 && request.method() == b"GET"
+                && let Some(path) = mirror.path(&values)
             {
-                let begun = mirror.begin(&values, head);
-                self.set_filling(begun.transpose());
+                let begun = mirror.begin(path.clone(), head);
+                self.set_filling(begun, Some(path));
             }
             return None;
         };
@@ -213,8 +214,7 @@ impl Session {
             Some(Wanted::Nothing) => Some(Some(0..0)),
             None => None,
         };
-        let kept = begun.is_some();
-        self.set_filling(begun);
+        let kept = begun.is_some_and(|begun| self.set_filling(begun, None));
         if let Some(access) = &mut self.exchange_mut()?.cache {
             access.cacheable = kept;
             access.old = None;
@@ -225,16 +225,20 @@ impl Session {
         part
     }
 
-    fn set_filling(&mut self, begun: Option<io::Result<Filling>>) {
-        match begun {
-            Some(Ok(filling)) => {
-                if let Some(exchange) = self.exchange_mut() {
-                    exchange.filling = Some(Box::new(filling));
-                }
+    /// Whether the answer is kept from now on; `path` is for logs, where it is not the cache's own.
+    fn set_filling(&mut self, begun: io::Result<Filling>, path: Option<PathBuf>) -> bool {
+        let filling = match begun {
+            Ok(filling) => Some(Box::new(filling)),
+            Err(error) => {
+                self.cannot_keep(&error, 0, path);
+                None
             }
-            Some(Err(error)) => self.cannot_keep(&error, 0, None),
-            None => {}
+        };
+        let kept = filling.is_some();
+        if let Some(exchange) = self.exchange_mut() {
+            exchange.filling = filling;
         }
+        kept
     }
 
     /// A file of some `size` bytes cannot be written, which is told once of a cache.
@@ -259,6 +263,10 @@ impl Session {
             && let Some(filling) = exchange.filling.take()
         {
             self.cannot_keep(&error, filling.size(), Some(filling.path()));
+            // Nobody need wait for what does not come.
+            if let Some(access) = self.exchange_mut().and_then(|exchange| exchange.cache.as_mut()) {
+                access.held = None;
+            }
         }
     }
 

@@ -11,16 +11,20 @@ use crate::http::variables::Values;
 const KEPT: [&str; 5] = ["set-cookie", "content-disposition", "cache-control", "expires", "content-type"];
 
 impl Session {
-    /// The answer whose head is there may be another's to give; the server is left then.
-    pub(in crate::http) fn lead_elsewhere(&mut self, cx: &mut Context) -> Option<Step> {
+    /// An error page may stand for the answer of a server whose head is there; the server is left then.
+    pub(super) fn intercepted(&mut self, cx: &mut Context) -> Option<Step> {
         let request = self.request.as_ref()?;
         let exchange = request.exchange.as_ref()?;
-        let (head, rules) = (exchange.head.as_ref()?, &exchange.settings.answers);
-        let status = head.status;
+        let status = exchange.head.as_ref()?.status;
         let has_page = |status| request.location.error_pages.iter().any(|page| page.covers(status));
-        if rules.intercept_errors && status >= 300 && has_page(status) {
-            return Some(self.intercept(cx, status));
-        }
+        let stands = exchange.settings.answers.intercept_errors && status >= 300 && has_page(status);
+        stands.then(|| self.intercept(cx, status))
+    }
+
+    /// The answer whose head is there, be it a kept one, may be another's to give; the server is left then.
+    pub(in crate::http) fn lead_elsewhere(&mut self, cx: &mut Context) -> Option<Step> {
+        let exchange = self.request.as_ref()?.exchange.as_ref()?;
+        let (head, rules) = (exchange.head.as_ref()?, &exchange.settings.answers);
         let target = head.all("x-accel-redirect").next().filter(|_| !rules.ignored.redirect)?.to_vec();
         Some(self.redirect_within(cx, &target))
     }
@@ -39,10 +43,11 @@ impl Session {
 
     fn redirect_within(&mut self, cx: &mut Context, target: &[u8]) -> Step {
         self.leave_upstream(cx, false);
-        let kept = match self.changed_fields(cx, |name| KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept))) {
-            Ok(kept) => kept,
-            Err(step) => return step,
-        };
+        let kept =
+            match self.changed_fields(cx, |name| KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept.as_bytes()))) {
+                Ok(kept) => kept,
+                Err(step) => return step,
+            };
         let Some(request) = &mut self.request else { return Step::Over };
         for (name, value) in kept {
             match name.eq_ignore_ascii_case("content-type") {
@@ -55,7 +60,7 @@ impl Session {
     }
 
     /// The fields of the server's answer that `wanted` names, as the client gets them.
-    fn changed_fields(&mut self, cx: &mut Context, wanted: impl Fn(&str) -> bool) -> Result<Vec<Field>, Step> {
+    fn changed_fields(&mut self, cx: &mut Context, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<Field>, Step> {
         let Some(request) = &self.request else { return Err(Step::Over) };
         let values = Values { client: &self.client, request, now: cx.reactor.now() };
         answer::fields(&values, wanted).map_err(|failed| self.undecided(cx, &failed))

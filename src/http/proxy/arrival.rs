@@ -123,7 +123,7 @@ impl Session {
         if let Some(request) = &mut self.request {
             request.limit_rate = limit_rate.or(request.limit_rate);
         }
-        if let Some(step) = self.lead_elsewhere(cx) {
+        if let Some(step) = self.intercepted(cx).or_else(|| self.lead_elsewhere(cx)) {
             return step;
         }
         let Some(request) = &mut self.request else { return Step::Over };

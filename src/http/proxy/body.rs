@@ -83,7 +83,8 @@ impl Exchange {
     /// Whether more of the server's body has a place to wait in.
     fn has_room(&self, output: &Output) -> bool {
         match self.buffered {
-            _ if self.filling.is_some() => true,
+            // What is compressed is not what is kept, and has no place but memory where there are no temporary files.
+            _ if self.filling.is_some() && (self.encoder.is_none() || self.settings.max_temp_file > 0) => true,
             true => output.held() < self.settings.buffers || self.spool.filed < self.settings.max_temp_file,
             false => output.is_empty(),
         }

@@ -234,3 +234,29 @@ fn the_age_of_an_answer_grows() {
     assert!((5..30).contains(&age()));
     wait_for("an older answer", || age() > 5);
 }
+
+#[test]
+fn what_is_compressed_on_the_way_does_not_pile_up_in_memory() {
+    let mut dice = dice::Dice::new(1);
+    let body: Arc<Vec<u8>> = Arc::new((0..16 << 20).map(|_| b'0' + dice.roll(64) as u8).collect());
+    let sent = body.clone();
+    let backend = Backend::start(move |mut stream| {
+        read_request(&mut stream);
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 16777216\r\nCache-Control: max-age=60\r\n\r\n";
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&sent));
+    });
+    let (weir, port) = plain(
+        &backend,
+        "gzip on; gzip_comp_level 1; gzip_types text/plain; proxy_max_temp_file_size 0; send_timeout 3s;",
+    );
+    let worker = weir.worker();
+    let before = proc::kilobytes(worker, "VmRSS").unwrap();
+    // One who takes nothing.
+    let mut stream = clients::connect_narrow(port.v4().parse().unwrap());
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n").unwrap();
+    wait_for("the file", || files(&weir).len() == 1);
+    let grown = proc::kilobytes(worker, "VmHWM").unwrap().saturating_sub(before);
+    assert!(grown < 5 << 10, "{grown} KiB more");
+    let reply = ask(&port, "GET", "/", "");
+    assert_eq!((state(&reply), reply.body == *body), ("HIT", true));
+}

@@ -106,3 +106,15 @@ fn what_is_accepted() {
     let run = prefix.run(&["-t"]);
     assert!(run.status.success(), "{}", run.stderr);
 }
+
+#[test]
+fn without_a_manager() {
+    let prefix = Prefix::new();
+    let text = config("proxy_cache_path c keys_zone=a:1m; server { listen 127.0.0.1:1; }");
+    let warning = "with \"master_process off\" there is no cache manager: no cache is kept within its \"max_size\"";
+    for (main, warns) in [("master_process off;", true), ("master_process on;", false)] {
+        prefix.write("nginx.conf", format!("{main}\n{text}"));
+        let run = prefix.run(&["-t"]);
+        assert!(run.status.success() && run.stderr.contains(warning) == warns, "{main}: {}", run.stderr);
+    }
+}

@@ -50,6 +50,22 @@ fn an_answer_that_we_replace_is_remembered_for_as_long_as_it_says_itself() {
 }
 
 #[test]
+fn a_kept_answer_is_not_replaced() {
+    let (backend, _) = origin(|_, _| "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno".into());
+    let (_weir, port) = caching(
+        &backend,
+        "",
+        "proxy_cache zone; proxy_cache_key key; proxy_cache_valid any 60s; location = /page { return 200 page; }
+         location / { proxy_pass http://SERVER; }
+         location /replaced { proxy_pass http://SERVER; proxy_intercept_errors on; error_page 404 /page; }",
+    );
+    for (path, state_now) in [("/", "MISS"), ("/replaced", "HIT"), ("/", "HIT")] {
+        let reply = ask(&port, "GET", path, "");
+        assert_eq!((reply.status, state(&reply), reply.text()), (404, state_now, "no"), "{path}");
+    }
+}
+
+#[test]
 fn what_may_be_old_while_it_is_brought_up_to_date_may_be_so_after_failures() {
     let (backend, _) = origin(|number, _| match number {
         0 => ok("Cache-Control: max-age=1, stale-while-revalidate=60\r\n", "first"),
