@@ -98,8 +98,9 @@ fn short_files_for_those_who_read_late() {
     let bytes = super::common::clients::noise((16 << 10) + 1);
     prefix.write("html/short", &bytes[..16 << 10]);
     prefix.write("html/longer", &bytes);
-    let (_weir, port) =
-        serve_in(prefix, |port| format!("sendfile on; tcp_nopush on; server {{ listen {}; root html; }}", port.v4()));
+    let (_weir, port) = serve_in(prefix, |port| {
+        format!("sendfile on; tcp_nopush on; keepalive_requests 100000; server {{ listen {}; root html; }}", port.v4())
+    });
     ask_late(&mut connect(port.v4()), "/short", &bytes[..16 << 10]);
     ask_late(&mut connect(port.v4()), "/longer", &bytes);
 }

@@ -310,8 +310,9 @@ fn short_files_for_those_who_read_late() {
     let prefix = folder();
     let content = clients::noise(10_000);
     prefix.write("html/short", &content);
-    let (_weir, port) =
-        serve_in(prefix, |port| format!("sendfile on; tcp_nopush on; server {{ listen {} ssl; {OURS} }}", port.v4()));
+    let (_weir, port) = serve_in(prefix, |port| {
+        format!("sendfile on; tcp_nopush on; keepalive_requests 100000; server {{ listen {} ssl; {OURS} }}", port.v4())
+    });
     ask_late(&mut client(&port, |_| {}), "/short", &content);
 }
 
