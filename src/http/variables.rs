@@ -258,7 +258,8 @@ impl Values<'_> {
                 let root = location.root.directory(self);
                 let real = root.canonicalize().inspect_err(|error| {
                     let message = format_args!("realpath() \"{}\" failed", root.display());
-                    client.log(Level::Crit, Some(error), "", Some(request), message);
+                    let action = if request.told { "logging request" } else { "" };
+                    client.log(Level::Crit, Some(error), action, Some(request), message);
                 });
                 optional(real.ok().as_ref().map(|real| real.as_os_str().as_bytes()), out)
             }

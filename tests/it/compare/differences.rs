@@ -277,8 +277,8 @@ pub const TABLE: &[Difference] = &[
     Difference {
         key: "actions-in-logs",
         parts: &[ErrorLog],
-        nginx: "names with `proxy_buffering off` what it did before, reading the head or sending to the client, when it tells of a fault in a body, and `readv()` where it has read into several buffers; names it too when it is led elsewhere by `X-Accel-Redirect` in vain",
-        weir: "says that it was reading from the server behind, by `recv()`, and names no action where the server behind has answered",
+        nginx: "names with `proxy_buffering off` what it did before, reading the head or sending to the client, when it tells of a fault in a body, and `readv()` where it has read into several buffers",
+        weir: "says that it was reading from the server behind, by `recv()`",
         reason: "That is where the fault is.",
     },
     Difference {
@@ -301,6 +301,41 @@ pub const TABLE: &[Difference] = &[
         nginx: "compresses no answer of a server behind whose type has parameters other than `charset`, or a blank before them",
         weir: "compares `gzip_types` with the type itself",
         reason: "Parameters do not change what is in the body (RFC 9110 8.3.1).",
+    },
+    Difference {
+        key: "empty-args-in-logs",
+        parts: &[AccessLog],
+        nginx: "has an empty value in `$args` after `try_files` and `error_page` with variables have led to a path without arguments",
+        weir: "has none there",
+        reason: "There are none; nginx has so itself where the path is fixed.",
+    },
+    Difference {
+        key: "fields-of-416",
+        parts: &[Answer],
+        nginx: "sends what `add_header` says with `always` twice with 416, or behind `Content-Range`",
+        weir: "sends it once, before `Content-Range`",
+        reason: "It is said once.",
+    },
+    Difference {
+        key: "length-of-204",
+        parts: &[Answer],
+        nginx: "passes on a `Content-Length` of 0 that comes with 204",
+        weir: "drops it",
+        reason: "Such an answer has none (RFC 9110 8.6).",
+    },
+    Difference {
+        key: "needless-100",
+        parts: &[Answer, AccessLog],
+        nginx: "sends `100 Continue` to a client that has sent its body already",
+        weir: "does not",
+        reason: "It waits for nothing then (RFC 9110 10.1.1).",
+    },
+    Difference {
+        key: "status-of-try-files",
+        parts: &[Answer, Connection, AccessLog],
+        nginx: "sends nothing for `try_files ... =200`, and lets the client wait",
+        weir: "sends an answer without a body",
+        reason: "The client would wait until it gives up.",
     },
     Difference {
         key: "versions-of-tls",
