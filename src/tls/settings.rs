@@ -160,10 +160,10 @@ impl Settings {
 
     /// `ssl`
     pub fn set_on(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.on = Some((call.flag()?, call.node.place.clone()));
         if call.context.overlaps(Contexts::HTTP.or(Contexts::HTTP_SERVER)) {
             call.warn("the \"ssl\" directive is deprecated, use the \"listen ... ssl\" directive instead");
         }
-        self.on = Some((call.flag()?, call.node.place.clone()));
         Ok(())
     }
 
