@@ -85,6 +85,9 @@ impl Session {
                 self.client.log(Level::Alert, None, HANDSHAKING, None, message);
                 return Step::Over;
             }
+            if self.route.early_data {
+                self.client.connection.await_early_data();
+            }
         }
         loop {
             let went_on = self.client.connection.handshake(&mut cx.reactor);

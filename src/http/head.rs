@@ -214,6 +214,7 @@ fn up_to_fault(line: &[u8]) -> String {
 
 /// Fields that may stand once only.
 const UNIQUE: FieldNames<&[&str]> = FieldNames::fixed(&[
+    "host",
     "if-modified-since",
     "if-unmodified-since",
     "if-match",
@@ -391,6 +392,7 @@ impl Head {
     }
 
     /// All values of a field, in their order; names are compared without regard to case.
+    #[inline]
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let same = move |field: &&(Span, Span)| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes());
         let fields = if self.marks.have(name.as_bytes()) { &self.fields[..] } else { &[] };
@@ -398,10 +400,14 @@ impl Head {
     }
 
     /// The first value of a field.
+    #[inline]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
+        if self.marks.have(name.as_bytes()) { self.find(name) } else { None }
+    }
+
+    fn find(&self, name: &str) -> Option<&[u8]> {
         let same = |field: &&(Span, Span)| self.part(&field.0).eq_ignore_ascii_case(name.as_bytes());
-        let fields = if self.marks.have(name.as_bytes()) { &self.fields[..] } else { &[] };
-        fields.iter().find(same).map(|(_, value)| self.part(value))
+        self.fields.iter().find(same).map(|(_, value)| self.part(value))
     }
 
     /// All values of the fields that `$http_NAME` tells of: those with `_` for `-` too. The name is in lower case.

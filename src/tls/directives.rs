@@ -169,12 +169,18 @@ impl<T: Block> Table<T> {
                 Arity::Between(1, 2),
                 "off | none | [builtin[:number]] [shared:name:size]",
                 "none",
-                "Where sessions are kept for clients that come again. `shared`: in memory that all workers see and a reload keeps, some 3000 sessions a megabyte; `builtin`: in each worker, without effect beside `shared`; `none`: nowhere; `off`: nowhere, and clients are told so.",
+                "Where sessions are kept for clients that come again. `shared`: in memory that all workers see and a reload keeps, some 3000 sessions a megabyte; `builtin`: in each worker, without effect beside `shared`; `none`: nowhere; `off`: nowhere, and clients are told so. In `http {}` that of the default server of an address serves all its servers, as in nginx; a session is resumed with its own server all the same.",
             ),
             set: |level, call| level.tls().set_session_cache(call),
         },
         Directive {
-            row: row("ssl_session_timeout", ONE, "time", "5m", "How long a client may take to come again."),
+            row: row(
+                "ssl_session_timeout",
+                ONE,
+                "time",
+                "5m",
+                "How long a client may take to come again. In `http {}` that of the default server of an address counts, as in nginx.",
+            ),
             set: |level, call| level.tls().set_session_timeout(call),
         },
         Directive {

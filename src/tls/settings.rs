@@ -43,6 +43,7 @@ pub struct Settings {
     pub(super) stapling_file: Option<File>,
     pub(super) stapling_responder: Option<String>,
     pub(super) stapling_verify: Option<bool>,
+    pub(super) early_data: Option<bool>,
     pub(super) ocsp: Option<(Ocsp, Place)>,
     pub(super) ocsp_responder: Option<Said>,
     /// `Some(None)`: `off`.
@@ -145,6 +146,7 @@ impl Settings {
             stapling_file: self.stapling_file.or_else(|| main.stapling_file.clone()),
             stapling_responder: self.stapling_responder.or_else(|| main.stapling_responder.clone()),
             stapling_verify: self.stapling_verify.or(main.stapling_verify),
+            early_data: self.early_data.or(main.early_data),
             ocsp: self.ocsp.or_else(|| main.ocsp.clone()),
             ocsp_responder: self.ocsp_responder.or_else(|| main.ocsp_responder.clone()),
             ocsp_cache: self.ocsp_cache.or_else(|| main.ocsp_cache.clone()),
@@ -158,10 +160,10 @@ impl Settings {
 
     /// `ssl`
     pub fn set_on(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.on = Some((call.flag()?, call.node.place.clone()));
         if call.context.overlaps(Contexts::HTTP.or(Contexts::HTTP_SERVER)) {
             call.warn("the \"ssl\" directive is deprecated, use the \"listen ... ssl\" directive instead");
         }
-        self.on = Some((call.flag()?, call.node.place.clone()));
         Ok(())
     }
 
@@ -239,6 +241,12 @@ impl Settings {
     /// `ssl_stapling_verify`
     pub fn set_stapling_verify(&mut self, call: &mut Call<'_>) -> Result<()> {
         self.stapling_verify = Some(call.flag()?);
+        Ok(())
+    }
+
+    /// `ssl_early_data`
+    pub fn set_early_data(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.early_data = Some(call.flag()?);
         Ok(())
     }
 

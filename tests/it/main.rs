@@ -19,6 +19,7 @@ mod faults;
 mod http;
 mod http_access;
 mod http_config;
+mod http_early_data;
 mod http_fields;
 mod http_files;
 mod http_gzip;

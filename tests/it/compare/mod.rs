@@ -19,7 +19,9 @@ mod compressing;
 mod framing;
 mod heads;
 mod limits;
+mod operating;
 mod proxying;
+mod refusals;
 mod rules;
 mod secure;
 mod serving;
@@ -50,6 +52,7 @@ const THEMES: &[fn() -> Theme] = &[
     framing::theme,
     heads::theme,
     limits::theme,
+    operating::theme,
     proxying::theme,
     rules::theme,
     secure::theme,
@@ -168,6 +171,11 @@ fn of_proxying() {
 #[test]
 fn of_tls() {
     compare(&secure::theme());
+}
+
+#[test]
+fn of_configurations_in_use() {
+    compare(&operating::theme());
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl Site {
         for (name, address) in &self.names {
             let port = address.rsplit(':').next().unwrap();
             assert_eq!(port.len(), 5, "ports are of one length, so that texts with them are too");
-            text = text.replace(address, name).replace(port, &name.replace('{', "{port of "));
+            text = text::replace_number(&text.replace(address, name), port, &name.replace('{', "{port of "));
         }
         text
     }
