@@ -4,6 +4,7 @@
 //! [`case`] is one exchange, [`sides`] runs the two programs, [`client`] and [`behind`] stand on both sides of them, [`text`] takes
 //! out what differs between any two runs, [`differences`] lists what is meant to differ. The other files are the requests, by theme.
 
+mod aging;
 mod behind;
 mod case;
 mod client;
@@ -44,6 +45,7 @@ pub struct Theme {
 
 /// Every theme, for what is asked of all of them.
 const THEMES: &[fn() -> Theme] = &[
+    aging::theme,
     broken::theme,
     caching::theme,
     compressing::theme,
@@ -149,6 +151,11 @@ fn of_heads() {
 #[test]
 fn of_caching() {
     compare(&caching::theme());
+}
+
+#[test]
+fn of_caching_as_time_passes() {
+    compare(&aging::theme());
 }
 
 #[test]
