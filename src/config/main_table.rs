@@ -127,7 +127,7 @@ pub static TABLE: &[Directive<Builder>] = &[
             "master_process",
             "on | off",
             "on",
-            "Whether there are workers; `off` serves everything from one process, for development.",
+            "Whether there are workers; `off` serves everything from one process, for development, and nobody looks after caches.",
         ),
         set: |builder, call| {
             builder.main.master_process = Some(call.flag()?);

@@ -95,6 +95,11 @@ impl Builder {
             return Err(Error::general("no \"events\" section in configuration"));
         }
         let main = self.main.settle(source, loader)?;
+        if !main.master_process && !blocks.http.caches.is_empty() {
+            let message =
+                "with \"master_process off\" there is no cache manager: no cache is kept within its \"max_size\"";
+            loader.warnings.push(conf::loader::Warning { message: message.to_owned(), place: None });
+        }
         let listens = blocks.listens();
         // nginx: every listening socket takes a connection, and one must be left for a client.
         if self.events.worker_connections < listens.len() + 1 {

@@ -122,9 +122,6 @@ impl Keeper<'_> {
             if !loader::load(cache, &mut |pause| self.rest(pause)) {
                 return;
             }
-            let Some(table) = cache.table() else { continue };
-            let (path, bytes) = (cache.path.display(), table.figures().bytes);
-            message(Level::Notice, format_args!("http file cache: {path} {}M", bytes >> 20));
         }
     }
 

@@ -282,6 +282,9 @@ fn a_unix_socket_behind() {
 
 #[test]
 fn an_ipv6_server() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let port = Port::reserve();
     let listener = std::net::TcpListener::bind("[::1]:0").unwrap();
     let backend = Backend::serve(listener, backends::named("six"));

@@ -156,6 +156,9 @@ fn tcp_and_server() {
 
 #[test]
 fn listen() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let port = Port::reserve();
     let n = port.number;
     let forms = [
@@ -376,7 +379,7 @@ fn http() {
         (HttpServer, "ssl_stapling_responder http://127.0.0.1/ocsp;"),
         (HttpServer, "ssl_stapling_verify on;"),
         (HttpServer, "ssl_conf_command Options PrioritizeChaCha;"),
-        (HttpServer, "ssl_early_data off;"),
+        (HttpServer, "ssl_early_data on;"),
         (HttpServer, "ssl_ocsp leaf; ssl_ocsp_responder http://127.0.0.1/ocsp;"),
         (HttpServer, "ssl_ocsp_cache shared:ocsp:1m;"),
         (HttpServer, "ssl_buffer_size 4k;"),
@@ -413,10 +416,10 @@ fn proxying() {
         (HttpProxy, "proxy_connect_timeout 5s;"),
         (HttpProxy, "proxy_send_timeout 500ms;"),
         (HttpProxy, "proxy_read_timeout 1h;"),
-        (HttpProxy, "proxy_buffer_size 16k;"),
+        (HttpProxy, "proxy_buffer_size 8k;"),
         (HttpProxy, "proxy_buffering off;"),
         (HttpProxy, "proxy_buffers 16 32k;"),
-        (HttpProxy, "proxy_busy_buffers_size 64k;"),
+        (HttpProxy, "proxy_busy_buffers_size 16k;"),
         (HttpProxy, "proxy_max_temp_file_size 0;"),
         (HttpProxy, "proxy_temp_file_write_size 64k;"),
         (HttpProxy, "proxy_temp_path temp 1 2;"),
@@ -443,7 +446,7 @@ fn proxying() {
         (HttpUpstream, "keepalive 16;"),
         (HttpUpstream, "keepalive 16; keepalive_requests 100; keepalive_time 10m; keepalive_timeout 5s;"),
         (HttpUpstream, "zone u 64k;"),
-        (HttpUpstream, "zone u;"),
+        (HttpUpstream, "zone u 64k; zone u;"),
         (HttpUpstream, "server 127.0.0.1:2 weight=2 max_conns=3 max_fails=0 fail_timeout=1s down;"),
         (HttpUpstream, "check type=http;"),
     ]);

@@ -136,7 +136,7 @@ fn answers_of_servers_are_compressed() {
     let (_weir, port) = serve_in(Prefix::new(), |port| {
         format!(
             "gzip on; server {{ listen {}; location /plain {{ proxy_pass http://{1}; }} location /packed {{ proxy_pass http://{2}; }}
-             location /small {{ proxy_pass http://{1}; proxy_buffers 2 4k; }} location /stale {{ gzip_proxied expired; proxy_pass http://{3}; }}
+             location /small {{ proxy_pass http://{1}; proxy_buffers 3 4k; }} location /stale {{ gzip_proxied expired; proxy_pass http://{3}; }}
              location /any {{ gzip_proxied any; proxy_pass http://{1}; }} location /slow {{ proxy_buffering off; proxy_pass http://{4}; }}
              location /trailer {{ add_trailer X-T $status; proxy_pass http://{3}; }} }}",
             port.v4(),
@@ -198,7 +198,7 @@ fn what_is_wrong_with_them_is_told() {
 fn debians_own_configuration_runs() {
     let debian = |name: &str| std::fs::read_to_string(format!("/etc/nginx/{name}")).unwrap();
     let prefix = Prefix::new();
-    let port = Port::reserve();
+    let (port, other) = (Port::reserve(), Port::reserve());
     let path = |name: &str| prefix.text_path(name);
     let main = debian("nginx.conf")
         .replace("/run/nginx.pid", &path("weir.pid"))
@@ -209,7 +209,7 @@ fn debians_own_configuration_runs() {
     prefix.write("mime.types", debian("mime.types"));
     let site = debian("sites-enabled/default")
         .replace("listen 80 default_server", &format!("listen {} default_server", port.v4()))
-        .replace("listen [::]:80 default_server", &format!("listen [::1]:{} default_server", port.number))
+        .replace("listen [::]:80 default_server", &format!("listen [::]:{} default_server", other.number))
         .replace("/var/www/html", &path("html"));
     prefix.write("sites-enabled/default", site);
     let text = long_text(1000);

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::http::{config, get, read_reply, serve};
 use super::http_config::message;
+use crate::common::clients::is_quiet;
 use crate::common::running::send;
 use crate::common::*;
 
@@ -195,14 +196,14 @@ fn places_of_a_worker_that_is_killed() {
     prefix.write("nginx.conf", config(&text).replace("worker_processes 1;", "worker_processes 2;"));
     let weir = Weir::launch(prefix, &[]);
     let [a, b] = weir.wait_workers(2)[..] else { panic!() };
+    let ask = || {
+        let mut stream = connect(port.v4());
+        stream.write_all(b"GET /up HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        stream
+    };
     let held_without = |stopped: &[i32], count: usize| -> Vec<TcpStream> {
         stopped.iter().for_each(|worker| send(*worker, Signal::SIGSTOP));
         let before = backend.accepted();
-        let ask = || {
-            let mut stream = connect(port.v4());
-            stream.write_all(b"GET /up HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-            stream
-        };
         let held = (0..count).map(|_| ask()).collect();
         wait_for("the requests to be passed on", || backend.accepted() == before + count);
         stopped.iter().for_each(|worker| send(*worker, Signal::SIGCONT));
@@ -218,8 +219,13 @@ fn places_of_a_worker_that_is_killed() {
     assert_eq!(get(&port, "/f").status, 503);
     // All are given back in the end.
     drop((lost, kept, more));
-    wait_for("a place", || get(&port, "/f").status == 404);
-    let _four = held_without(&[], 4);
+    let hold = || {
+        let (before, stream) = (backend.accepted(), ask());
+        let passed_on = || (backend.accepted() > before).then_some(true);
+        let refused = || (!is_quiet(&stream)).then_some(false);
+        wait_some("a server or an answer", || passed_on().or_else(refused)).then_some(stream)
+    };
+    let _four: Vec<TcpStream> = (0..4).map(|_| wait_some("a place", hold)).collect();
     wait_for("one more", || get(&port, "/f").status == 404);
 }
 

@@ -41,6 +41,9 @@ fn an_exact_address() {
 
 #[test]
 fn an_ipv6_address() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let port = Port::reserve();
     let _weir = Setup::tcp(says(&port.v6(), "six")).start();
     assert_eq!(fetch(v6(&port)), "six");
@@ -49,6 +52,9 @@ fn an_ipv6_address() {
 
 #[test]
 fn the_ipv6_wildcard_with_and_without_ipv4() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let only = Port::reserve();
     let both = Port::reserve();
     let plain = Port::reserve();
@@ -67,6 +73,9 @@ fn the_ipv6_wildcard_with_and_without_ipv4() {
 
 #[test]
 fn both_families_on_one_port() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let port = Port::reserve();
     let _weir =
         Setup::tcp(says(&port.number.to_string(), "four") + &says(&format!("{} ipv6only=on", port.on("[::]")), "six"))
@@ -122,6 +131,9 @@ fn an_exact_address_goes_before_the_wildcard() {
 
 #[test]
 fn an_exact_ipv6_address_goes_before_the_wildcard() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let port = Port::reserve();
     let _weir = Setup::tcp(says(&port.on("[::]"), "wildcard") + &says(&port.v6(), "exact")).start();
     assert_eq!(fetch(v6(&port)), "exact");
@@ -158,6 +170,9 @@ fn the_default_server_of_an_address_gets_the_session() {
 
 #[test]
 fn several_listens_of_one_server() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let (one, two) = (Port::reserve(), Port::reserve());
     let tcp = format!("server {{ listen {}; listen {}; return \"$server_addr $server_port\"; }}", one.v4(), two.v6());
     let _weir = Setup::tcp(tcp).start();

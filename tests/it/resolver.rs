@@ -279,6 +279,9 @@ fn addresses_are_kept_while_name_servers_fail() {
 
 #[test]
 fn a_family_without_answer_keeps_its_addresses() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let servers = Servers::start(&[("127.0.0.2", "two"), ("::1", "six")]);
     let dns = Dns::with(&["127.0.0.2", "::1"]);
     let (weir, address) = start(&servers, &dns, "");
@@ -292,6 +295,9 @@ fn a_family_without_answer_keeps_its_addresses() {
 
 #[test]
 fn families_can_be_switched_off() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let servers = Servers::start(&[("127.0.0.2", "two"), ("::1", "six")]);
     for (parameter, kind, name) in [("ipv6=off", A, "two"), ("ipv4=off", AAAA, "six")] {
         let dns = Dns::with(&["127.0.0.2", "::1"]);
@@ -304,6 +310,9 @@ fn families_can_be_switched_off() {
 
 #[test]
 fn aliases_are_followed() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let servers = Servers::start(&[("127.0.0.2", "two"), ("::1", "six")]);
     let dns = Dns::start(|query| vec![query.aliased(&["127.0.0.2", "::1"])]);
     let (_weir, address) = start(&servers, &dns, "");
@@ -312,6 +321,9 @@ fn aliases_are_followed() {
 
 #[test]
 fn an_alias_without_addresses_is_asked_for() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let servers = Servers::start(&[("127.0.0.2", "two"), ("::1", "six"), ("127.0.0.3", "three")]);
     let dns = Dns::start(|query| match query.name.as_str() {
         "backend.test" => vec![query.alias("Middle.test")],

@@ -30,15 +30,18 @@ fn variables() {
     let local = chrono::DateTime::parse_from_str(words[7], "%d/%b/%Y:%H:%M:%S %z").unwrap();
     let iso = chrono::DateTime::parse_from_rfc3339(words[8]).unwrap();
     assert_eq!(local, iso);
-    assert!((now.fixed_offset() - iso).num_seconds().abs() < 10, "{text}");
+    assert!((now.fixed_offset() - iso).num_seconds().abs() < 60, "{text}");
     let (seconds, milliseconds) = words[9].split_once('.').unwrap();
-    assert!((seconds.parse::<i64>().unwrap() - now.timestamp()).abs() < 10, "{text}");
+    assert!((seconds.parse::<i64>().unwrap() - now.timestamp()).abs() < 60, "{text}");
     assert_eq!(milliseconds.len(), 3);
     assert_eq!(words.len(), 10);
 }
 
 #[test]
 fn ipv6_addresses_stand_without_brackets() {
+    if !ports::has_ipv6() {
+        return;
+    }
     let port = Port::reserve();
     let _weir = Setup::tcp(format!("server {{ listen {}; return \"$remote_addr $server_addr\"; }}", port.v6())).start();
     assert_eq!(fetch(port.v6()), "::1 ::1");

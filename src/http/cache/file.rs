@@ -239,6 +239,13 @@ pub fn read(file: &File, buffer: &mut [u8]) -> io::Result<Result<Read, Flaw>> {
     Ok(Preamble::decode(&whole, size).map(|preamble| Read { preamble, count, size }))
 }
 
+/// Whether a file begins as those of weir's caches do.
+pub fn is_own(path: &Path) -> bool {
+    let mut start = [0; MAGIC.len()];
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+    file.is_ok_and(|file| file.read_exact_at(&mut start, 0).is_ok()) && start == *MAGIC
+}
+
 /// Writes another validity into a file, unless another has taken its place since `read` was opened.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Hexadecimal digits of a name.
 pub(super) const DIGITS: usize = 32;
 /// Levels of folders that `levels=` may have, nginx's bound.
-const LEVELS_MAX: usize = 3;
+pub(super) const LEVELS_MAX: usize = 3;
 
 /// What an entry is known by: the MD5 of its key's text, as in nginx.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,11 +71,6 @@ impl Levels {
         };
         let levels: Vec<usize> = text.split(':').map(level).collect::<Option<_>>()?;
         (levels.len() <= LEVELS_MAX).then_some(Levels(levels))
-    }
-
-    /// How many there are.
-    pub fn depth(&self) -> usize {
-        self.0.len()
     }
 
     /// Where the file of `key` stands below `root`.

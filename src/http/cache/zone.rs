@@ -23,7 +23,7 @@ const WORDS: usize = 14;
 /// Memory for an entry with its bucket. nginx has room for some 8000 keys a megabyte.
 const ENTRY: usize = WORDS * 8 + 8;
 /// What a file takes from a disk: whole blocks.
-const BLOCK: u64 = 4096;
+pub(super) const BLOCK: u64 = 4096;
 /// Entries looked at, from the oldest on, for one that may be given up; nginx's number.
 const EVICTION_TRIES: usize = 20;
 

@@ -119,6 +119,8 @@ impl Session {
         };
         exchange.state = State::Connecting;
         let is_first = exchange.tries.len() == exchange.earlier;
+        // One is what most need.
+        exchange.tries.reserve_exact(1);
         exchange.tries.push(Try { is_first, ..Try::new(name, now) });
         let Some((peer, address)) = picked else {
             self.log_upstream(Level::Error, None, format_args!("no live upstreams"));

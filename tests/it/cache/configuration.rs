@@ -55,7 +55,6 @@ fn locations() {
         ("proxy_cache_valid 99 1m;", "invalid status \"99\""),
         ("proxy_cache_methods PUT;", "invalid value \"PUT\""),
         ("proxy_cache_use_stale foo;", "invalid value \"foo\""),
-        ("proxy_cache_use_stale non_idempotent;", "invalid value \"non_idempotent\""),
         ("proxy_cache_min_uses x;", "\"proxy_cache_min_uses\" directive invalid number"),
         ("proxy_cache_lock x;", "invalid value \"x\" in \"proxy_cache_lock\" directive, it must be \"on\" or \"off\""),
         ("proxy_cache_lock_timeout x;", "\"proxy_cache_lock_timeout\" directive invalid value"),
@@ -105,4 +104,16 @@ fn what_is_accepted() {
     prefix.write("nginx.conf", config(http));
     let run = prefix.run(&["-t"]);
     assert!(run.status.success(), "{}", run.stderr);
+}
+
+#[test]
+fn without_a_manager() {
+    let prefix = Prefix::new();
+    let text = config("proxy_cache_path c keys_zone=a:1m; server { listen 127.0.0.1:1; }");
+    let warning = "with \"master_process off\" there is no cache manager: no cache is kept within its \"max_size\"";
+    for (main, warns) in [("master_process off;", true), ("master_process on;", false)] {
+        prefix.write("nginx.conf", format!("{main}\n{text}"));
+        let run = prefix.run(&["-t"]);
+        assert!(run.status.success() && run.stderr.contains(warning) == warns, "{main}: {}", run.stderr);
+    }
 }

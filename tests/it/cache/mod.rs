@@ -1,6 +1,7 @@
 //! `proxy_cache` and what belongs to it, over real sockets and with the real files.
 
 mod answers;
+mod cold;
 mod conditions;
 mod configuration;
 mod crashes;

@@ -1,8 +1,17 @@
 //! Ports picked by the kernel and kept for a test until it ends.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
+
+/// Whether this machine has the address `::1`; says so where it has not.
+pub fn has_ipv6() -> bool {
+    let has = std::net::TcpListener::bind("[::1]:0").is_ok();
+    if !has {
+        eprintln!("this machine has no IPv6");
+    }
+    has
+}
 
 /// A port that nobody else gets: a socket bound to it on all addresses of both families that never listens. Linux lets others with
 /// `SO_REUSEADDR` (weir, the servers of a test) bind the same port beside it, but hands it out to nobody who asks for any port.
@@ -13,10 +22,16 @@ pub struct Port {
 
 impl Port {
     pub fn reserve() -> Port {
-        let socket = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
-        socket.set_only_v6(false).unwrap();
+        let (socket, any) = match Socket::new(Domain::IPV6, Type::STREAM, None) {
+            Ok(socket) => {
+                socket.set_only_v6(false).unwrap();
+                (socket, IpAddr::from(Ipv6Addr::UNSPECIFIED))
+            }
+            // A kernel without IPv6.
+            Err(_) => (Socket::new(Domain::IPV4, Type::STREAM, None).unwrap(), Ipv4Addr::UNSPECIFIED.into()),
+        };
         socket.set_reuse_address(true).unwrap();
-        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()).unwrap();
+        socket.bind(&SocketAddr::from((any, 0)).into()).unwrap();
         let number = socket.local_addr().unwrap().as_socket().unwrap().port();
         Port { number, _reservation: socket }
     }

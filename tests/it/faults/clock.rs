@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use chrono::{Local, NaiveDateTime};
+use chrono::{NaiveDateTime, Utc};
 
 use crate::common::clients::is_quiet;
 use crate::common::*;
@@ -32,7 +32,8 @@ impl Clocked {
         let setup = setup.main(main);
         prefix.write("nginx.conf", setup.text());
         let mut command = prefix.command(&[]);
-        command.envs(VARIABLES).env("FAKETIME_TIMESTAMP_FILE", &file).env("LD_PRELOAD", library());
+        // No clock of a place, which is set itself twice a year.
+        command.env("TZ", "UTC").envs(VARIABLES).env("FAKETIME_TIMESTAMP_FILE", &file).env("LD_PRELOAD", library());
         let child = command.spawn().unwrap();
         wait_for("the pid file", || prefix.pid("weir.pid").is_some());
         let weir = Weir { child: Some(child), prefix };
@@ -60,7 +61,7 @@ impl Drop for Clocked {
 /// How far from the true time a log line was written, in hours.
 fn hours_off(line: &str) -> i64 {
     let written = NaiveDateTime::parse_from_str(&line[..19], "%Y/%m/%d %H:%M:%S").unwrap();
-    let seconds = (written - Local::now().naive_local()).num_seconds();
+    let seconds = (written - Utc::now().naive_utc()).num_seconds();
     // To the nearest hour.
     (seconds + 1800).div_euclid(3600)
 }
@@ -146,7 +147,7 @@ fn requests_keep_their_times() {
         kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         let reply = read_reply(&mut kept, false);
         let date = httpdate::parse_http_date(reply.field("date").unwrap()).unwrap();
-        let off = chrono::DateTime::<chrono::Utc>::from(date) - chrono::Utc::now();
+        let off = chrono::DateTime::<Utc>::from(date) - Utc::now();
         assert_eq!((off.num_seconds() + 1800).div_euclid(3600), hours, "{reply:?}");
         lines += 2;
         let told = clocked.0.wait_access(lines);

@@ -95,7 +95,7 @@ fn a_panic_leaves_no_timer() {
          http {{ access_log access.log; server {{ listen {}; client_header_timeout 400ms; return 200 a; }}
          server {{ listen {}; return 200 b; }} }}",
         port.v4(),
-        port.v6()
+        port.on("127.0.0.2")
     );
     let weir = Setup::tcp("").main(main).start();
     let mut victim = asked(&port, "/victim");
@@ -103,7 +103,7 @@ fn a_panic_leaves_no_timer() {
     assert!(is_closed(victim));
     weir.wait_error("asked for by WEIR_PANIC");
     // It stands where the other has stood, whose time is over before that of the last one.
-    let mut silent = connect(port.v6());
+    let mut silent = connect(port.on("127.0.0.2"));
     let last = connect(port.v4());
     assert!(is_closed(last));
     silent.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();

@@ -85,7 +85,7 @@ fn what_ends_that_way_leaves_no_timer() {
          server {{ listen {} proxy_protocol; return a; }}",
         port.v4(),
         echo.address,
-        port.v6()
+        port.on("127.0.0.2")
     ));
     let weir = setup.main("env 'WEIR_PANIC=end 5';").start();
     let mut victim = connect(port.v4());
@@ -93,7 +93,7 @@ fn what_ends_that_way_leaves_no_timer() {
     drop(victim);
     weir.wait_error("asked for by WEIR_PANIC");
     // It stands where the other has stood, whose time is over before that of the last one.
-    let mut silent = connect(port.v6());
+    let mut silent = connect(port.on("127.0.0.2"));
     let last = connect(port.v4());
     assert!(is_closed(last));
     silent.write_all(b"PROXY UNKNOWN\r\n").unwrap();

@@ -42,11 +42,23 @@ pub fn try_client(
     port: &Port,
     change: impl FnOnce(&mut SslConnectorBuilder),
 ) -> Result<SslStream<TcpStream>, openssl::ssl::HandshakeError<TcpStream>> {
+    dial(&connector(change), port)
+}
+
+/// How clients speak TLS. To make one takes longer than a handshake: it reads all the authorities that the machine knows.
+pub fn connector(change: impl FnOnce(&mut SslConnectorBuilder)) -> SslConnector {
     let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
     builder.set_verify(SslVerifyMode::NONE);
     change(&mut builder);
-    let config = builder.build().configure().unwrap().verify_hostname(false);
-    config.connect("localhost", connect(port.v4()))
+    builder.build()
+}
+
+/// Speaks TLS over a new connection.
+pub fn dial(
+    connector: &SslConnector,
+    port: &Port,
+) -> Result<SslStream<TcpStream>, openssl::ssl::HandshakeError<TcpStream>> {
+    connector.configure().unwrap().verify_hostname(false).connect("localhost", connect(port.v4()))
 }
 
 #[track_caller]

@@ -188,11 +188,13 @@ fn idle_sessions_keep_no_buffers() {
     const SESSIONS: usize = 200;
     let backend = Backend::start(backends::echo);
     let port = Port::reserve();
-    let weir = proxy(&port, &backend, "timeout 1h;").start_in(folder());
+    let weir = proxy(&port, &backend, "timeout 1h; proxy_read_timeout 1h;").start_in(folder());
     let ask_one = |stream: &mut SslStream<TcpStream>| assert_eq!(ask(stream, b"x"), b"x");
-    ask_one(&mut client(&port, |_| {}));
+    let connector = connector(|_| {});
+    let client = || dial(&connector, &port).expect("a handshake");
+    ask_one(&mut client());
     let before = proc::rss_anon(weir.worker());
-    let mut streams: Vec<_> = (0..SESSIONS).map(|_| client(&port, |_| {})).collect();
+    let mut streams: Vec<_> = (0..SESSIONS).map(|_| client()).collect();
     streams.iter_mut().for_each(ask_one);
     let each = (proc::rss_anon(weir.worker()) - before) / SESSIONS as u64;
     assert!(each < 20 * 1024, "{each} bytes a session");
