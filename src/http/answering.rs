@@ -95,6 +95,7 @@ impl Session {
             && location.sendfile
             && let Some(request) = &mut self.request
             && request.output.has_file()
+            && !request.output.is_joined()
             && !(self.client.connection.is_plain() && request.output.gather())
         {
             let _ = self.client.connection.set_cork(true);

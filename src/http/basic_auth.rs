@@ -113,7 +113,7 @@ impl BasicAuth {
 /// The call that failed, and why.
 fn hash_of(path: &Path, user: &[u8]) -> Result<Option<Vec<u8>>, (&'static str, io::Error)> {
     let opened = file::open(path).map_err(|error| ("open()", error))?;
-    let text = file::contents(&opened).map_err(|error| ("read()", error))?;
+    let text = file::contents(&opened).map_err(|error| ("pread()", error))?;
     Ok(find(&text, user).map(<[u8]>::to_vec))
 }
 

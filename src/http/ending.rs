@@ -38,7 +38,8 @@ impl Session {
             return Step::Next;
         }
         let unread = !request.body.is_complete() || self.input.is_some();
-        let sending = unread || cx.reactor.readable(self.client.connection.source());
+        let connection = &self.client.connection;
+        let sending = unread || cx.reactor.readable(connection.source()) || connection.is_early();
         let lingers = match location.lingering.close {
             LingeringClose::Off => false,
             LingeringClose::On => sending,

@@ -16,6 +16,9 @@ use super::uri;
 use super::variables::Values;
 use crate::log::Level;
 
+/// As many fields as an answer with a file has as a rule: its tag, and that there are parts.
+const FIELDS_USUAL: usize = 2;
+
 /// What a path leads to.
 pub(super) enum Found {
     Answer(Response),
@@ -59,10 +62,12 @@ pub(super) fn serve(values: &Values<'_>) -> Found {
     }
     let (size, modified) = (metadata.len(), u64::try_from(metadata.mtime()).unwrap_or_default());
     let etag = location.etag.then(|| etag_of(modified, size));
+    let mut fields = Vec::with_capacity(FIELDS_USUAL);
+    fields.extend(etag.iter().map(|etag| ("ETag".into(), etag.clone())));
     let response = Response {
         content_type: Some(location.types.of(&request.path).unwrap_or(&location.default_type).to_vec()),
         last_modified: Some(http_date(modified)),
-        fields: etag.iter().map(|etag| ("ETag".into(), etag.clone())).collect(),
+        fields,
         ..Response::new(200, Vec::new())
     };
     // With what the location adds to it, by which gzip decides too.

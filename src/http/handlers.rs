@@ -23,7 +23,7 @@ use super::roots::Alias;
 use super::script::{Flow, Program, Run};
 use super::try_files::Tried;
 use super::variables::Values;
-use super::{Content, Location, pages, status, stub_status, uri};
+use super::{Content, Location, pages, returns, status, stub_status, uri};
 use crate::context::Context;
 use crate::log::Level;
 
@@ -91,7 +91,8 @@ pub(super) fn lead_to(cx: &mut Context, client: &Client, request: &mut Request, 
         }
         (_, None) => {
             let target = String::from_utf8_lossy(target);
-            client.log(Level::Error, None, "", Some(request), format_args!("unsafe URI \"{target}\" was detected"));
+            let message = format_args!("unsafe URI \"{target}\" was detected");
+            client.log(Level::Error, None, last_action(request), Some(request), message);
             page(request, 404)
         }
     };
@@ -179,8 +180,11 @@ fn settle(client: &Client, request: &mut Request, response: Response, now: Insta
     }
 }
 
-/// The page of a status that the location answers with.
+/// The page of a status that the location answers with; of those that mean it, the end of the connection.
 fn page(request: &Request, status: u16) -> Stage {
+    if returns::closes(status) {
+        return Stage::Answer(Answer::Close(status));
+    }
     Stage::Answer(Answer::Respond(Response::page(status, request.location.server_tokens)))
 }
 
@@ -238,13 +242,22 @@ fn location_rewrite(client: &Client, request: &mut Request, now: Instant) -> Sta
     }
 }
 
+/// What was done with the server of a request before it was led elsewhere, in nginx's words; nothing where it had none.
+fn last_action(request: &Request) -> &'static str {
+    match request.exchange.as_ref().filter(|exchange| !exchange.left) {
+        Some(_) if request.error_status.is_some() => "sending to client",
+        Some(_) => "reading response header from upstream",
+        None => "",
+    }
+}
+
 /// Counts one more change of location; false, and logged, when there have been too many.
 fn change(client: &Client, request: &Request, doing: fmt::Arguments<'_>) -> bool {
     let left = request.changes.get().saturating_sub(1);
     request.changes.set(left);
     if left == 0 {
         let message = format_args!("rewrite or internal redirection cycle while {doing}");
-        client.log(Level::Error, None, "", Some(request), message);
+        client.log(Level::Error, None, last_action(request), Some(request), message);
     }
     left > 0
 }
@@ -337,7 +350,7 @@ fn to_named(client: &Client, request: &mut Request, name: &[u8]) -> Stage {
     let server = request.server.clone();
     let Some(location) = server.locations.named(name) else {
         let message = format_args!("could not find named location \"{text}\"");
-        client.log(Level::Error, None, "", Some(request), message);
+        client.log(Level::Error, None, last_action(request), Some(request), message);
         return page(request, 500);
     };
     client.debug(request, format_args!("using location: {text} \"{}\"", request.path.escape_ascii()));

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::Server;
-use super::names::{Name, Names};
+use super::names::{Name, Names, Refused};
 use crate::conf::loader::Warning;
 use crate::conf::{Call, Error, Place, Result};
 use crate::net::addresses::{Addresses, Choice, Entry};
@@ -115,6 +115,8 @@ pub(super) struct Route {
     pub(super) tls: bool,
     /// Clients begin with a header of the PROXY protocol.
     pub(super) proxy_protocol: bool,
+    /// Some server takes what clients send before the handshake is over.
+    pub(super) early_data: bool,
 }
 
 impl Listen {
@@ -187,10 +189,19 @@ pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut 
     for served in servers {
         for address in served.listens.iter().flat_map(|directive| &directive.addresses) {
             let Some(behind) = entries.get_mut(address) else { continue };
+            let alone = behind.servers.len() == 1;
             for name in &served.names {
-                if behind.names.add(name, &served.server).is_err() {
-                    let message = format!("conflicting server name \"{}\" on {address}, ignored", name.text);
-                    warnings.push(Warning { message, place: None });
+                match behind.names.add(name, &served.server) {
+                    Err(Refused::Invalid) if !alone => {
+                        let message = format!("invalid server name or wildcard \"{}\" on {address}", name.text);
+                        return Err(Error::general(message));
+                    }
+                    Err(Refused::Taken) if !alone => {
+                        let name = name.text.to_ascii_lowercase();
+                        let message = format!("conflicting server name \"{name}\" on {address}, ignored");
+                        warnings.push(Warning { message, place: None });
+                    }
+                    _ => {}
                 }
             }
         }
@@ -199,9 +210,15 @@ pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut 
         entry.what.check_certificates()?;
     }
     let route = |entry: &Entry<Behind>| {
-        let Behind { names, ssl, proxy_protocol, .. } = &entry.what;
-        let tls = ssl.is_some() || names.default.ssl;
-        Rc::new(Route { address: entry.address.clone(), names: names.clone(), tls, proxy_protocol: *proxy_protocol })
+        let Behind { names, ssl, proxy_protocol, servers } = &entry.what;
+        let takes_early = |server: &Rc<Server>| server.tls.as_ref().is_some_and(tls::Server::takes_early_data);
+        Rc::new(Route {
+            address: entry.address.clone(),
+            names: names.clone(),
+            tls: ssl.is_some() || names.default.ssl,
+            proxy_protocol: *proxy_protocol,
+            early_data: servers.iter().any(takes_early),
+        })
     };
     let listen = |(own, behind): (&Entry<Behind>, Vec<&Entry<Behind>>)| {
         let routes: Vec<Rc<Route>> = behind.into_iter().map(route).collect();

@@ -54,6 +54,11 @@ impl Pieces {
         self.rest.front()
     }
 
+    /// The first and the second, where there are two.
+    pub(super) fn both(&mut self) -> Option<(&mut Piece, &mut Piece)> {
+        self.first.as_mut().zip(self.rest.front_mut())
+    }
+
     pub(super) fn last(&mut self) -> Option<&mut Piece> {
         self.rest.back_mut().or(self.first.as_mut())
     }

@@ -179,7 +179,6 @@ impl Request {
         if named.is_none() && head.version() == Version::Http11 {
             return Err(Refusal::new(400, "client sent HTTP/1.1 request without \"Host\" header"));
         }
-        head.unique("host")?;
         head.check_unique()?;
         self.body = Body::framing(head)?;
         match self.body {

@@ -13,6 +13,11 @@ pub(super) struct Return {
     text: Option<Text>,
 }
 
+/// Whether the connection is closed without an answer: 444 is nginx's own status for that, and after the others no client waits for one.
+pub(super) fn closes(status: u16) -> bool {
+    matches!(status, 408 | 444 | 499)
+}
+
 impl Return {
     /// Reads the arguments: a code, a code and a text or URL, or a URL alone, which is a 302.
     ///
@@ -43,8 +48,7 @@ impl Return {
     pub(super) fn answer(&self, values: &Values<'_>) -> Answer {
         let location = &values.request.location;
         let filled = self.text.as_ref().map(|text| values.fill(text));
-        // nginx's own status for "close without an answer"; after the others no client waits for one.
-        if matches!(self.status, 408 | 444 | 499) {
+        if closes(self.status) {
             return Answer::Close(self.status);
         }
         Answer::Respond(match (self.status, filled) {

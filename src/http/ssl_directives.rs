@@ -2,7 +2,7 @@
 
 use super::directives::{HS, repeated, row, with};
 use super::level::Level;
-use crate::conf::{Arity, Call, Directive, Result};
+use crate::conf::{Arity, Directive};
 
 /// The rows that stand beside those of TLS in every block.
 pub(super) static TABLE: &[Directive<Level>] = &[
@@ -65,12 +65,9 @@ pub(super) static TABLE: &[Directive<Level>] = &[
             HS,
             "on | off",
             "off",
-            "Accepted, `on` with a warning and without effect: what clients send before the handshake is over is not taken, and they send it again.",
+            "Whether requests are taken that clients with TLSv1.3 send before the handshake is over (0-RTT), up to 16 kilobytes, when they resume a session. Whoever has seen such a request on its way can send it again, as often as the ticket is good: as in nginx nothing is done against that. `$ssl_early_data` is `1` then; `proxy_set_header Early-Data $ssl_early_data` tells those behind, who can answer 425 (RFC 8470). Each server of an address decides for the host that the client names.",
         ),
-        set: |_, call| match call.flag()? {
-            true => ignored(call),
-            false => Ok(()),
-        },
+        set: |level, call| level.ssl.set_early_data(call),
     },
     Directive {
         row: row(
@@ -103,8 +100,3 @@ pub(super) static TABLE: &[Directive<Level>] = &[
         set: |level, call| level.ssl.set_ocsp_cache(call),
     },
 ];
-
-fn ignored(call: &mut Call<'_>) -> Result<()> {
-    call.warn(format!("\"{}\" ignored, weir does not have it yet", call.name()));
-    Ok(())
-}

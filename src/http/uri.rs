@@ -206,7 +206,7 @@ pub fn host(text: &[u8]) -> Result<Vec<u8>, Refusal> {
     if text.iter().any(|byte| *byte <= b' ' || *byte == 0x7f || *byte == b'/') {
         return Err(invalid());
     }
-    if memchr::memmem::find(text, b"..").is_some() {
+    if text.windows(2).any(|pair| pair == b"..") {
         return Err(invalid());
     }
     let end = match text.first() {

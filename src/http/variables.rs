@@ -18,7 +18,7 @@ use crate::log::{Level, clock, hostname};
 use crate::net::Address;
 
 pub use names::meanings;
-pub(super) use names::{Named, Variable, find};
+pub(super) use names::{Named, Variable, find, is_open};
 
 /// How many variables may be worked out one for the other, nginx's bound.
 const DEPTH_MAX: usize = 100;
@@ -258,7 +258,8 @@ impl Values<'_> {
                 let root = location.root.directory(self);
                 let real = root.canonicalize().inspect_err(|error| {
                     let message = format_args!("realpath() \"{}\" failed", root.display());
-                    client.log(Level::Crit, Some(error), "", Some(request), message);
+                    let action = if request.told { "logging request" } else { "" };
+                    client.log(Level::Crit, Some(error), action, Some(request), message);
                 });
                 optional(real.ok().as_ref().map(|real| real.as_os_str().as_bytes()), out)
             }

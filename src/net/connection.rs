@@ -120,6 +120,19 @@ impl Connection {
         Ok(())
     }
 
+    /// The client of a TLS session that [`Connection::start_tls`] has begun may send data before the handshake is over, as far as the session allows
+    /// (RFC 8446 2.3). When some has come [`Connection::handshake`] is done, and data goes both ways while the rest of it is still to come.
+    pub fn await_early_data(&self) {
+        if let Some(tls) = &self.tls {
+            tls.await_early_data();
+        }
+    }
+
+    /// Whether data goes both ways while the handshake is not over: the client has more to send, whatever it wants.
+    pub fn is_early(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_early())
+    }
+
     /// Begins the TLS handshake or goes on with it, whenever the connection is ready for anything. Returns whether it is done, and
     /// not where it waits to be told who answers; a plain connection needs none.
     ///

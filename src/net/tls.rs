@@ -7,6 +7,8 @@
 //! OpenSSL never sees a socket that took a part of a record: the rest is held here and goes first when there is room. While OpenSSL has
 //! such a record of its own it can write no other, and fails when a read makes it answer (a `KeyUpdate` that asks for one, RFC 8446 4.6.3).
 
+mod early;
+
 use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
 use std::fmt;
@@ -20,6 +22,7 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{self, ErrorCode, Ssl, SslRef, SslStream};
 
 use crate::event::{Reactor, SourceId};
+use early::Early;
 
 /// Held bytes with which no more is taken: a record of the largest kind (RFC 5246 6.2.3) and as much again for the answers that reads call for. A
 /// peer that wants more of those without reading any is not read either.
@@ -219,6 +222,7 @@ pub(super) struct Tls {
     owed: Cell<usize>,
     /// The peer is not to take the end for that of the data.
     truncated: Cell<bool>,
+    early: Cell<Early>,
 }
 
 impl fmt::Debug for Tls {
@@ -243,7 +247,8 @@ impl Tls {
             ended: false,
             silent: false,
         };
-        Ok(Tls { stream: RefCell::new(SslStream::new(ssl, wire)?), owed: Cell::new(0), truncated: Cell::new(false) })
+        let stream = RefCell::new(SslStream::new(ssl, wire)?);
+        Ok(Tls { stream, owed: Cell::new(0), truncated: Cell::new(false), early: Cell::new(Early::No) })
     }
 
     /// Goes on with the handshake; `None` while it waits for the peer, for who is to answer it (`tls::hello`), or our last word in it for the socket. OpenSSL writes
@@ -253,7 +258,7 @@ impl Tls {
             return Ok(None);
         }
         self.stream.borrow_mut().get_mut().gathering = true;
-        let done = self.call(reactor, source, |stream| stream.do_handshake());
+        let done = self.call(reactor, source, |stream| self.shake_hands(stream));
         self.stream.borrow_mut().get_mut().gathering = false;
         // After a fault too: what is held tells the peer of it.
         let flushed = self.flush(reactor, source);
@@ -268,6 +273,11 @@ impl Tls {
     /// As a connection's `recv`. The peer's `close_notify` is its end; the end of the socket without one is an error of kind
     /// `UnexpectedEof`, since somebody else may have cut the connection (RFC 8446 6.1).
     pub(super) fn recv(&self, reactor: &mut Reactor, source: SourceId, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        if let Early::Coming(first) = self.early.get()
+            && let Some(count) = self.recv_early(reactor, source, first, buffer)?
+        {
+            return Ok(count);
+        }
         let count = self.call(reactor, source, |stream| end_as_zero(stream.ssl_read(buffer)))?;
         let stream = self.stream.borrow();
         if count.is_some_and(|count| count > 0) && stream.get_ref().drained && !holds_input(stream.ssl()) {
@@ -278,6 +288,11 @@ impl Tls {
 
     /// Looks at the next byte without taking it: `Some(0)` is the peer's end.
     pub(super) fn peek(&self, reactor: &mut Reactor, source: SourceId) -> io::Result<Option<usize>> {
+        if let Early::Coming(first) = self.early.get()
+            && let Some(count) = self.peek_early(reactor, source, first)?
+        {
+            return Ok(count);
+        }
         self.call(reactor, source, |stream| end_as_zero(stream.ssl_peek(&mut [0])))
     }
 
@@ -287,10 +302,14 @@ impl Tls {
         if !self.flush(reactor, source)? {
             return Ok(0);
         }
+        let early = self.is_early();
         let mut sent = self.owed.take();
         debug_assert!(sent <= bytes.len(), "the caller has not come again with the same bytes");
         while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-            match self.call(reactor, source, |stream| stream.ssl_write(rest))? {
+            match self.call(reactor, source, |stream| match early {
+                true => stream.write_early_data(rest),
+                false => stream.ssl_write(rest),
+            })? {
                 Some(count) if self.held() > 0 => {
                     self.owed.set(count);
                     break;
@@ -331,6 +350,10 @@ impl Tls {
             Ok(true) => {}
             Ok(false) => return false,
             Err(_) => return true,
+        }
+        // A session cannot be ended before it has begun, and there would be no word of the end.
+        if self.is_early() && !self.finish_handshake(reactor, source) {
+            return false;
         }
         // Asked a second time OpenSSL would wait for the peer's.
         if !self.stream.borrow().get_ref().silent && !self.truncated.get() {

@@ -28,7 +28,7 @@ pub enum Fact {
     SessionId,
     /// `r` for a session that has been resumed, else `.`.
     SessionReused,
-    /// `1` for data before the handshake is over, which is never taken.
+    /// `1` while the handshake is not over and data has overtaken it.
     EarlyData,
     /// The host that the client has named (SNI).
     ServerName,
@@ -135,7 +135,8 @@ impl Fact {
             Fact::Curves => join(out, sys::offered_groups(ssl).into_iter().map(curve)),
             Fact::SessionId => hexadecimal(out, ssl.session()?.id()),
             Fact::SessionReused => out.push(if ssl.session_reused() { b'r' } else { b'.' }),
-            Fact::EarlyData => return None,
+            Fact::EarlyData if ssl.is_init_finished() => return None,
+            Fact::EarlyData => out.push(b'1'),
             Fact::ServerName => out.extend_from_slice(hello::host(ssl)?),
             Fact::AlpnProtocol => out.extend_from_slice(ssl.selected_alpn_protocol()?),
             Fact::ClientCert => {

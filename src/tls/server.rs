@@ -30,6 +30,11 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(300);
 /// `ssl_verify_depth` when nothing is said.
 const VERIFY_DEPTH: u32 = 1;
 
+/// Bytes that a client may send before the handshake is over; nginx's.
+const EARLY_DATA: u32 = 16384;
+/// `SSL_OP_NO_ANTI_REPLAY` of `openssl/ssl.h`.
+const NO_ANTI_REPLAY: u64 = 1 << 24;
+
 /// How the clients of a block come to their servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clients {
@@ -76,6 +81,8 @@ pub struct Server {
     rejects: bool,
     /// `ssl_buffer_size`
     record_size: Option<usize>,
+    /// `ssl_early_data`
+    early_data: bool,
     /// See [`client_rule`].
     rule: [u8; 32],
     /// What is asked about clients' certificates.
@@ -139,6 +146,10 @@ impl Server {
         let verify = set_verify(&mut builder, settings)?;
         set_sessions(&mut builder, settings, shared)?;
         set_stapling(&mut builder, settings, asked.staples)?;
+        let early_data = settings.early_data.unwrap_or(false);
+        if early_data {
+            set_early_data(&mut builder).map_err(failed("SSL_CTX_set_max_early_data()"))?;
+        }
         obey(&mut builder, settings.commands.iter().flatten())?;
         let rule = client_rule(settings)?;
         let id = session_context(clients, &own, &rule).map_err(failed("session id context"))?;
@@ -155,6 +166,7 @@ impl Server {
             verify_depth,
             rejects,
             record_size: settings.buffer_size,
+            early_data,
             rule,
             ocsp: asked.clients,
         }))
@@ -177,6 +189,7 @@ impl Server {
         sys::take_options(ssl, &self.context);
         sys::set_verify_depth(ssl, self.verify_depth);
         self.prepare(ssl);
+        ssl.set_max_early_data(if self.early_data { EARLY_DATA } else { 0 })?;
         match self.verify {
             Verify::Off => ssl.set_verify(SslVerifyMode::NONE),
             _ => ssl.set_verify_callback(SslVerifyMode::PEER, |_, _| true),
@@ -192,6 +205,11 @@ impl Server {
         if self.ocsp.is_some() {
             await_status(ssl);
         }
+    }
+
+    /// Whether it takes what clients send before the handshake is over.
+    pub fn takes_early_data(&self) -> bool {
+        self.early_data
     }
 
     /// What is to be asked about a client's certificate after the handshake.
@@ -364,16 +382,22 @@ fn set_stapling(builder: &mut SslContextBuilder, settings: &Settings, staples: O
     builder.set_status_callback(staple).map_err(failed)
 }
 
+/// Clients that resume a session may send data before the handshake is over. That it may be sent again by somebody who has seen it is left to those
+/// behind, as in nginx: OpenSSL could take each session once only if one process kept them all.
+fn set_early_data(builder: &mut SslContextBuilder) -> std::result::Result<(), ErrorStack> {
+    builder.set_options(SslOptions::from_bits_retain(NO_ANTI_REPLAY));
+    builder.set_max_early_data(EARLY_DATA)
+}
+
 fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &mut Shared) -> Result<()> {
     sys::set_timeout(builder, settings.session_timeout.unwrap_or(SESSION_TIMEOUT));
-    let tickets = settings.session_tickets.unwrap_or(true);
-    if tickets {
-        let keys = match &settings.ticket_keys {
-            Some(keys) => Arc::new(Tickets::fixed(keys.clone())),
-            None => shared.tickets.clone(),
-        };
-        sys::set_tickets(builder, keys).map_err(failed("SSL_CTX_set_tlsext_ticket_key_cb()"))?;
-    } else {
+    // Where the default server of an address gives no tickets another one may: then it is this context that OpenSSL asks for how, and the other's for keys.
+    let keys = match &settings.ticket_keys {
+        Some(keys) => Arc::new(Tickets::fixed(keys.clone())),
+        None => shared.tickets.clone(),
+    };
+    sys::set_tickets(builder, keys).map_err(failed("SSL_CTX_set_tlsext_ticket_key_cb()"))?;
+    if settings.session_tickets == Some(false) {
         builder.set_options(SslOptions::NO_TICKET);
     }
     match settings.session_cache.as_ref().unwrap_or(&SessionCache::None) {
@@ -401,7 +425,7 @@ fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &m
                 builder.set_remove_session_callback(move |_, session| removed.remove(session.id()));
                 builder.set_new_session_callback(move |ssl, session| {
                     // With TLS 1.3 and tickets the client keeps the session; OpenSSL tells of it all the same.
-                    if tickets && ssl.version2() == Some(SslVersion::TLS1_3) {
+                    if sys::has_tickets(ssl) && ssl.version2() == Some(SslVersion::TLS1_3) {
                         return;
                     }
                     if let Ok(serialized) = session.to_der() {

@@ -43,6 +43,7 @@ pub struct Settings {
     pub(super) stapling_file: Option<File>,
     pub(super) stapling_responder: Option<String>,
     pub(super) stapling_verify: Option<bool>,
+    pub(super) early_data: Option<bool>,
     pub(super) ocsp: Option<(Ocsp, Place)>,
     pub(super) ocsp_responder: Option<Said>,
     /// `Some(None)`: `off`.
@@ -145,6 +146,7 @@ impl Settings {
             stapling_file: self.stapling_file.or_else(|| main.stapling_file.clone()),
             stapling_responder: self.stapling_responder.or_else(|| main.stapling_responder.clone()),
             stapling_verify: self.stapling_verify.or(main.stapling_verify),
+            early_data: self.early_data.or(main.early_data),
             ocsp: self.ocsp.or_else(|| main.ocsp.clone()),
             ocsp_responder: self.ocsp_responder.or_else(|| main.ocsp_responder.clone()),
             ocsp_cache: self.ocsp_cache.or_else(|| main.ocsp_cache.clone()),
@@ -158,21 +160,23 @@ impl Settings {
 
     /// `ssl`
     pub fn set_on(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.on = Some((call.flag()?, call.node.place.clone()));
         if call.context.overlaps(Contexts::HTTP.or(Contexts::HTTP_SERVER)) {
             call.warn("the \"ssl\" directive is deprecated, use the \"listen ... ssl\" directive instead");
         }
-        self.on = Some((call.flag()?, call.node.place.clone()));
         Ok(())
     }
 
     /// `ssl_certificate`
     pub fn add_certificate(&mut self, call: &mut Call<'_>) -> Result<()> {
+        refuse_variables(call)?;
         self.certificates.get_or_insert_default().push(File::of(call)?);
         Ok(())
     }
 
     /// `ssl_certificate_key`
     pub fn add_key(&mut self, call: &mut Call<'_>) -> Result<()> {
+        refuse_variables(call)?;
         self.keys.get_or_insert_default().push(File::of(call)?);
         Ok(())
     }
@@ -239,6 +243,12 @@ impl Settings {
     /// `ssl_stapling_verify`
     pub fn set_stapling_verify(&mut self, call: &mut Call<'_>) -> Result<()> {
         self.stapling_verify = Some(call.flag()?);
+        Ok(())
+    }
+
+    /// `ssl_early_data`
+    pub fn set_early_data(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.early_data = Some(call.flag()?);
         Ok(())
     }
 
@@ -372,6 +382,15 @@ impl Settings {
     pub fn add_ticket_key(&mut self, call: &mut Call<'_>) -> Result<()> {
         self.ticket_keys.get_or_insert_default().push(read_ticket_key(call)?);
         Ok(())
+    }
+}
+
+/// In `http {}` nginx takes names with variables, and reads such files for each handshake.
+fn refuse_variables(call: &Call<'_>) -> Result<()> {
+    let varies = call.context.overlaps(Contexts::HTTP.or(Contexts::HTTP_SERVER)) && call.bytes(1).contains(&b'$');
+    match varies {
+        true => Err(call.error(format!("variables in \"{}\" are not offered by weir yet", call.name()))),
+        false => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use openssl::asn1::Asn1GeneralizedTimeRef;
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::rand::rand_bytes;
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslRef, SslSession};
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslOptions, SslRef, SslSession};
 use openssl::stack::StackRef;
 use openssl::x509::{X509, X509NameRef, X509Ref};
 use openssl_sys as ffi;
@@ -73,6 +73,13 @@ pub(super) fn take_options(ssl: &mut SslRef, context: &SslContext) {
         SSL_clear_options(ssl.as_ptr(), SSL_get_options(ssl.as_ptr()) & !options);
         SSL_set_options(ssl.as_ptr(), options);
     }
+}
+
+/// Whether a session's client may keep it as a ticket. That is the session's own matter: its context need not be the one it has begun with.
+pub(super) fn has_tickets(ssl: &SslRef) -> bool {
+    // SAFETY: the session is alive, and only a number is read.
+    let options = unsafe { SSL_get_options(ssl.as_ptr()) };
+    options & SslOptions::NO_TICKET.bits() == 0
 }
 
 /// How many authorities may stand between a certificate and one that is trusted (`SSL_set_verify_depth(3)`).

@@ -1,6 +1,6 @@
 //! Static files, and answers held against those of nginx.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use super::http::{ask_http, get, read_reply, serve_in};
@@ -79,6 +79,30 @@ fn no_packet_is_held_back_after_a_file() {
         });
         assert!(quickest.min().unwrap() < std::time::Duration::from_millis(150), "{last}");
     }
+}
+
+/// Asks for a file so often that the answers fit no socket, before reading one of them.
+pub fn ask_late(stream: &mut (impl Read + Write), path: &str, content: &[u8]) {
+    let times = 16_000_000 / content.len();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(times).as_bytes()).unwrap();
+    for number in 0..times {
+        let reply = read_reply(stream, false);
+        assert!(reply.status == 200 && reply.body == content, "{path}, {number}");
+    }
+}
+
+#[test]
+fn short_files_for_those_who_read_late() {
+    let prefix = Prefix::new();
+    // Up to 16 KiB go together with their heads.
+    let bytes = super::common::clients::noise((16 << 10) + 1);
+    prefix.write("html/short", &bytes[..16 << 10]);
+    prefix.write("html/longer", &bytes);
+    let (_weir, port) = serve_in(prefix, |port| {
+        format!("sendfile on; tcp_nopush on; keepalive_requests 100000; server {{ listen {}; root html; }}", port.v4())
+    });
+    ask_late(&mut connect(port.v4()), "/short", &bytes[..16 << 10]);
+    ask_late(&mut connect(port.v4()), "/longer", &bytes);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslStream, SslV
 use openssl::x509::X509;
 
 use super::http::{Reply, ask_http, read_reply, serve_in};
+use super::http_files::ask_late;
 use super::tls::certs::{Identity, ec_key};
 use super::tls::{OURS, client, folder, only, try_client};
 use crate::common::*;
@@ -40,7 +41,7 @@ pub fn ask(stream: &mut SslStream<TcpStream>, path: &str, host: &str) -> Reply {
     read_reply(stream, false)
 }
 
-fn name_of(certificate: &X509) -> String {
+pub fn name_of(certificate: &X509) -> String {
     let entry = certificate.subject_name().entries().next().unwrap();
     entry.data().to_string().unwrap()
 }
@@ -109,7 +110,9 @@ fn the_named_host_chooses_certificate_and_server() {
         };
         // One that has no certificate of its own is known by the default server's.
         let bare = format!("server {{ listen {}; server_name bare; return 200 bare; }}", port.v4());
-        server("one", "") + &server("two", "large_client_header_buffers 1 100; ssl_protocols TLSv1.2;") + &bare
+        server("one", "")
+            + &server("two", "connection_pool_size 112; large_client_header_buffers 1 112; ssl_protocols TLSv1.2;")
+            + &bare
     });
     for (asked, certificate, answer) in
         [("one", "one", "one one"), ("two", "two", "two two"), ("Bare", "one", "bare"), ("none", "one", "one none")]
@@ -302,6 +305,17 @@ fn files_and_long_answers() {
     let reply = ask(&mut stream, "/big", "a");
     assert!(reply.status == 200 && reply.body == content);
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn short_files_for_those_who_read_late() {
+    let prefix = folder();
+    let content = clients::noise(10_000);
+    prefix.write("html/short", &content);
+    let (_weir, port) = serve_in(prefix, |port| {
+        format!("sendfile on; tcp_nopush on; keepalive_requests 100000; server {{ listen {} ssl; {OURS} }}", port.v4())
+    });
+    ask_late(&mut client(&port, |_| {}), "/short", &content);
 }
 
 #[test]

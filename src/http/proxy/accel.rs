@@ -43,10 +43,11 @@ impl Session {
 
     fn redirect_within(&mut self, cx: &mut Context, target: &[u8]) -> Step {
         self.leave_upstream(cx, false);
-        let kept = match self.changed_fields(cx, |name| KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept))) {
-            Ok(kept) => kept,
-            Err(step) => return step,
-        };
+        let kept =
+            match self.changed_fields(cx, |name| KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept.as_bytes()))) {
+                Ok(kept) => kept,
+                Err(step) => return step,
+            };
         let Some(request) = &mut self.request else { return Step::Over };
         for (name, value) in kept {
             match name.eq_ignore_ascii_case("content-type") {
@@ -59,7 +60,7 @@ impl Session {
     }
 
     /// The fields of the server's answer that `wanted` names, as the client gets them.
-    fn changed_fields(&mut self, cx: &mut Context, wanted: impl Fn(&str) -> bool) -> Result<Vec<Field>, Step> {
+    fn changed_fields(&mut self, cx: &mut Context, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<Field>, Step> {
         let Some(request) = &self.request else { return Err(Step::Over) };
         let values = Values { client: &self.client, request, now: cx.reactor.now() };
         answer::fields(&values, wanted).map_err(|failed| self.undecided(cx, &failed))

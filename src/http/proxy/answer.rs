@@ -1,5 +1,7 @@
 //! The client's answer, made of the server's.
 
+use std::borrow::Cow;
+
 use super::head::Head;
 use super::replace::{self, Replace};
 use super::{Settings, cookies};
@@ -28,8 +30,8 @@ const SPECIAL: FieldNames<&[&str]> =
     FieldNames::fixed(&["content-length", "content-type", "server", "date", "location", "refresh", "set-cookie"]);
 
 /// Whether a field of this name belongs to the server's connection.
-pub(super) fn is_hop(name: &str) -> bool {
-    HOP.contain(name.as_bytes())
+pub(super) fn is_hop(name: &[u8]) -> bool {
+    HOP.contain(name)
 }
 
 /// Fields that clients do not get unless `proxy_pass_header` says so, nginx's list.
@@ -73,13 +75,15 @@ impl Ignored {
         ]
     };
 
-    /// Ignores what another does too.
-    pub(super) fn add(&mut self, other: Ignored) {
+    /// Ignores what another does too; whether that is anything new.
+    pub(super) fn add(&mut self, other: Ignored) -> bool {
+        let before = *self;
         self.redirect |= other.redirect;
         self.limit_rate |= other.limit_rate;
         self.buffering |= other.buffering;
         self.charset |= other.charset;
         self.cache.add(other.cache);
+        *self != before
     }
 }
 
@@ -99,8 +103,8 @@ pub(in crate::http) struct Rules {
 
 impl Rules {
     /// What becomes of a field's value; `None`: it stays.
-    fn change(&self, name: &str, value: &[u8], values: &Values<'_>) -> Result<Option<Vec<u8>>, Failed> {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
+    fn change(&self, name: &[u8], value: &[u8], values: &Values<'_>) -> Result<Option<Vec<u8>>, Failed> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         if is("set-cookie") {
             return self.cookies.apply(value, values);
         }
@@ -140,15 +144,20 @@ pub(in crate::http) fn limit_rate(head: &Head, settings: &Settings) -> Option<u6
 ///
 /// # Errors
 /// A regular expression came to no decision.
-pub(super) fn fields(values: &Values<'_>, wanted: impl Fn(&str) -> bool) -> Result<Vec<Field>, Failed> {
+pub(super) fn fields(values: &Values<'_>, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<Field>, Failed> {
     let Some((settings, head)) = parts(values) else { return Ok(Vec::new()) };
     let wanted = head.fields().filter(|(name, _)| wanted(name));
     wanted
         .map(|(name, value)| {
             let changed = settings.answers.change(name, value, values)?;
-            Ok((name.to_owned().into(), changed.unwrap_or_else(|| value.to_vec())))
+            Ok((text(name), changed.unwrap_or_else(|| value.to_vec())))
         })
         .collect()
+}
+
+/// The name of a field, which is plain text.
+fn text(name: &[u8]) -> Cow<'static, str> {
+    String::from_utf8_lossy(name).into_owned().into()
 }
 
 /// What is said about the server's answer, and its head.
@@ -169,15 +178,14 @@ pub(in crate::http) fn response(values: &Values<'_>) -> Result<Response, Failed>
         Some(head.reason()).filter(|reason| *reason != pages::reason(head.status).as_bytes()).map(<[u8]>::to_vec);
     let connection: Vec<&[u8]> = head.connection().collect();
     for (name, value) in head.fields() {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        let bytes = name.as_bytes();
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let passes = head.status == 101 && is("upgrade") || settings.answers.pass_trailers && is("trailer");
-        let hop = is_hop(name) || connection.iter().any(|word| word.eq_ignore_ascii_case(bytes));
-        if hop && !passes || settings.hidden.contain(bytes) || is("content-length") {
+        let hop = is_hop(name) || connection.iter().any(|word| word.eq_ignore_ascii_case(name));
+        if hop && !passes || settings.hidden.contain(name) || is("content-length") {
             continue;
         }
-        if !SPECIAL.contain(bytes) {
-            response.fields.push((name.to_owned().into(), value.to_vec()));
+        if !SPECIAL.contain(name) {
+            response.fields.push((text(name), value.to_vec()));
             continue;
         }
         let changed = settings.answers.change(name, value, values)?;
@@ -191,7 +199,7 @@ pub(in crate::http) fn response(values: &Values<'_>) -> Result<Response, Failed>
                 continue;
             }
             () => {
-                response.fields.push((name.to_owned().into(), changed.unwrap_or_else(|| value.to_vec())));
+                response.fields.push((text(name), changed.unwrap_or_else(|| value.to_vec())));
                 continue;
             }
         };

@@ -60,6 +60,8 @@ impl Session {
         };
         let step = match exchange.state {
             State::Collecting => return self.collect(cx),
+            // With its client or without: half of it would leave variants of what is gone, which come back with it.
+            State::Waiting if exchange.purging.is_some() => return self.purge_on(cx),
             State::Waiting | State::Resolving | State::Connecting | State::Securing | State::Asking
                 if self.client_is_gone(cx) =>
             {
@@ -117,6 +119,8 @@ impl Session {
         };
         exchange.state = State::Connecting;
         let is_first = exchange.tries.len() == exchange.earlier;
+        // One is what most need.
+        exchange.tries.reserve_exact(1);
         exchange.tries.push(Try { is_first, ..Try::new(name, now) });
         let Some((peer, address)) = picked else {
             self.log_upstream(Level::Error, None, format_args!("no live upstreams"));

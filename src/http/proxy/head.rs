@@ -18,7 +18,7 @@ pub struct Head {
     reason: Span,
     /// HTTP/1.1.
     modern: bool,
-    /// Names, which are plain text, and values.
+    /// Names and values.
     fields: Vec<(Span, Span)>,
     /// What the names of its fields are like.
     marks: Marks,
@@ -89,12 +89,12 @@ impl Head {
     }
 
     /// All fields in their order.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let named = |name| std::str::from_utf8(&self.raw[place(name)]).unwrap_or_default();
-        self.fields.iter().map(move |(name, value)| (named(name), &self.raw[place(value)]))
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (&self.raw[place(name)], &self.raw[place(value)]))
     }
 
     /// All values of a field.
+    #[inline]
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let fields = if self.marks.have(name.as_bytes()) { &self.fields[..] } else { &[] };
         let same = move |field: &&(Span, Span)| self.raw[place(&field.0)].eq_ignore_ascii_case(name.as_bytes());

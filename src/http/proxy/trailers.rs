@@ -20,7 +20,7 @@ pub(in crate::http) fn fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8]
 /// Appends the lines of those that a client gets; `hidden` are others that it does not.
 pub(super) fn pass(lines: &[u8], hidden: &FieldNames<Vec<Vec<u8>>>, out: &mut Vec<u8>) {
     for (name, value) in fields(lines) {
-        if is_hop(name) || EARLY.contain(name.as_bytes()) || hidden.contain(name.as_bytes()) {
+        if is_hop(name.as_bytes()) || EARLY.contain(name.as_bytes()) || hidden.contain(name.as_bytes()) {
             continue;
         }
         out.extend_from_slice(name.as_bytes());

@@ -160,7 +160,7 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
         Variable::Tries(of) => return write_tries(&exchange.tries, *of, out),
         Variable::Field(name) => {
             let fields = exchange.head.iter().flat_map(Head::fields);
-            let same = fields.filter(|(field, _)| is_field(field.as_bytes(), name));
+            let same = fields.filter(|(field, _)| is_field(field, name));
             let values: Vec<&[u8]> = same.map(|(_, value)| value).collect();
             out.extend(values.join(&b", "[..]));
             return !values.is_empty();

@@ -10,7 +10,7 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
-use openssl::ssl::{SslContext, SslMethod, SslMode, SslVersion};
+use openssl::ssl::{SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslVersion};
 use openssl::x509::X509;
 
 use super::*;
@@ -29,7 +29,8 @@ fn key_update(client: &mut SslStream<TcpStream>) -> bool {
     client.do_handshake().is_ok()
 }
 
-fn server() -> Ssl {
+/// A server's context, as the test likes it.
+pub(super) fn server_context(change: impl FnOnce(&mut SslContextBuilder)) -> SslContext {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
     let mut certificate = X509::builder().unwrap();
@@ -42,7 +43,15 @@ fn server() -> Ssl {
     builder.set_private_key(&key).unwrap();
     builder.set_mode(SslMode::ENABLE_PARTIAL_WRITE | SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::AUTO_RETRY);
     builder.set_read_ahead(true);
-    let mut ssl = Ssl::new(&builder.build()).unwrap();
+    // SSL_OP_NO_ANTI_REPLAY of openssl/ssl.h
+    builder.set_options(SslOptions::from_bits_retain(1 << 24));
+    builder.set_session_id_context(b"test").unwrap();
+    change(&mut builder);
+    builder.build()
+}
+
+fn server() -> Ssl {
+    let mut ssl = Ssl::new(&server_context(|_| {})).unwrap();
     ssl.set_accept_state();
     ssl
 }
@@ -108,7 +117,7 @@ impl Pair {
     }
 }
 
-fn turn(reactor: &mut Reactor) {
+pub(super) fn turn(reactor: &mut Reactor) {
     reactor.wait(Some(Duration::from_millis(100))).unwrap();
     while reactor.next().is_some() {}
 }

@@ -4,6 +4,7 @@
 //! [`case`] is one exchange, [`sides`] runs the two programs, [`client`] and [`behind`] stand on both sides of them, [`text`] takes
 //! out what differs between any two runs, [`differences`] lists what is meant to differ. The other files are the requests, by theme.
 
+mod aging;
 mod behind;
 mod case;
 mod client;
@@ -18,7 +19,9 @@ mod compressing;
 mod framing;
 mod heads;
 mod limits;
+mod operating;
 mod proxying;
+mod refusals;
 mod rules;
 mod secure;
 mod serving;
@@ -42,12 +45,14 @@ pub struct Theme {
 
 /// Every theme, for what is asked of all of them.
 const THEMES: &[fn() -> Theme] = &[
+    aging::theme,
     broken::theme,
     caching::theme,
     compressing::theme,
     framing::theme,
     heads::theme,
     limits::theme,
+    operating::theme,
     proxying::theme,
     rules::theme,
     secure::theme,
@@ -149,6 +154,11 @@ fn of_caching() {
 }
 
 #[test]
+fn of_caching_as_time_passes() {
+    compare(&aging::theme());
+}
+
+#[test]
 fn of_framing() {
     compare(&framing::theme());
 }
@@ -161,6 +171,11 @@ fn of_proxying() {
 #[test]
 fn of_tls() {
     compare(&secure::theme());
+}
+
+#[test]
+fn of_configurations_in_use() {
+    compare(&operating::theme());
 }
 
 #[test]

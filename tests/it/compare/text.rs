@@ -33,6 +33,20 @@ pub fn replace(text: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Replaces all occurrences of a number that are no parts of longer ones.
+pub fn replace_number(text: &str, number: &str, with: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(number) {
+        let (before, behind) = (&rest[..at], &rest[at + number.len()..]);
+        let part = before.ends_with(|c: char| c.is_ascii_digit()) || behind.starts_with(|c: char| c.is_ascii_digit());
+        out.push_str(before);
+        out.push_str(if part { number } else { with });
+        rest = behind;
+    }
+    out + rest
+}
+
 /// What both programs call themselves, the longer name first.
 const NAMES: [&str; 4] = ["nginx/1.22.1", concat!("weir/", env!("CARGO_PKG_VERSION")), "nginx", "weir"];
 
