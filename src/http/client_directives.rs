@@ -175,7 +175,7 @@ pub(super) static TABLE: &[Directive<Level>] = &[
             HS,
             "size",
             "16k",
-            "How much of an answer one record of TLS carries at most: a client can use a record when all of it has come. From 512 bytes to 16k.",
+            "How much of an answer one record of TLS carries at most: a client can use a record when all of it has come. From 512 bytes to 16k. Zero, with which nginx starts and answers nobody, is refused.",
         ),
         set: |level, call| level.ssl.set_buffer_size(call),
     },

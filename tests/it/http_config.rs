@@ -55,6 +55,11 @@ fn faults() {
         ("auth_basic $nope;", "unknown \"nope\" variable"),
         ("auth_basic_user_file;", "invalid number of arguments in \"auth_basic_user_file\" directive"),
         ("ssl_buffer_size 0;", "\"ssl_buffer_size\" directive invalid value"),
+        (
+            "ssl_certificate /certs/$ssl_server_name.pem;",
+            "variables in \"ssl_certificate\" are not offered by weir yet",
+        ),
+        ("ssl_certificate_key data:$key;", "variables in \"ssl_certificate_key\" are not offered by weir yet"),
         ("ssl_verify_client maybe;", "invalid value \"maybe\""),
         ("server { location / { ssl_ciphers x; } }", "\"ssl_ciphers\" directive is not allowed here"),
         (

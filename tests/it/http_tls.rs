@@ -41,7 +41,7 @@ pub fn ask(stream: &mut SslStream<TcpStream>, path: &str, host: &str) -> Reply {
     read_reply(stream, false)
 }
 
-fn name_of(certificate: &X509) -> String {
+pub fn name_of(certificate: &X509) -> String {
     let entry = certificate.subject_name().entries().next().unwrap();
     entry.data().to_string().unwrap()
 }
