@@ -52,9 +52,7 @@ pub struct Site {
 }
 
 /// Addresses of listening sockets, servers behind, and one that refuses.
-const LISTENS: [&str; 3] = ["{listen}", "{listen2}", "{tls}"];
-/// The place of the one with TLS.
-const TLS: usize = 2;
+pub const LISTENS: [&str; 3] = ["{listen}", "{listen2}", "{tls}"];
 const UPS: [&str; 3] = ["{up}", "{up2}", "{up3}"];
 const SECURE_UPS: [&str; 2] = ["{sup}", "{sup2}"];
 
@@ -183,8 +181,7 @@ impl Site {
                 site.behind.wait_for_request();
                 stream
             });
-            let to = address(if case.tls.is_some() { TLS } else { 0 });
-            let heard = converse(to, client(number), case, &pieces);
+            let heard = converse(address(case.to), client(number), case, &pieces);
             drop(beside);
             all.push((heard, site.behind.finish()));
         }
