@@ -118,6 +118,9 @@ pub struct Directive<T: 'static> {
     pub set: fn(&mut T, &mut Call<'_>) -> Result<()>,
 }
 
+/// A word that sets a flag of a `T`.
+pub type Flag<T> = (&'static str, fn(&mut T) -> &mut bool);
+
 /// The longest time a setter is given: longer ones mean the same, and a deadline made of this one still fits the clock.
 pub const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -192,6 +195,20 @@ impl<'a> Call<'a> {
         chosen
             .map(|(_, meaning)| *meaning)
             .ok_or_else(|| self.error(format!(r#"invalid value "{}""#, String::from_utf8_lossy(value))))
+    }
+    /// All arguments as such words, for a set of them: `add` takes a meaning and tells whether it is new; of one that is not the
+    /// operator is told, as by nginx.
+    pub fn choices<V: Copy>(&mut self, choices: &[(&str, V)], mut add: impl FnMut(V) -> bool) -> Result<()> {
+        for i in 1..=self.count() {
+            if !add(self.choice(i, choices)?) {
+                self.warn(format!(r#"duplicate value "{}""#, String::from_utf8_lossy(self.bytes(i))));
+            }
+        }
+        Ok(())
+    }
+    /// [`Call::choices`] that are flags of a set.
+    pub fn flags<T>(&mut self, set: &mut T, flags: &[Flag<T>]) -> Result<()> {
+        self.choices(flags, |flag| !std::mem::replace(flag(set), true))
     }
     /// Argument `i` as a path relative to the prefix.
     pub fn path(&self, i: usize) -> PathBuf {

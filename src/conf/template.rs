@@ -9,6 +9,9 @@ pub enum Part {
     Variable(String),
 }
 
+/// What is said of a `$` without a name behind it.
+pub const NO_NAME: &str = "invalid variable name";
+
 /// Cuts `text` at `$name` and `${name}`; names are letters, digits and `_`, or one digit from 1 to 9 (a capture), as in nginx. The error is nginx's message
 /// (`invalid variable name`, `the closing bracket in "x" variable is missing`).
 pub fn parse(text: &[u8]) -> Result<Vec<Part>, String> {
@@ -36,7 +39,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Part>, String> {
                 .ok_or_else(|| format!("the closing bracket in \"{name}\" variable is missing"))?;
         }
         if name.is_empty() {
-            return Err("invalid variable name".into());
+            return Err(NO_NAME.into());
         }
         parts.push(Part::Variable(name));
     }

@@ -2,7 +2,6 @@
 
 use super::access::Satisfy;
 use super::directives::{HS, HSL, repeated, row, value, with};
-use super::keepalive::Disabled;
 use super::level::Level;
 use super::real_ip::Source;
 use super::settings as set;
@@ -31,12 +30,12 @@ pub(super) static TABLE: &[Directive<Level>] = &[
         row: repeated(row(
             "set_real_ip_from",
             HSL,
-            "address | CIDR | unix:",
+            "address | CIDR | host | unix:",
             "-",
             "Proxies before weir that are trusted to say whose request they pass on: that client is the one of rules, logs and `$remote_addr` then.",
         )),
         set: |level, call| {
-            level.real_ip_from.get_or_insert_default().push(Match::sender(call)?);
+            level.real_ip_from.get_or_insert_default().extend(Match::senders(call)?);
             Ok(())
         },
     },
@@ -149,7 +148,7 @@ pub(super) static TABLE: &[Directive<Level>] = &[
     ),
     Directive {
         row: repeated(with(
-            Arity::AtLeast(1),
+            Arity::Between(1, 2),
             row(
                 "keepalive_disable",
                 HSL,
@@ -176,7 +175,7 @@ pub(super) static TABLE: &[Directive<Level>] = &[
             HS,
             "size",
             "16k",
-            "How much of an answer one record of TLS carries at most: a client can use a record when all of it has come. From 512 bytes to 16k.",
+            "How much of an answer one record of TLS carries at most: a client can use a record when all of it has come. From 512 bytes to 16k. Zero, with which nginx starts and answers nobody, is refused.",
         ),
         set: |level, call| level.ssl.set_buffer_size(call),
     },
@@ -184,11 +183,8 @@ pub(super) static TABLE: &[Directive<Level>] = &[
 
 fn keepalive_disable(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let disabled = level.keepalive_disable.get_or_insert_default();
-    let (none, msie6) = (Disabled::default(), Disabled { msie6: true, ..Disabled::default() });
-    let choices = [("none", none), ("msie6", msie6), ("safari", Disabled { safari: true, ..none })];
-    for i in 1..=call.count() {
-        let chosen = call.choice(i, &choices)?;
-        *disabled = Disabled { msie6: disabled.msie6 || chosen.msie6, safari: disabled.safari || chosen.safari };
-    }
-    Ok(())
+    call.flags(
+        disabled,
+        &[("none", |said| &mut said.none), ("msie6", |said| &mut said.msie6), ("safari", |said| &mut said.safari)],
+    )
 }

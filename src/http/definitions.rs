@@ -1,5 +1,6 @@
 //! The variables that a configuration makes, and the text that uses them.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::geo::Geo;
@@ -7,7 +8,7 @@ use super::map::Map;
 use super::regex::Regex;
 use super::split_clients::Split;
 use super::variables::{self, Text, Variable};
-use crate::conf::{Error, Place, Result};
+use crate::conf::{Error, Node, Place, Result};
 use crate::log::format::{Escape, Format};
 
 /// Where the value of a variable comes from when it has not been worked out yet.
@@ -40,6 +41,8 @@ impl Definitions {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registry {
     entries: Vec<Entry>,
+    /// Those of requests, like `$arg_NAME`, that the block makes its own.
+    own: HashSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,10 +54,18 @@ struct Entry {
 }
 
 impl Registry {
+    /// That of a block, whose `set`, `map`, `geo` and `split_clients` may make variables in the place of those of requests: what is said
+    /// above such a directive uses them too.
+    pub(super) fn of(block: &[Node]) -> Registry {
+        let mut own = HashSet::new();
+        collect_own(block, &mut own);
+        Registry { entries: Vec::new(), own }
+    }
+
     /// The variable of this name, used at `place`.
     pub(super) fn variable(&mut self, name: &str, place: &Place) -> Variable {
         let name = name.to_ascii_lowercase();
-        if let Some(variable) = variables::find(&name) {
+        if let Some(variable) = variables::find(&name).filter(|_| !self.own.contains(&name)) {
             return variable;
         }
         let number = self.place(&name);
@@ -75,9 +86,10 @@ impl Registry {
     /// # Errors
     /// nginx's message: the name is that of a variable that cannot be changed.
     pub(super) fn define(&mut self, name: &str, source: Source) -> std::result::Result<usize, String> {
+        let written = name;
         let name = name.to_ascii_lowercase();
-        if variables::find(&name).is_some() {
-            return Err(format!("the duplicate \"{name}\" variable"));
+        if variables::find(&name).is_some() && !self.own.contains(&name) {
+            return Err(format!("the duplicate \"{written}\" variable"));
         }
         let place = self.place(&name);
         let known = &mut self.entries[place].source;
@@ -122,6 +134,25 @@ impl Registry {
             }
         }
         Ok(Definitions { variables })
+    }
+}
+
+/// The variables of requests that the directives of a block make its own.
+fn collect_own(block: &[Node], own: &mut HashSet<String>) {
+    for node in block {
+        let made = match node.words[0].bytes.as_slice() {
+            b"set" => node.words.get(1),
+            b"map" | b"geo" | b"split_clients" => node.words.last(),
+            _ => None,
+        };
+        if let Some(word) = made
+            && let Ok(word) = std::str::from_utf8(&word.bytes)
+            && let Some(name) = word.strip_prefix('$').map(str::to_ascii_lowercase)
+            && variables::is_open(&name)
+        {
+            own.insert(name);
+        }
+        collect_own(node.block.as_deref().unwrap_or_default(), own);
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     Content, LingeringClose, ModifiedSince, cache, client_directives, field_directives, file_directives, gzip,
     limit_except, limits, listen, proxy, script_directives, settings as set, ssl_directives, tuning_directives,
 };
-use crate::conf::{Arity, Contexts, Directive, Row};
+use crate::conf::{Arity, Call, Contexts, Directive, Row};
 use crate::log::directive;
 use crate::tls;
 
@@ -45,6 +45,19 @@ pub(super) const fn repeated(row: Row) -> Row {
 pub(super) const fn sized(name: &'static str, contexts: Contexts) -> Directive<Level> {
     let help = "Accepted for compatibility, without effect: tables size themselves.";
     Directive { row: row(name, contexts, "size", "-", help), set: |_, call| call.number().map(drop) }
+}
+
+/// The same of a table that nginx cannot do without.
+pub(super) const fn sized_above_0(name: &'static str, contexts: Contexts) -> Directive<Level> {
+    let set = |_: &mut Level, call: &mut Call<'_>| {
+        if call.number()? > 0 {
+            return Ok(());
+        }
+        let name = call.name();
+        let table = name.trim_end_matches("_max_size").trim_end_matches("_bucket_size");
+        Err(call.error(format!("could not build {table}, you should increase {name}: 0")))
+    };
+    Directive { set, ..sized(name, contexts) }
 }
 
 /// A directive whose value is put where `$field` is.
@@ -100,9 +113,9 @@ static TABLE: &[Directive<Level>] = &[
             row(
                 "listen",
                 S,
-                "port | address[:port] | [ipv6]:port | unix:path [default_server] [ssl] [proxy_protocol] [bind] [reuseport] [backlog=number] [rcvbuf=size] [sndbuf=size] [deferred] [ipv6only=on|off] [so_keepalive=on|off|[idle]:[interval]:[count]] [http2]",
+                "port[-port] | address[:port[-port]] | [ipv6]:port | unix:path [default_server] [ssl] [proxy_protocol] [bind] [reuseport] [backlog=number] [rcvbuf=size] [sndbuf=size] [deferred] [fastopen=number] [ipv6only=on|off] [so_keepalive=on|off|[idle]:[interval]:[count]] [http2]",
                 "*:80",
-                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `ssl`: clients speak TLS, with all servers of the address; the host they ask for (SNI) chooses the certificate. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait. `proxy_protocol`: connections begin with a header of that protocol, which is read within `client_header_timeout`; `real_ip_header` says whether it is believed. `rcvbuf`, `sndbuf`: the kernel's buffers of a connection. `deferred`: clients are taken when they have sent something. `so_keepalive`: whether and how the kernel finds out that a silent client is gone. `http2` is accepted for compatibility with a warning: clients are served by HTTP/1.1.",
+                "Where to accept clients; `*:8000` by default where weir is not started by root. Of several servers on one address `server_name` chooses; the one marked `default_server`, else the first, gets what no name takes. `ssl`: clients speak TLS, with all servers of the address; the host they ask for (SNI) chooses the certificate. `reuseport`: each worker has a socket of its own, and the kernel spreads the clients. `backlog`: how many clients the kernel lets wait. `proxy_protocol`: connections begin with a header of that protocol, which is read within `client_header_timeout`; `real_ip_header` says whether it is believed. `rcvbuf`, `sndbuf`: the kernel's buffers of a connection. `deferred`: clients are taken when they have sent something. `fastopen`: how many may wait whose data came with their first packet (TCP Fast Open). `so_keepalive`: whether and how the kernel finds out that a silent client is gone. `http2` is accepted for compatibility with a warning: clients are served by HTTP/1.1.",
             ),
         )),
         set: |level, call| {
@@ -161,7 +174,7 @@ static TABLE: &[Directive<Level>] = &[
         set: set::deprecated_check_status,
     },
     Directive {
-        row: with(
+        row: repeated(with(
             Arity::Between(0, 1),
             row(
                 "stub_status",
@@ -170,7 +183,7 @@ static TABLE: &[Directive<Level>] = &[
                 "-",
                 "A page with the figures of connections and requests, of all workers, in nginx's form. An argument is taken as by old versions, and means nothing.",
             ),
-        ),
+        )),
         set: |level, _| {
             level.content = Some(Content::Figures);
             Ok(())
@@ -212,16 +225,16 @@ static TABLE: &[Directive<Level>] = &[
     Directive {
         row: Row {
             block: Some(Contexts::HTTP_TYPES),
-            ..with(
+            ..repeated(with(
                 Arity::Exactly(0),
                 row(
                     "types",
                     HSL,
                     "{ ... }",
                     "{ text/html html; image/gif gif; image/jpeg jpg jpeg; }",
-                    "The types of files by the end of their names; replaces what the level above says.",
+                    "The types of files by the end of their names; all such blocks of a level together replace what the level above says.",
                 ),
-            )
+            ))
         },
         set: set::types,
     },
@@ -251,9 +264,9 @@ static TABLE: &[Directive<Level>] = &[
             row(
                 "access_log",
                 HSL.or(LIF).or(Contexts::HTTP_LIMIT_EXCEPT),
-                "path | syslog:server=address[,parameter=value] [format [buffer=size [flush=time]] [if=condition]] | off",
+                "path | syslog:server=address[,parameter=value] [format [buffer=size] [gzip[=level]] [flush=time] [if=condition]] | off",
                 "logs/access.log combined",
-                "A line for each request when it is over, in the form `combined` when none is named. Several may be given. `buffer` and `flush`: how much and how long lines are held back. `if`: no line where this is empty or `0`. A path may have variables: its file is opened by the worker for each line, without a buffer, and only while the `root` of the request is there. Syslog servers as for the `access_log` of `tcp {}`.",
+                "A line for each request when it is over, in the form `combined` when none is named. Several may be given. `buffer` and `flush`: how much and how long lines are held back. `gzip`: what is written is compressed, with a level from 1 to 9, for `zcat`; the buffer is 64k then unless something else is said. `if`: no line where this is empty or `0`. A path may have variables: its file is opened by the worker for each line, without a buffer, and only while the `root` of the request is there. Syslog servers as for the `access_log` of `tcp {}`.",
             ),
         )),
         set: set::access_log,
@@ -526,7 +539,7 @@ static TABLE: &[Directive<Level>] = &[
 /// The table of `types {}`, where any word is a type.
 pub static TYPES: &[Directive<Types>] = &[Directive {
     row: repeated(with(
-        Arity::AtLeast(1),
+        Arity::AtLeast(0),
         row(Row::ANY, Contexts::HTTP_TYPES, "extension ...", "-", "A type and the ends of the names of its files."),
     )),
     set: set::mime_type,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::real_ip;
 use super::variables::{Values, Variable};
@@ -21,21 +21,23 @@ pub struct Geo {
     proxies: Vec<Match>,
     proxy_recursive: bool,
     table: Table,
-    default: Rc<[u8]>,
 }
+
+/// By the first address, the last one and the value; none overlap.
+type Ranges = BTreeMap<u32, (u32, Rc<[u8]>)>;
 
 #[derive(Clone, Debug)]
 enum Table {
-    /// Networks, and the lengths of their prefixes.
+    /// Networks, and the lengths of their prefixes; `default` is the network of all addresses.
     Networks { values: HashMap<IpNet, Rc<[u8]>>, lengths: BTreeSet<u8> },
-    /// `ranges`: by the first address, the last one and the value; none overlap.
-    Ranges(BTreeMap<u32, (u32, Rc<[u8]>)>),
+    /// `ranges`, and `default`.
+    Ranges(Ranges, Option<Rc<[u8]>>),
 }
 
 impl Geo {
     pub(super) fn new(address: Option<Variable>) -> Self {
         let table = Table::Networks { values: HashMap::new(), lengths: BTreeSet::new() };
-        Geo { address, proxies: Vec::new(), proxy_recursive: false, table, default: Rc::default() }
+        Geo { address, proxies: Vec::new(), proxy_recursive: false, table }
     }
 
     /// The value for the address of a request.
@@ -66,16 +68,17 @@ impl Geo {
                 let network = IpNet::new(address, *length).ok()?;
                 values.get(&network.trunc())
             }),
-            Table::Ranges(ranges) => match address {
+            Table::Ranges(ranges, default) => match address {
                 IpAddr::V4(v4) => {
                     let at = u32::from(v4);
                     let before = ranges.range(..=at).next_back();
                     before.filter(|(_, (last, _))| at <= *last).map(|(_, (_, value))| value)
                 }
                 IpAddr::V6(_) => None,
-            },
+            }
+            .or(default.as_ref()),
         };
-        found.unwrap_or(&self.default)
+        found.map_or(&[], |value| value)
     }
 }
 
@@ -88,31 +91,34 @@ pub(super) fn line(geo: &mut Geo, call: &mut Call<'_>) -> Result<()> {
             Table::Networks { values, .. } if !values.is_empty() => {
                 return Err(call.error("the \"ranges\" directive must be the first directive inside \"geo\" block"));
             }
-            _ => geo.table = Table::Ranges(BTreeMap::new()),
+            Table::Networks { .. } => geo.table = Table::Ranges(BTreeMap::new(), None),
+            Table::Ranges(..) => {}
         },
         (0, b"proxy_recursive") => geo.proxy_recursive = true,
         (1, b"proxy") => {
-            let proxy = Match::of(call, |text| format!("invalid network \"{text}\""))?;
-            geo.proxies.push(proxy);
+            let proxy = network(call, &String::from_utf8_lossy(call.bytes(1)))?;
+            geo.proxies.push(Match::Net(proxy));
         }
-        (1, b"default") => geo.default = call.bytes(1).into(),
         (1, b"delete") => delete(geo, call)?,
         (1, _) => match &mut geo.table {
-            Table::Ranges(ranges) => {
-                let (first, last) = range(&text).ok_or_else(|| call.error(format!("invalid range \"{text}\"")))?;
-                cut(ranges, first, last);
-                ranges.insert(first, (last, call.bytes(1).into()));
-            }
-            Table::Networks { values, lengths } => {
-                let written = network(&text).ok_or_else(|| call.error(format!("invalid network \"{text}\"")))?;
-                if written.trunc() != written {
-                    call.warn(format!("low address bits of {text} are meaningless"));
+            Table::Ranges(_, default) if word == b"default" => {
+                if let Some(old) = default.replace(call.bytes(1).into()) {
+                    let (value, old) = (String::from_utf8_lossy(call.bytes(1)), String::from_utf8_lossy(&old));
+                    call.warn(format!("duplicate default geo range value: \"{value}\", old value: \"{old}\""));
                 }
-                lengths.insert(written.prefix_len());
-                let value: Rc<[u8]> = call.bytes(1).into();
-                if let Some(old) = values.insert(written.trunc(), value.clone()) {
-                    let (value, old) = (String::from_utf8_lossy(&value), String::from_utf8_lossy(&old));
-                    call.warn(format!("duplicate network \"{text}\", value: \"{value}\", old value: \"{old}\""));
+            }
+            Table::Ranges(ranges, _) => add_range(ranges, call, &text)?,
+            Table::Networks { values, lengths } => {
+                let written = match word {
+                    b"default" => vec![Ipv4Net::default().into(), Ipv6Net::default().into()],
+                    _ => vec![network(call, &text)?],
+                };
+                for network in written {
+                    lengths.insert(network.prefix_len());
+                    if let Some(old) = values.insert(network, call.bytes(1).into()) {
+                        let (value, old) = (String::from_utf8_lossy(call.bytes(1)), String::from_utf8_lossy(&old));
+                        call.warn(format!("duplicate network \"{text}\", value: \"{value}\", old value: \"{old}\""));
+                    }
                 }
             }
         },
@@ -124,13 +130,17 @@ pub(super) fn line(geo: &mut Geo, call: &mut Call<'_>) -> Result<()> {
 fn delete(geo: &mut Geo, call: &mut Call<'_>) -> Result<()> {
     let text = String::from_utf8_lossy(call.bytes(1));
     match &mut geo.table {
-        Table::Ranges(ranges) => {
+        Table::Ranges(ranges, _) => {
             let (first, last) = range(&text).ok_or_else(|| call.error(format!("invalid range \"{text}\"")))?;
-            cut(ranges, first, last);
+            if ranges.get(&first).is_none_or(|(end, _)| *end != last) {
+                call.warn(format!("no address range \"{text}\" to delete"));
+            } else {
+                ranges.remove(&first);
+            }
         }
         Table::Networks { values, .. } => {
-            let network = network(&text).ok_or_else(|| call.error(format!("invalid network \"{text}\"")))?;
-            if values.remove(&network.trunc()).is_none() {
+            let network = network(call, &text)?;
+            if values.remove(&network).is_none() {
                 call.warn(format!("no network \"{text}\" to delete"));
             }
         }
@@ -138,23 +148,54 @@ fn delete(geo: &mut Geo, call: &mut Call<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Takes the addresses from `first` to `last` out of the ranges.
-fn cut(ranges: &mut BTreeMap<u32, (u32, Rc<[u8]>)>, first: u32, last: u32) {
-    let touched: Vec<u32> =
-        ranges.range(..=last).rev().take_while(|(_, (end, _))| *end >= first).map(|(start, _)| *start).collect();
-    for start in touched {
-        let Some((end, value)) = ranges.remove(&start) else { continue };
-        if start < first {
-            ranges.insert(start, (first - 1, value.clone()));
-        }
-        if end > last {
-            ranges.insert(last + 1, (end, value));
-        }
+/// A range and its value, within another or beside it.
+fn add_range(ranges: &mut Ranges, call: &mut Call<'_>, text: &str) -> Result<()> {
+    let (first, last) = range(text).ok_or_else(|| call.error(format!("invalid range \"{text}\"")))?;
+    let old = cut(ranges, first, last).map_err(|(start, end)| {
+        let (start, end) = (Ipv4Addr::from(start), Ipv4Addr::from(end));
+        call.error(format!("range \"{text}\" overlaps \"{start}-{end}\""))
+    })?;
+    if let Some(old) = old {
+        let (value, old) = (String::from_utf8_lossy(call.bytes(1)), String::from_utf8_lossy(&old));
+        call.warn(format!("duplicate range \"{text}\", value: \"{value}\", old value: \"{old}\""));
     }
+    ranges.insert(first, (last, call.bytes(1).into()));
+    Ok(())
 }
 
-fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+/// Takes the addresses from `first` to `last` out of the range that they stand in, and gives back its value if they are all of it.
+///
+/// # Errors
+/// A range that has only some of them.
+fn cut(ranges: &mut Ranges, first: u32, last: u32) -> std::result::Result<Option<Rc<[u8]>>, (u32, u32)> {
+    let Some((&start, (end, value))) = ranges.range(..=last).next_back().filter(|(_, (end, _))| *end >= first) else {
+        return Ok(None);
+    };
+    let (end, value) = (*end, value.clone());
+    if start > first || end < last {
+        return Err((start, end));
+    }
+    ranges.remove(&start);
+    if (start, end) == (first, last) {
+        return Ok(Some(value));
+    }
+    if start < first {
+        ranges.insert(start, (first - 1, value.clone()));
+    }
+    if end > last {
+        ranges.insert(last + 1, (end, value));
+    }
+    Ok(None)
+}
+
+/// A network, or an address as one.
+fn network(call: &mut Call<'_>, text: &str) -> Result<IpNet> {
+    let written = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let written: IpNet = written.ok_or_else(|| call.error(format!("invalid network \"{text}\"")))?;
+    if written.trunc() != written {
+        call.warn(format!("low address bits of {text} are meaningless"));
+    }
+    Ok(written.trunc())
 }
 
 fn range(text: &str) -> Option<(u32, u32)> {
@@ -171,36 +212,37 @@ mod tests {
     #[test]
     fn the_longest_network_wins() {
         let mut geo = Geo::new(None);
-        geo.default = b"none"[..].into();
         if let Table::Networks { values, lengths } = &mut geo.table {
-            for text in ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "2001:db8::/32"] {
-                let network = network(text).unwrap();
+            for text in ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "2001:db8::/32", "0.0.0.0/0"] {
+                let network: IpNet = text.parse().unwrap();
                 lengths.insert(network.prefix_len());
                 values.insert(network, text.as_bytes().into());
             }
         }
         for (address, value) in [
-            ("10.1.2.3", "10.1.2.3"),
+            ("10.1.2.3", "10.1.2.3/32"),
             ("10.1.2.4", "10.1.0.0/16"),
             ("10.9.9.9", "10.0.0.0/8"),
-            ("11.0.0.1", "none"),
+            ("11.0.0.1", "0.0.0.0/0"),
             ("2001:db8::1", "2001:db8::/32"),
-            ("2001::1", "none"),
+            ("2001::1", ""),
         ] {
             assert_eq!(geo.find(address.parse().unwrap()), value.as_bytes(), "{address}");
         }
     }
 
     #[test]
-    fn later_ranges_cut_earlier_ones() {
+    fn later_ranges_stand_in_earlier_ones() {
         let mut ranges = BTreeMap::new();
-        for (first, last, value) in [(0, 100, "a"), (20, 30, "b"), (25, 40, "c"), (200, 300, "d"), (90, 210, "e")] {
-            cut(&mut ranges, first, last);
+        for (first, last, value) in [(0, 100, "a"), (20, 30, "b"), (20, 24, "c"), (31, 40, "d"), (90, 100, "e")] {
+            assert_eq!(cut(&mut ranges, first, last), Ok(None));
             ranges.insert(first, (last, value.as_bytes().into()));
         }
+        assert_eq!(cut(&mut ranges, 95, 101), Err((90, 100)));
+        assert_eq!(cut(&mut ranges, 19, 24), Err((20, 24)));
         let all: Vec<(u32, u32, &[u8])> =
             ranges.iter().map(|(first, (last, value))| (*first, *last, &**value)).collect();
-        let wanted = [(0, 19, "a"), (20, 24, "b"), (25, 40, "c"), (41, 89, "a"), (90, 210, "e"), (211, 300, "d")];
+        let wanted = [(0, 19, "a"), (20, 24, "c"), (25, 30, "b"), (31, 40, "d"), (41, 89, "a"), (90, 100, "e")];
         assert_eq!(all, wanted.map(|(first, last, value)| (first, last, value.as_bytes())));
     }
 }

@@ -172,8 +172,10 @@ fn admit_secure(client: &Client, request: &Request, names: &Names, ssl: &SslRef)
     match tls.judge(ssl) {
         Err(refused @ Refused::Certificate(_)) => Err(Refusal::new(495, refused.to_string())),
         Err(refused @ Refused::NoCertificate) => Err(Refusal::new(496, refused.to_string())),
-        // It has been asked for its certificate by the rules of another server.
-        _ if !client.server.tls.as_ref().is_some_and(|own| own.judges_for(tls)) => misdirected(),
+        // It has been asked for its certificate by the rules of another server, and is nobody for this one if it has shown none.
+        _ if ssl.peer_certificate().is_some() && !client.server.tls.as_ref().is_some_and(|own| own.judges_for(tls)) => {
+            misdirected()
+        }
         Err(refused @ Refused::Status(_)) => Err(Refusal::new(495, refused.to_string())),
         Ok(()) => Ok(()),
     }

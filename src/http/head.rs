@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::field_names::{FieldNames, Marks};
-use super::uri::Target;
+pub use super::request_line::Version;
+use super::request_line::{RequestLine, is_method_byte};
 use super::variables::is_field;
 
 /// Why a request is answered with an error before any handler sees it.
@@ -99,11 +100,6 @@ fn cut_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// The bytes nginx takes in a method.
-fn is_method_byte(byte: u8) -> bool {
-    byte.is_ascii_uppercase() || byte == b'_' || byte == b'-' || byte == b'\r'
-}
-
 /// The bytes nginx takes in the name of a field.
 const NAME_BYTES: [bool; 256] = {
     let mut taken = [false; 256];
@@ -114,71 +110,6 @@ const NAME_BYTES: [bool; 256] = {
     }
     taken
 };
-
-/// The versions whose rules differ; minor versions above 1 follow 1.1 (RFC 9110 2.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-pub enum Version {
-    /// 1.0
-    Http10,
-    /// 1.1 and above.
-    Http11,
-}
-
-#[derive(Debug)]
-struct RequestLine<'a> {
-    method: &'a [u8],
-    target: &'a [u8],
-    version: Version,
-}
-
-impl<'a> RequestLine<'a> {
-    /// `method SP target SP HTTP/x.y` (RFC 9112 3), with single blanks only: what reads differently elsewhere is refused.
-    fn parse(line: &'a [u8]) -> Result<Self, Refusal> {
-        let invalid = || Refusal::new(400, "client sent invalid request");
-        let word = |text: &'a [u8]| memchr::memchr(b' ', text).map(|end| (&text[..end], &text[end + 1..]));
-        let (method, rest) = word(line).unwrap_or_default();
-        if method.is_empty() || !method.iter().all(|byte| is_method_byte(*byte) && *byte != b'\r') {
-            return Err(Refusal::new(400, "client sent invalid method"));
-        }
-        let (target, version) = word(rest).unwrap_or((rest, &[]));
-        if target.is_empty() {
-            return Err(invalid());
-        }
-        if target[0] != b'/' {
-            Target::parse(target)?;
-        }
-        let faulty = |byte: &u8| *byte < 0x20 || *byte == 0x7f;
-        if version.contains(&b' ') || target.iter().fold(false, |found, byte| found | faulty(byte)) {
-            return Err(invalid());
-        }
-        Ok(RequestLine { method, target, version: Version::parse(version)? })
-    }
-}
-
-impl Version {
-    /// Reads `HTTP/x.y`.
-    fn parse(text: &[u8]) -> Result<Self, Refusal> {
-        match text {
-            b"HTTP/1.1" => return Ok(Version::Http11),
-            b"HTTP/1.0" => return Ok(Version::Http10),
-            _ => {}
-        }
-        let number = text.strip_prefix(b"HTTP/").and_then(|number| std::str::from_utf8(number).ok());
-        let parts = number.map_or(("", ""), |number| number.split_once('.').unwrap_or((number, "")));
-        let digits = |text: &str| {
-            let padded = text.len() > 1 && text.starts_with('0');
-            let form = (1..=3).contains(&text.len()) && !padded && text.bytes().all(|byte| byte.is_ascii_digit());
-            form.then(|| text.parse::<u16>().ok()).flatten()
-        };
-        let (major, minor) = (digits(parts.0), digits(parts.1));
-        match (major, minor) {
-            (Some(1), Some(0)) => Ok(Version::Http10),
-            (Some(1), Some(_)) => Ok(Version::Http11),
-            (Some(2..), _) => Err(Refusal::new(505, "client sent invalid version")),
-            _ => Err(Refusal::new(400, "client sent invalid request")),
-        }
-    }
-}
 
 /// How many bytes of whole lines are sound header lines, and the one behind them up to the byte at fault, in nginx's form.
 fn sound_lines(lines: &[u8]) -> (usize, String) {

@@ -5,6 +5,8 @@ use super::request::Request;
 /// The browsers that get no connection that is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Disabled {
+    /// Nobody is named.
+    pub none: bool,
     /// Internet Explorer before 6.0 SV1, after a POST.
     pub msie6: bool,
     /// Safari and its like on macOS.

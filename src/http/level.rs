@@ -28,7 +28,7 @@ use super::types::Types;
 use super::variables::{self, Text, Variable};
 use super::{Config, Content, Keepalive, Lingering, LingeringClose, Location, ModifiedSince, Server, Tokens, listen};
 use crate::conf::loader::Warning;
-use crate::conf::{Error, Result, inherit};
+use crate::conf::{Error, Place, Result, inherit};
 use crate::log::access::{AccessLogs, Conflict};
 use crate::log::directive::{AccessLog, Entry, Formats};
 use crate::log::error::{ErrorLogs, Sink};
@@ -78,7 +78,10 @@ pub struct Level {
     pub(super) proxy: proxy::level::Said,
     pub(super) header_timeout: Option<Duration>,
     pub(super) header_buffer: Option<usize>,
-    pub(super) large_buffers: Option<(usize, usize)>,
+    /// With its place.
+    pub(super) large_buffers: Option<(usize, usize, Place)>,
+    /// `connection_pool_size`, which bounds them.
+    pub(super) pool_size: Option<usize>,
     pub(super) error_pages: Option<Vec<ErrorPage>>,
     pub(super) recursive_error_pages: Option<bool>,
     pub(super) rewrite_log: Option<bool>,
@@ -115,6 +118,8 @@ pub struct Level {
     pub(super) zones: Vec<Rc<limits::zone::Zone>>,
     pub(super) groups: Vec<Group>,
     pub(super) caches: Vec<Rc<Cache>>,
+    /// Where each of them is said.
+    pub(super) cache_places: Vec<Place>,
     /// What `hash` of each of them makes its key of.
     pub(super) group_keys: Vec<Option<Text>>,
     pub(super) servers: Vec<Level>,
@@ -253,7 +258,15 @@ impl Assembly<'_> {
         let program = self.program(steps, None)?;
         let resolver = own.proxy.resolver();
         let asked = tls::ocsp::Asked::read(&own.ssl, resolver.as_deref(), self.tls, self.warnings)?;
-        let (number, size) = own.large_buffers.unwrap_or((4, 8192));
+        let (number, size) = match &own.large_buffers {
+            // nginx's default of the pools.
+            Some((_, size, place)) if *size < own.pool_size.unwrap_or(512) => {
+                let message = "the \"large_client_header_buffers\" size must be equal to or greater than \"connection_pool_size\"";
+                return Err(Error::at(place, message));
+            }
+            Some((number, size, _)) => (*number, *size),
+            None => (4, 8192),
+        };
         Ok(Server {
             name: names[0].text.clone(),
             header_timeout: own.header_timeout.unwrap_or(MINUTE),
@@ -311,6 +324,7 @@ impl Assembly<'_> {
     fn location(&mut self, level: &mut Level) -> Result<Location> {
         let steps = std::mem::take(&mut level.steps);
         let program = self.program(steps, Some(level))?;
+        level.proxy.buffers.check()?;
         Ok(Location {
             program,
             slashed: slashed(level),
@@ -357,7 +371,7 @@ impl Assembly<'_> {
             fields: level.fields.settle(),
             gzip: level.gzip.settle(),
             reset_timed_out: level.reset_timed_out.unwrap_or(false),
-            keepalive_disable: level.keepalive_disable.unwrap_or(Disabled { msie6: true, safari: false }),
+            keepalive_disable: level.keepalive_disable.unwrap_or(Disabled { msie6: true, ..Disabled::default() }),
             real_ip: level.real_ip_from.clone().map(|from| RealIp {
                 from,
                 header: level.real_ip_header.clone().unwrap_or_else(|| Source::parse("X-Real-IP")),
@@ -498,6 +512,7 @@ impl Level {
         inherit(&mut self.header_timeout, &above.header_timeout);
         inherit(&mut self.header_buffer, &above.header_buffer);
         inherit(&mut self.large_buffers, &above.large_buffers);
+        inherit(&mut self.pool_size, &above.pool_size);
         inherit(&mut self.rules, &above.rules);
         inherit(&mut self.satisfy, &above.satisfy);
         inherit(&mut self.realm, &above.realm);

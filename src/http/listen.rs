@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::Server;
-use super::names::{Name, Names};
+use super::names::{Name, Names, Refused};
 use crate::conf::loader::Warning;
 use crate::conf::{Call, Error, Place, Result};
 use crate::net::addresses::{Addresses, Choice, Entry};
@@ -189,10 +189,19 @@ pub(super) fn build(servers: &[Served], taken: &[ListenOptions], warnings: &mut 
     for served in servers {
         for address in served.listens.iter().flat_map(|directive| &directive.addresses) {
             let Some(behind) = entries.get_mut(address) else { continue };
+            let alone = behind.servers.len() == 1;
             for name in &served.names {
-                if behind.names.add(name, &served.server).is_err() {
-                    let message = format!("conflicting server name \"{}\" on {address}, ignored", name.text);
-                    warnings.push(Warning { message, place: None });
+                match behind.names.add(name, &served.server) {
+                    Err(Refused::Invalid) if !alone => {
+                        let message = format!("invalid server name or wildcard \"{}\" on {address}", name.text);
+                        return Err(Error::general(message));
+                    }
+                    Err(Refused::Taken) if !alone => {
+                        let name = name.text.to_ascii_lowercase();
+                        let message = format!("conflicting server name \"{name}\" on {address}, ignored");
+                        warnings.push(Warning { message, place: None });
+                    }
+                    _ => {}
                 }
             }
         }

@@ -63,12 +63,13 @@ pub(super) fn line(reading: &mut Reading, call: &mut Call<'_>) -> Result<()> {
                 key => {
                     // A backslash keeps a key from being one of the words above.
                     let key = key.strip_prefix(b"\\").unwrap_or(key);
-                    let text = String::from_utf8_lossy(key);
+                    let key = key.to_ascii_lowercase();
+                    let text = String::from_utf8_lossy(&key);
                     let name = match map.hostnames {
                         true => {
-                            Name::parse(&text).map_err(|_| fault(format!("invalid hostname or wildcard \"{text}\"")))?
+                            Name::read(&key).ok_or_else(|| fault(format!("invalid hostname or wildcard \"{text}\"")))?
                         }
-                        false => Name::Exact(key.to_ascii_lowercase()),
+                        false => Name::Exact(key.clone()),
                     };
                     if !map.names.add(&name, &value) {
                         return Err(fault(format!("conflicting parameter \"{text}\"")));

@@ -50,6 +50,7 @@ mod reading;
 mod real_ip;
 mod regex;
 mod request;
+mod request_line;
 mod response;
 mod returns;
 mod rewrite;

@@ -256,16 +256,19 @@ pub(super) fn condition(
     let invalid = |word: &[u8]| Err(format!("invalid condition \"{}\"", lossy(word)));
     let mut words = words.to_vec();
     match words[0] {
-        b"(" => drop(words.remove(0)),
-        [b'(', rest @ ..] => words[0] = rest,
+        b"(" if words.len() > 1 => drop(words.remove(0)),
+        [b'(', rest @ ..] if !rest.is_empty() => words[0] = rest,
         other => return invalid(other),
     }
     match words.last().copied() {
+        Some(b")") if words.len() == 1 => return invalid(b")"),
         Some(b")") => drop(words.pop()),
         Some([rest @ .., b')']) => *words.last_mut().unwrap_or(&mut &b""[..]) = rest,
         other => return invalid(other.unwrap_or_default()),
     }
     match *words.as_slice() {
+        // What a match captured is no variable here, as in nginx.
+        [[b'$', digit @ b'1'..=b'9'], ..] => Err(format!("unknown \"{}\" variable", char::from(*digit))),
         [[b'$', name @ ..]] if !name.is_empty() => Ok(Condition::True(registry.variable(&lossy(name), place))),
         [[b'$', name @ ..], operator, operand] if !name.is_empty() => {
             let variable = registry.variable(&lossy(name), place);

@@ -12,9 +12,8 @@ use super::script::{self, Step};
 use super::script_directives::{GEO, MAP, SPLIT_CLIENTS};
 use super::settings::inner;
 use super::try_files::TryFiles;
-use super::variables::{self, Named, Variable};
 use super::{map, split_clients};
-use crate::conf::{Call, Result};
+use crate::conf::{Call, Error, Result};
 
 pub(super) fn returns(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let words: Vec<&[u8]> = (1..=call.count()).map(|i| call.bytes(i)).collect();
@@ -28,9 +27,10 @@ pub(super) fn set(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let fault = |message: String| call.error(message);
     let name = variable_name(call, 1)?;
     let value = level.registry.text(call.bytes(2), &call.node.place).map_err(fault)?;
-    level.steps.push(match variables::find(&name) {
-        Some(Variable::Named(Named::Args)) => Step::SetArgs(value),
-        Some(Variable::Named(Named::LimitRate)) => Step::SetLimitRate(value),
+    // `$query_string` has the same meaning as `$args`, but cannot be set.
+    level.steps.push(match name.to_ascii_lowercase().as_str() {
+        "args" => Step::SetArgs(value),
+        "limit_rate" => Step::SetLimitRate(value),
         _ => Step::Set(level.registry.define(&name, Source::Assigned).map_err(fault)?, value),
     });
     Ok(())
@@ -40,7 +40,7 @@ pub(super) fn set(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
 fn variable_name(call: &Call<'_>, i: usize) -> Result<String> {
     let word = call.text(i)?;
     let name = word.strip_prefix('$').filter(|name| !name.is_empty());
-    name.map(str::to_ascii_lowercase).ok_or_else(|| call.error(format!("invalid variable name \"{word}\"")))
+    name.map(str::to_owned).ok_or_else(|| call.error(format!("invalid variable name \"{word}\"")))
 }
 
 pub(super) fn condition(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
@@ -70,7 +70,8 @@ pub(super) fn split_clients(level: &mut Level, call: &mut Call<'_>) -> Result<()
     let name = variable_name(call, 2)?;
     let mut reading = split_clients::Reading::new(source);
     call.apply(SPLIT_CLIENTS, &mut reading)?;
-    let source = Source::Split(Rc::new(reading.finish()));
+    let split = reading.finish().map_err(|message| Error::at(&call.node.end, message))?;
+    let source = Source::Split(Rc::new(split));
     level.registry.define(&name, source).map_err(|message| call.error(message))?;
     Ok(())
 }

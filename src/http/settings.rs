@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::basic_auth::Users;
+use super::definitions::Registry;
 use super::directives::{TABLES, TYPES};
 use super::level::{Builder, Level};
 use super::location::{Pattern, nests};
@@ -14,14 +15,17 @@ use super::{Content, Tokens};
 use crate::conf::{Call, Result, value};
 use crate::log::directive;
 use crate::net::access::Rule;
+use crate::upstream::zone;
 
 /// Reads one `http {}`: the setter of the main context's row.
 ///
 /// # Errors
 /// The first fault in the block.
 pub fn http_block(builder: &mut Builder, call: &mut Call<'_>) -> Result<()> {
-    let mut level = Level::default();
+    let registry = Registry::of(call.node.block.as_deref().unwrap_or_default());
+    let mut level = Level { registry, ..Level::default() };
     call.apply_all(TABLES, &mut level)?;
+    zone::check(&level.groups)?;
     builder.blocks.push(level);
     Ok(())
 }
@@ -87,7 +91,7 @@ pub(super) fn access_log(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
 }
 
 pub(super) fn types(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let mut types = Types::empty();
+    let mut types = level.types.take().map_or_else(Types::empty, Rc::unwrap_or_clone);
     call.apply(TYPES, &mut types)?;
     level.types = Some(Rc::new(types));
     Ok(())
@@ -98,7 +102,7 @@ pub(super) fn mime_type(types: &mut Types, call: &mut Call<'_>) -> Result<()> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mime = call.bytes(0);
     for i in 1..=call.count() {
-        let extension = call.bytes(i);
+        let extension = &call.bytes(i).to_ascii_lowercase();
         if let Some(before) = types.add(extension, mime) {
             let (extension, mime, before) = (text(extension), text(mime), text(&before));
             call.warn(format!(
@@ -196,13 +200,13 @@ pub(super) fn large_buffers(level: &mut Level, call: &mut Call<'_>) -> Result<()
     if number.checked_mul(size).is_none_or(|total| total > u32::MAX as usize) {
         return Err(call.invalid());
     }
-    level.large_buffers = Some((number, size));
+    level.large_buffers = Some((number, size, call.node.place.clone()));
     Ok(())
 }
 
 pub(super) fn header_buffer(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let size = call.size()?;
-    if size == 0 || size > u32::MAX as usize {
+    if size > u32::MAX as usize {
         return Err(call.invalid());
     }
     level.header_buffer = Some(size);

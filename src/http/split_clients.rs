@@ -16,31 +16,42 @@ pub struct Reading {
     split: Split,
     /// Hundredths of a percent so far.
     sum: u64,
+    /// The end of the last part.
+    end: u32,
 }
 
 impl Reading {
     pub(super) fn new(source: Text) -> Self {
-        Reading { split: Split { source, parts: Vec::new() }, sum: 0 }
+        Reading { split: Split { source, parts: Vec::new() }, sum: 0, end: 0 }
     }
 
-    pub(super) fn finish(self) -> Split {
-        self.split
+    /// What was read.
+    ///
+    /// # Errors
+    /// nginx's message: there is more than the whole.
+    pub(super) fn finish(self) -> std::result::Result<Split, &'static str> {
+        if self.sum > WHOLE { Err("percent total is greater than 100%") } else { Ok(self.split) }
     }
 }
+
+/// All values, in hundredths of a percent.
+const WHOLE: u64 = 10_000;
 
 /// One line of the block.
 pub(super) fn line(reading: &mut Reading, call: &mut Call<'_>) -> Result<()> {
     let share = call.bytes(0);
     let end = if share == b"*" {
+        // Nothing is left for whom follows.
+        reading.sum = reading.sum.max(WHOLE);
         None
     } else {
         let text = String::from_utf8_lossy(share);
         let percent = text.strip_suffix('%').and_then(hundredths).filter(|percent| *percent > 0);
-        reading.sum += percent.ok_or_else(|| call.error(format!("invalid percent value \"{text}\"")))?;
-        if reading.sum > 10_000 {
-            return Err(call.error("percent total is greater than 100%"));
-        }
-        Some((reading.sum * u64::from(u32::MAX) / 10_000) as u32)
+        let percent = percent.ok_or_else(|| call.error(format!("invalid percent value \"{text}\"")))?;
+        reading.sum = reading.sum.saturating_add(percent);
+        // What each share leaves over of a whole number is lost, as in nginx, so that clients keep their parts.
+        reading.end = reading.end.saturating_add((percent.min(WHOLE) * u64::from(u32::MAX) / WHOLE) as u32);
+        Some(reading.end)
     };
     reading.split.parts.push((end, call.bytes(1).to_vec()));
     Ok(())

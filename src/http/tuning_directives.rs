@@ -1,6 +1,6 @@
 //! Directives that tune what nginx is made of and weir is not: accepted, since nothing of what is served depends on them.
 
-use super::directives::{HS, HSL, row, sized, with};
+use super::directives::{HS, HSL, row, sized_above_0, with};
 use super::level::Level;
 use super::listen::NO_HTTP2;
 use crate::conf::value;
@@ -27,6 +27,22 @@ fn size(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
     call.size().map(drop)
 }
 
+/// A mark below which the kernel would hold back what is sent.
+pub(super) fn send_lowat(_: &mut Level, call: &mut Call<'_>) -> Result<()> {
+    call.size()?;
+    call.warn(format!("\"{}\" is not supported, ignored", call.name()));
+    Ok(())
+}
+
+/// A size that a pool of nginx can have.
+fn pool_size(call: &Call<'_>) -> Result<usize> {
+    match call.size()? {
+        0..112 => Err(call.error("the pool size must be no less than 112")),
+        size if size % 16 != 0 => Err(call.error("the pool size must be a multiple of 16")),
+        size => Ok(size),
+    }
+}
+
 const MEMORY: &str = "Accepted for compatibility, without effect: memory is taken as it is needed.";
 const FILES: &str =
     "Accepted for compatibility, without effect: files go by sendfile, or are read through the page cache.";
@@ -35,10 +51,13 @@ const MSIE: &str =
 
 /// The rows.
 pub(super) static TABLE: &[Directive<Level>] = &[
-    sized("variables_hash_max_size", H),
-    sized("variables_hash_bucket_size", H),
-    tuning("connection_pool_size", HS, "size", MEMORY, size),
-    tuning("request_pool_size", HS, "size", MEMORY, size),
+    sized_above_0("variables_hash_max_size", H),
+    sized_above_0("variables_hash_bucket_size", H),
+    tuning("connection_pool_size", HS, "size", MEMORY, |level, call| {
+        level.pool_size = Some(pool_size(call)?);
+        Ok(())
+    }),
+    tuning("request_pool_size", HS, "size", MEMORY, |_, call| pool_size(call).map(drop)),
     tuning("subrequest_output_buffer_size", HSL, "size", MEMORY, size),
     Directive {
         row: with(Arity::Exactly(2), row("output_buffers", HSL, "number size", "-", MEMORY)),
@@ -59,8 +78,8 @@ pub(super) static TABLE: &[Directive<Level>] = &[
         "send_lowat",
         HSL,
         "size",
-        "Accepted for compatibility, without effect: Linux has no such mark for sockets.",
-        size,
+        "Accepted for compatibility with a warning, without effect: Linux has no such mark for sockets.",
+        send_lowat,
     ),
     tuning(
         "sendfile_max_chunk",
@@ -70,10 +89,13 @@ pub(super) static TABLE: &[Directive<Level>] = &[
         size,
     ),
     tuning("read_ahead", HSL, "size", FILES, size),
-    tuning("aio", HSL, "on | off | threads[=pool]", FILES, |_, call| match call.text(1)? {
-        "on" | "off" | "threads" => Ok(()),
-        pool if pool.starts_with("threads=") => Ok(()),
-        _ => Err(call.invalid()),
+    tuning("aio", HSL, "off | threads[=pool]", FILES, |level, call| match call.bytes(1) {
+        b"off" | b"threads" => Ok(()),
+        b"on" => Err(call.error("\"aio on\" is unsupported on this platform")),
+        word => {
+            let pool = word.strip_prefix(b"threads=").ok_or_else(|| call.invalid())?;
+            level.registry.text(pool, &call.node.place).map(drop).map_err(|message| call.error(message))
+        }
     }),
     tuning("aio_write", HSL, "on | off", FILES, flag),
     tuning("directio", HSL, "size | off", FILES, |level, call| match call.text(1)? {

@@ -18,7 +18,7 @@ use crate::log::{Level, clock, hostname};
 use crate::net::Address;
 
 pub use names::meanings;
-pub(super) use names::{Named, Variable, find};
+pub(super) use names::{Named, Variable, find, is_open};
 
 /// How many variables may be worked out one for the other, nginx's bound.
 const DEPTH_MAX: usize = 100;

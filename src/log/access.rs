@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 use super::error::{Level, Record, emit};
 use super::file;
 use super::syslog::{Sender, Target};
@@ -27,13 +30,15 @@ impl Conflict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogId(pub usize);
 
-/// `buffer=` and `flush=`.
+/// `buffer=`, `flush=` and `gzip=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffering {
     /// Bytes after which lines are written.
     pub size: usize,
     /// How long a line waits at most; `None`: until the buffer is full.
     pub flush: Option<Duration>,
+    /// `gzip=`: what is written together is compressed as one member of a gzip file, from 1 to 9.
+    pub gzip: Option<u32>,
 }
 
 /// All access logs of a configuration. Files are opened by the master before workers are forked (so that they are made by
@@ -114,7 +119,7 @@ impl AccessLogs {
     pub fn unbuffer(&mut self) {
         for log in &mut self.logs {
             log.flush();
-            log.buffering = None;
+            log.buffering = log.buffering.map(|buffering| Buffering { size: 0, flush: None, ..buffering });
         }
     }
 
@@ -162,7 +167,7 @@ struct AccessLog {
 
 impl AccessLog {
     fn add(&mut self, line: &[u8], now: Instant) -> Option<Instant> {
-        let Buffering { size, flush } = self.buffering.unwrap_or(Buffering { size: 0, flush: None });
+        let Buffering { size, flush, .. } = self.buffering.unwrap_or(Buffering { size: 0, flush: None, gzip: None });
         if self.buffer.len() + line.len() > size {
             self.flush();
         }
@@ -191,6 +196,14 @@ impl AccessLog {
 
     /// One `write(2)`. What it leaves is lost: a second try would tear lines that other workers write meanwhile.
     fn put(&mut self, bytes: &[u8]) {
+        let member;
+        let bytes = match self.buffering.and_then(|buffering| buffering.gzip) {
+            Some(level) => {
+                member = compress(bytes, level);
+                &member
+            }
+            None => bytes,
+        };
         match &mut self.output {
             Output::File { path, file: Some(file) } => match file.write(bytes) {
                 Ok(count) if count == bytes.len() => {}
@@ -215,6 +228,13 @@ impl AccessLog {
     }
 }
 
+/// A member of a gzip file.
+fn compress(bytes: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+    // Memory takes all there is.
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap_or_default()
+}
+
 /// Tells of lost lines, not too often.
 fn complain(last: &mut Option<Instant>, level: Level, error: Option<&io::Error>, message: std::fmt::Arguments<'_>) {
     let now = Instant::now();
@@ -231,7 +251,7 @@ mod tests {
     use std::fs;
 
     fn buffer(size: usize) -> Option<Buffering> {
-        Some(Buffering { size, flush: None })
+        Some(Buffering { size, flush: None, gzip: None })
     }
 
     fn one(path: &Path, buffering: Option<Buffering>) -> (AccessLogs, LogId) {
@@ -251,7 +271,7 @@ mod tests {
         assert_eq!(logs.add_file(Path::new("/b"), None), Ok(b));
         assert_eq!(logs.add_file(Path::new("/b"), buffer(1)), Err(Conflict));
         assert_eq!(logs.add_file(Path::new("/a"), buffer(1)), Ok(a));
-        let flushed = Some(Buffering { size: 1, flush: Some(Duration::from_secs(1)) });
+        let flushed = Some(Buffering { size: 1, flush: Some(Duration::from_secs(1)), gzip: None });
         assert_eq!(logs.add_file(Path::new("/a"), flushed), Err(Conflict));
     }
 
@@ -260,7 +280,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let second = Duration::from_secs(1);
-        let (mut logs, id) = one(&path, Some(Buffering { size: 8, flush: Some(second) }));
+        let (mut logs, id) = one(&path, Some(Buffering { size: 8, flush: Some(second), gzip: None }));
         let now = Instant::now();
         assert_eq!(logs.write(id, b"abc\n", now), Some(now + second));
         assert_eq!(logs.write(id, b"def\n", now + second / 2), None);
@@ -313,6 +333,22 @@ mod tests {
         logs.flush();
         assert_eq!(fs::read(&path).unwrap(), b"abc\ndef\ng\nlarger than it\nend\n");
         assert_eq!(logs.logs[0].buffer.capacity(), 8);
+    }
+
+    #[test]
+    fn what_is_written_together_is_compressed_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let (mut logs, id) = one(&path, Some(Buffering { size: 8, flush: None, gzip: Some(1) }));
+        for line in [&b"abc\n"[..], b"def\n", b"longer than that\n"] {
+            logs.write(id, line, Instant::now());
+        }
+        logs.unbuffer();
+        logs.write(id, b"last\n", Instant::now());
+        let mut text = String::new();
+        let mut decoder = flate2::read::MultiGzDecoder::new(fs::File::open(&path).unwrap());
+        io::Read::read_to_string(&mut decoder, &mut text).unwrap();
+        assert_eq!(text, "abc\ndef\nlonger than that\nlast\n");
     }
 
     #[test]

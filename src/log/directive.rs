@@ -14,6 +14,7 @@ use super::error::{Sink, Target, parse_sink};
 use super::format::{Escape, Format};
 use super::syslog;
 use crate::conf::table::FOREVER;
+use crate::conf::template;
 use crate::conf::{Call, Error, Place, Result, value};
 
 /// Reads `error_log path|stderr|syslog:server=... [level]`, its file taken against the prefix.
@@ -81,7 +82,12 @@ impl<V> Formats<V> {
         };
         let mut format = Format::compile(b"", escape, &mut variable).map_err(|message| call.error(message))?;
         for i in first..=call.count() {
-            format.append(call.bytes(i), &mut variable).map_err(|message| call.error(message))?;
+            let text = call.bytes(i);
+            format.append(text, &mut variable).map_err(|message| match message.as_str() {
+                // nginx has its own words for it here.
+                template::NO_NAME => call.error(format!("invalid parameter \"{}\"", String::from_utf8_lossy(text))),
+                _ => call.error(message),
+            })?;
         }
         self.insert(name, format);
         Ok(())
@@ -119,7 +125,10 @@ pub struct AccessLog<V> {
     place: Place,
 }
 
-/// Reads `access_log path|syslog:server=... [format] [buffer=size] [flush=time] [if=condition]` or `access_log off` into the
+/// The buffer of a log that is compressed, nginx's: little is gained on single lines.
+const GZIP_BUFFER: usize = 64 << 10;
+
+/// Reads `access_log path|syslog:server=... [format] [buffer=size] [gzip[=level]] [flush=time] [if=condition]` or `access_log off` into the
 /// directives of a level.
 ///
 /// # Errors
@@ -154,7 +163,7 @@ impl<V> AccessLog<V> {
             }
             None => To::File(call.path(1)),
         };
-        let (mut format, mut size, mut flush, mut condition) = (None, None, None, None);
+        let (mut format, mut size, mut flush, mut gzip, mut condition) = (None, None, None, None, None);
         for (i, &word) in words.iter().enumerate().skip(1) {
             match word.split_once('=') {
                 Some(("buffer", text)) => {
@@ -170,13 +179,20 @@ impl<V> AccessLog<V> {
                     condition =
                         Some(Rc::new(Format::compile(text.as_bytes(), Escape::None, &mut variable).map_err(fault)?));
                 }
+                Some(("gzip", text)) => {
+                    let level = value::number(text).filter(|level| (1..=9).contains(level));
+                    let invalid = || fault(format!("invalid compression level \"{text}\""));
+                    gzip = Some(level.ok_or_else(invalid)? as u32);
+                }
+                None if i > 1 && word == "gzip" => gzip = Some(1),
                 None if i == 1 => format = Some(word.to_owned()),
                 _ => return Err(fault(format!("invalid parameter \"{word}\""))),
             }
         }
+        let size = size.or(gzip.map(|_| GZIP_BUFFER));
         let buffering = match (size, flush) {
             (None, Some(_)) => return Err(fault(format!("no buffer is defined for access_log \"{written}\""))),
-            (size, flush) => size.map(|size| Buffering { size, flush }),
+            (size, flush) => size.map(|size| Buffering { size, flush, gzip }),
         };
         match to {
             To::Syslog(_) if buffering.is_some() => return Err(fault("logs to syslog cannot be buffered".into())),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::Address;
+use super::{Address, address};
 use crate::conf::{Call, Result};
 
 /// What a rule is about.
@@ -52,16 +52,22 @@ impl Match {
         Ok(matches)
     }
 
-    /// The argument of `set_real_ip_from`: who is believed when it speaks of others.
+    /// The argument of `set_real_ip_from`: who is believed when it speaks of others. A name stands for the addresses that it has now.
     ///
     /// # Errors
-    /// Not an address, in nginx's words.
-    pub fn sender(call: &mut Call<'_>) -> Result<Match> {
-        let unknown = |text: &str| format!("host not found in set_real_ip_from \"{text}\"");
-        match Match::of(call, unknown)? {
-            Match::All => Err(call.error(unknown("all"))),
-            sender => Ok(sender),
+    /// None of these, in nginx's words.
+    pub fn senders(call: &mut Call<'_>) -> Result<Vec<Match>> {
+        let text = call.text(1)?;
+        if Match::parse(text).is_some_and(|(matches, _)| matches != Match::All) {
+            return Ok(vec![Match::of(call, str::to_owned)?]);
         }
+        let inet = |address: Address| match address {
+            Address::Inet(inet) => Match::Net(inet.ip().into()),
+            Address::Unix(_) => Match::Unix,
+        };
+        let found = address::resolve(text, 0)
+            .map_err(|_| call.error(format!("host not found in set_real_ip_from \"{text}\"")))?;
+        Ok(found.into_iter().map(inet).collect())
     }
 
     /// Reads `all`, `unix:`, an address or a CIDR. The second part of the result tells that host bits were set (and

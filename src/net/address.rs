@@ -3,9 +3,12 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use socket2::{Domain, SockAddr};
+
+use crate::conf::value::number;
 
 /// The longest path of a Unix socket: `sizeof(sun_path) - 1` on Linux.
 const UNIX_PATH_MAX: usize = 107;
@@ -137,6 +140,14 @@ fn unix_path(path: &str) -> Result<Address, &'static str> {
 }
 
 fn split(text: &str) -> Result<Parts<'_>, &'static str> {
+    let (host, port) = halves(text)?;
+    Ok(Parts { host, port: port.map(parse_port).transpose()? })
+}
+
+fn halves(text: &str) -> Result<(&str, Option<&str>), &'static str> {
+    if text.contains('/') {
+        return Err("invalid host");
+    }
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or("invalid host")?;
         let port = match rest.strip_prefix(':') {
@@ -144,7 +155,9 @@ fn split(text: &str) -> Result<Parts<'_>, &'static str> {
             None if rest.is_empty() => None,
             None => return Err("invalid host"),
         };
-        host.parse::<Ipv6Addr>().map_err(|_| "invalid IPv6 address")?;
+        if !host.is_empty() {
+            host.parse::<Ipv6Addr>().map_err(|_| "invalid IPv6 address")?;
+        }
         (host, port)
     } else {
         match text.split_once(':') {
@@ -152,10 +165,7 @@ fn split(text: &str) -> Result<Parts<'_>, &'static str> {
             None => (text, None),
         }
     };
-    if host.is_empty() {
-        return Err("no host");
-    }
-    Ok(Parts { host, port: port.map(parse_port).transpose()? })
+    if host.is_empty() { Err("no host") } else { Ok((host, port)) }
 }
 
 fn parse_port(text: &str) -> Result<u16, &'static str> {
@@ -201,7 +211,7 @@ pub fn explicit_port(text: &str) -> Option<u16> {
 }
 
 /// Turns the first argument of `listen` into addresses: `port`, `addr:port`, `*:port`, `[v6]:port`, `addr`, `host:port`,
-/// `unix:path`; the port is 80 when none is given, as in nginx.
+/// `unix:path`, with all ports of `first-last` in the place of one; the port is 80 when none is given, as in nginx.
 ///
 /// # Errors
 /// nginx's word for what is wrong, which the caller completes with ` of the "listen" directive`.
@@ -210,12 +220,39 @@ pub fn resolve_listen(text: &str) -> Result<Vec<Address>, &'static str> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(vec![unix_path(path)?]);
     }
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+    // A number that is too long for nginx is a name.
+    if let Some((first, last)) = range(text).filter(|(first, last)| is_number(first) && is_number(last)) {
+        return Ok(parse_ports(first, last)?.flat_map(wildcard).collect());
+    }
+    if is_number(text) {
         return Ok(wildcard(parse_port(text)?));
     }
-    let Parts { host, port } = split(text)?;
-    let port = port.unwrap_or(80);
-    if host == "*" { Ok(wildcard(port)) } else { lookup(host, port) }
+    let (host, port) = halves(text)?;
+    let ports = match port.map(|port| (port, range(port))) {
+        None => 80..=80,
+        Some((_, Some((first, last)))) => parse_ports(first, last)?,
+        Some((port, None)) => parse_ports(port, port)?,
+    };
+    if host == "*" {
+        return Ok(ports.flat_map(wildcard).collect());
+    }
+    let found = lookup(host, 0)?;
+    Ok(found.iter().flat_map(|address| ports.clone().map(|port| address.with_port(port))).collect())
+}
+
+/// The ends of `first-last`.
+fn range(text: &str) -> Option<(&str, &str)> {
+    text.split_once('-')
+}
+
+/// All ports from the first to the last.
+fn parse_ports(first: &str, last: &str) -> Result<RangeInclusive<u16>, &'static str> {
+    let (last, first) = (parse_port(last)?, parse_port(first)?);
+    if first > last { Err("invalid port range") } else { Ok(first..=last) }
+}
+
+fn is_number(text: &str) -> bool {
+    number(text).is_some()
 }
 
 fn lookup(host: &str, port: u16) -> Result<Vec<Address>, &'static str> {
@@ -258,6 +295,9 @@ mod tests {
         assert_eq!(listen("127.0.0.1").unwrap(), "127.0.0.1:80");
         assert_eq!(listen("[::]:81").unwrap(), "[::]:81");
         assert_eq!(listen("[::1]").unwrap(), "[::1]:80");
+        assert_eq!(listen("81-82").unwrap(), "0.0.0.0:81 0.0.0.0:82");
+        assert_eq!(listen("127.0.0.1:81-82").unwrap(), "127.0.0.1:81 127.0.0.1:82");
+        assert_eq!(listen("[::1]:81-81").unwrap(), "[::1]:81");
         assert_eq!(listen("unix:/tmp/a").unwrap(), "unix:/tmp/a");
         for (wrong, why) in [
             ("0", "invalid port"),
@@ -265,6 +305,10 @@ mod tests {
             ("1.2.3.4:", "invalid port"),
             ("1.2.3.4:+5", "invalid port"),
             (":80", "no host"),
+            ("1.2.3.4:82-81", "invalid port range"),
+            ("1.2.3.4:81-", "invalid port"),
+            ("1.2.3.4:81/x", "invalid host"),
+            ("99999999999999999999", "host not found"),
             ("", "no host"),
             ("[::1:80", "invalid host"),
             ("[::x]:80", "invalid IPv6 address"),

@@ -136,15 +136,22 @@ impl Listener {
             let set = keepalive.count.map_or(set.clone(), |count| set.with_retries(count));
             self.socket.set_tcp_keepalive(&set)?;
         }
-        let seconds = libc::c_int::from(tuning.deferred);
+        if let Some(length) = tuning.fast_open {
+            self.set(libc::TCP_FASTOPEN, length)?;
+        }
+        self.set(libc::TCP_DEFER_ACCEPT, tuning.deferred.into())
+    }
+
+    /// Sets an option of TCP.
+    fn set(&self, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
         // SAFETY: the kernel reads one int, of which the true size is told.
         let done = unsafe {
             libc::setsockopt(
                 self.fd(),
                 libc::IPPROTO_TCP,
-                libc::TCP_DEFER_ACCEPT,
-                (&raw const seconds).cast(),
-                size_of_val(&seconds) as libc::socklen_t,
+                option,
+                (&raw const value).cast(),
+                size_of_val(&value) as libc::socklen_t,
             )
         };
         if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

@@ -21,22 +21,42 @@ impl Name {
     /// # Errors
     /// The message for the operator.
     pub fn parse(word: &str) -> Result<Self, String> {
-        let name = word.to_ascii_lowercase().into_bytes();
-        match name.as_slice() {
-            [b'~', ..] => {
-                Err(format!("the regular expression \"{word}\" in \"server_name\" is not offered by weir yet"))
-            }
-            [b'*', tail @ ..] if tail.len() > 1 && tail[0] == b'.' && !tail.contains(&b'*') => {
-                Ok(Name::Tail(tail.to_vec()))
-            }
-            [head @ .., b'*'] if head.len() > 1 && head.ends_with(b".") && !head.contains(&b'*') => {
-                Ok(Name::Head(head.to_vec()))
-            }
-            [b'.'] => Err(format!("server name \"{word}\" is invalid")),
-            name if name.contains(&b'*') => Err(format!("server name \"{word}\" is invalid")),
-            [b'.', ..] => Ok(Name::Domain(name)),
-            _ => Ok(Name::Exact(name)),
+        if word.starts_with('~') {
+            return Err(format!("the regular expression \"{word}\" in \"server_name\" is not offered by weir yet"));
         }
+        Self::check(word)?;
+        let invalid = || format!("server name \"{word}\" is invalid");
+        Self::read(word.as_bytes()).filter(|name| !name.has_star()).ok_or_else(invalid)
+    }
+
+    /// What is looked at of a word before it is known what it is compared with.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub fn check(word: &str) -> Result<(), String> {
+        let odd_star = word.starts_with('*') && (word.len() < 3 || !word.starts_with("*."));
+        if odd_star || word == "." { Err(format!("server name \"{word}\" is invalid")) } else { Ok(()) }
+    }
+
+    /// The name that a word is; `None` where it is none, by nginx's rules.
+    pub fn read(word: &[u8]) -> Option<Self> {
+        let name = word.to_ascii_lowercase();
+        let stars = name.iter().filter(|byte| **byte == b'*').count();
+        if stars > 1 || name.contains(&0) || name.windows(2).any(|two| two == b"..") {
+            return None;
+        }
+        match name.as_slice() {
+            [b'.', _, ..] => Some(Name::Domain(name)),
+            [b'*', tail @ ..] if tail.starts_with(b".") && tail.len() > 1 => Some(Name::Tail(tail.to_vec())),
+            [head @ .., b'*'] if head.ends_with(b".") && head.len() > 1 => Some(Name::Head(head.to_vec())),
+            _ if stars > 0 => None,
+            _ => Some(Name::Exact(name)),
+        }
+    }
+
+    /// Whether it has a star as a byte like any other.
+    fn has_star(&self) -> bool {
+        matches!(self, Name::Domain(domain) if domain.contains(&b'*'))
     }
 }
 
@@ -133,7 +153,7 @@ mod tests {
 
     #[test]
     fn faulty_names() {
-        for name in ["*a", "*", "a*", ".", "*.", ".*", "a.*.b", "*.a.*", ".a*"] {
+        for name in ["*a", "*", "a*", ".", "*.", ".*", "a.*.b", "*.a.*", ".a*", "a..b"] {
             assert_eq!(Name::parse(name), Err(format!("server name \"{name}\" is invalid")));
         }
         assert!(Name::parse("~^a$").unwrap_err().contains("not offered"));

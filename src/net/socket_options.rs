@@ -42,16 +42,18 @@ impl SocketOptions {
         Ok(true)
     }
 
-    /// Takes a parameter that `listen` has in `http {}` only: `deferred`, `so_keepalive=`, `rcvbuf=` or `sndbuf=`; whether it was one of them.
+    /// Takes a parameter that `listen` has in `http {}` only: `deferred`, `fastopen=`, `so_keepalive=`, `rcvbuf=` or `sndbuf=`; whether it was one of them.
     ///
     /// # Errors
     /// The message for the operator.
     pub fn take_tuning(&mut self, word: &str) -> Result<bool, String> {
-        let bytes = |text: &str, name: &str| {
-            size(text).filter(|size| *size > 0).ok_or_else(|| format!("invalid {name} \"{word}\""))
-        };
+        let bytes = |text: &str, name: &str| size(text).ok_or_else(|| format!("invalid {name} \"{word}\""));
         match word.split_once('=') {
             None if word == "deferred" => self.tuning.deferred = true,
+            Some(("fastopen", text)) => {
+                let length = number(text).and_then(|length| i32::try_from(length).ok());
+                self.tuning.fast_open = Some(length.ok_or_else(|| format!("invalid fastopen \"{word}\""))?);
+            }
             Some(("rcvbuf", text)) => self.tuning.receive_buffer = Some(bytes(text, "rcvbuf")?),
             Some(("sndbuf", text)) => self.tuning.send_buffer = Some(bytes(text, "sndbuf")?),
             Some(("so_keepalive", text)) => {
@@ -83,6 +85,8 @@ impl SocketOptions {
 pub struct Tuning {
     /// Clients are accepted when they have sent something (`TCP_DEFER_ACCEPT`).
     pub deferred: bool,
+    /// How many clients may wait whose first packet had data (`TCP_FASTOPEN`).
+    pub fast_open: Option<i32>,
     /// `SO_RCVBUF`, bytes.
     pub receive_buffer: Option<usize>,
     /// `SO_SNDBUF`, bytes.
@@ -114,17 +118,18 @@ impl Keepalive {
                 let mut parts = text.split(':');
                 let mut next = || Some(parts.next()?).filter(|part| !part.is_empty());
                 let (idle, interval, count) = (next(), next(), next());
-                if parts.next().is_some() || [idle, interval, count] == [None; 3] {
+                if parts.next().is_some() {
                     return None;
                 }
-                let seconds = |text: &str| time(text, false);
-                let idle = idle.map(seconds).map_or(Some(None), |time| time.map(Some))?;
-                let interval = interval.map(seconds).map_or(Some(None), |time| time.map(Some))?;
-                let count = match count {
-                    Some(text) => Some(number(text).and_then(|count| u32::try_from(count).ok())?),
-                    None => None,
-                };
-                return Some(Keepalive { on: true, idle, interval, count });
+                // 0 says nothing, as in nginx.
+                let seconds = |text: Option<&str>| time(text.unwrap_or("0"), false);
+                let said = |time: &Duration| !time.is_zero();
+                let (idle, interval) = (Some(seconds(idle)?).filter(said), Some(seconds(interval)?).filter(said));
+                let count = number(count.unwrap_or("0")).and_then(|count| u32::try_from(count).ok())?;
+                let count = Some(count).filter(|count| *count > 0);
+                let keepalive = Keepalive { on: true, idle, interval, count };
+                return Some(keepalive)
+                    .filter(|keepalive| *keepalive != Keepalive { on: true, ..Keepalive::default() });
             }
         };
         Some(Keepalive { on, ..Keepalive::default() })
@@ -149,6 +154,8 @@ mod tests {
             ("::", None),
             ("x::", None),
             ("1:2:x", None),
+            ("0:0:0", None),
+            ("0:1m:0", Some(Keepalive { interval: minutes(1), ..on })),
             ("1:2:3:4", None),
         ] {
             assert_eq!(Keepalive::parse(text), read, "{text}");

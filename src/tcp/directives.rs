@@ -304,9 +304,9 @@ pub static TABLE: &[Directive<Level>] = &[
             "access_log",
             MS,
             Arity::AtLeast(1),
-            "path [format] [buffer=size] [flush=time] [if=condition] | syslog:server=address[,facility=name][,severity=name][,tag=word][,nohostname] [format] [if=condition] | off",
+            "path [format] [buffer=size] [gzip[=level]] [flush=time] [if=condition] | syslog:server=address[,facility=name][,severity=name][,tag=word][,nohostname] [format] [if=condition] | off",
             "logs/tcp_access.log",
-            "A line for each session when it ends, in the form of a `log_format` or in the module's own. `buffer` and `flush`: how much and how long lines are held back. `if`: no line where this is empty or `0`. A path may have variables: its file is opened by the worker for each line, without a buffer. Syslog servers get datagrams by UDP (port 514) or at `unix:path`; facility `local7`, severity `info`, tag `nginx` when nothing is said.",
+            "A line for each session when it ends, in the form of a `log_format` or in the module's own. `buffer` and `flush`: how much and how long lines are held back. `gzip`: what is written is compressed, with a level from 1 to 9, for `zcat`; the buffer is 64k then unless something else is said. `if`: no line where this is empty or `0`. A path may have variables: its file is opened by the worker for each line, without a buffer. Syslog servers get datagrams by UDP (port 514) or at `unix:path`; facility `local7`, severity `info`, tag `nginx` when nothing is said.",
         )),
         set: |level, call| directive::add(&mut level.access_logs, call, Variable::named),
     },
@@ -461,7 +461,7 @@ fn add_rule(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
 }
 
 fn add_real_ip_from(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    level.real_ip_from.get_or_insert_default().push(Match::sender(call)?);
+    level.real_ip_from.get_or_insert_default().extend(Match::senders(call)?);
     Ok(())
 }
 

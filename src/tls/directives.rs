@@ -45,7 +45,7 @@ impl<T: Block> Table<T> {
                 ONE,
                 "file",
                 "-",
-                "The server's certificate in PEM form, followed in the same file by those that lead to its authority. Several, each with its key, serve clients of different kinds (RSA and ECDSA). Relative names are taken against the folder of the configuration file, as with all files of `ssl_*`. `data:` begins the certificate itself, in the place of a name; so with the key.",
+                "The server's certificate in PEM form, followed in the same file by those that lead to its authority. Several, each with its key, serve clients of different kinds (RSA and ECDSA). Relative names are taken against the folder of the configuration file, as with all files of `ssl_*`. `data:` begins the certificate itself, in the place of a name; so with the key. In `http {}` names with variables are refused.",
             )),
             set: |level, call| level.tls().add_certificate(call),
         },

@@ -160,21 +160,23 @@ impl Settings {
 
     /// `ssl`
     pub fn set_on(&mut self, call: &mut Call<'_>) -> Result<()> {
+        self.on = Some((call.flag()?, call.node.place.clone()));
         if call.context.overlaps(Contexts::HTTP.or(Contexts::HTTP_SERVER)) {
             call.warn("the \"ssl\" directive is deprecated, use the \"listen ... ssl\" directive instead");
         }
-        self.on = Some((call.flag()?, call.node.place.clone()));
         Ok(())
     }
 
     /// `ssl_certificate`
     pub fn add_certificate(&mut self, call: &mut Call<'_>) -> Result<()> {
+        refuse_variables(call)?;
         self.certificates.get_or_insert_default().push(File::of(call)?);
         Ok(())
     }
 
     /// `ssl_certificate_key`
     pub fn add_key(&mut self, call: &mut Call<'_>) -> Result<()> {
+        refuse_variables(call)?;
         self.keys.get_or_insert_default().push(File::of(call)?);
         Ok(())
     }
@@ -380,6 +382,15 @@ impl Settings {
     pub fn add_ticket_key(&mut self, call: &mut Call<'_>) -> Result<()> {
         self.ticket_keys.get_or_insert_default().push(read_ticket_key(call)?);
         Ok(())
+    }
+}
+
+/// In `http {}` nginx takes names with variables, and reads such files for each handshake.
+fn refuse_variables(call: &Call<'_>) -> Result<()> {
+    let varies = call.context.overlaps(Contexts::HTTP.or(Contexts::HTTP_SERVER)) && call.bytes(1).contains(&b'$');
+    match varies {
+        true => Err(call.error(format!("variables in \"{}\" are not offered by weir yet", call.name()))),
+        false => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::net::{Address, address};
 use crate::resolver::Name;
 
 use super::checks::settings::Settings;
+use super::zone::Zone;
 use super::{Followed, Group, Keepalive, Method, Peer};
 
 /// The port of a `server` that names none.
@@ -29,6 +30,7 @@ pub struct Builder {
     /// `keepalive` and what goes with it.
     kept: Option<usize>,
     keepalive: Keepalive,
+    zones: Vec<Zone>,
 }
 
 /// Reads the block of an `upstream name {}`.
@@ -82,12 +84,13 @@ impl Builder {
         };
         let keepalive = self.kept.map(|connections| Keepalive { connections, ..self.keepalive });
         let key = self.key.filter(|_| matches!(method, Method::Hash | Method::ConsistentHash));
-        Group { primaries, method, key, check, keepalive, followed: self.followed, ..Group::new(name, peers) }
+        let (followed, zones) = (self.followed, self.zones);
+        Group { primaries, method, key, check, keepalive, followed, zones, ..Group::new(name, peers) }
     }
 
-    /// As in nginx the last of several methods counts.
+    /// As in nginx the last of several methods counts, and belongs above `keepalive`.
     fn choose(&mut self, method: Method, call: &mut Call<'_>) -> Result<()> {
-        if self.method.replace((method, call.node.place.clone())).is_some() {
+        if self.method.replace((method, call.node.place.clone())).is_some() || self.kept.is_some() {
             call.warn("load balancing method redefined");
         }
         Ok(())
@@ -257,7 +260,7 @@ pub static TABLE: &[Directive<Builder>] = &[
         },
     },
     Directive {
-        row: only(
+        row: repeated(only(
             Contexts::HTTP_UPSTREAM,
             row(
                 "zone",
@@ -266,10 +269,10 @@ pub static TABLE: &[Directive<Builder>] = &[
                 "-",
                 "Accepted for compatibility, without effect: what is known about the servers of a group is always shared by all workers.",
             ),
-        ),
-        set: |_, call| match call.count() {
-            2 => value::size(call.text(2)?).map(drop).ok_or_else(|| call.invalid()),
-            _ => Ok(()),
+        )),
+        set: |builder, call| {
+            builder.zones.push(Zone::read(call)?);
+            Ok(())
         },
     },
     Directive {

@@ -10,6 +10,7 @@ pub mod directives;
 pub mod follow;
 pub mod kept;
 pub mod shared;
+pub mod zone;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -207,6 +208,8 @@ pub struct Group {
     pub followed: Vec<Followed>,
     /// Whom to ask for the names of `followed`.
     pub resolver: Option<Rc<Settings>>,
+    /// Its `zone` directives.
+    pub zones: Vec<zone::Zone>,
 }
 
 impl Group {
@@ -223,6 +226,7 @@ impl Group {
             keepalive: None,
             followed: Vec::new(),
             resolver: None,
+            zones: Vec::new(),
         }
     }
 
@@ -239,7 +243,8 @@ impl Group {
         usual: u16,
     ) -> Result<usize, String> {
         let host = target.split(':').next().unwrap_or_default();
-        let by_name = |groups: &[Rc<Group>], name: &str| groups.iter().position(|group| group.name == name);
+        let by_name =
+            |groups: &[Rc<Group>], name: &str| groups.iter().position(|group| group.name.eq_ignore_ascii_case(name));
         if let Some(found) = by_name(&groups[named.clone()], target) {
             return Ok(named.start + found);
         }

@@ -136,7 +136,7 @@ fn answers_of_servers_are_compressed() {
     let (_weir, port) = serve_in(Prefix::new(), |port| {
         format!(
             "gzip on; server {{ listen {}; location /plain {{ proxy_pass http://{1}; }} location /packed {{ proxy_pass http://{2}; }}
-             location /small {{ proxy_pass http://{1}; proxy_buffers 2 4k; }} location /stale {{ gzip_proxied expired; proxy_pass http://{3}; }}
+             location /small {{ proxy_pass http://{1}; proxy_buffers 3 4k; }} location /stale {{ gzip_proxied expired; proxy_pass http://{3}; }}
              location /any {{ gzip_proxied any; proxy_pass http://{1}; }} location /slow {{ proxy_buffering off; proxy_pass http://{4}; }}
              location /trailer {{ add_trailer X-T $status; proxy_pass http://{3}; }} }}",
             port.v4(),

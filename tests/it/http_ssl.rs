@@ -2,9 +2,11 @@
 
 use openssl::ocsp::{OcspResponse, OcspResponseStatus};
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion, StatusType};
+use openssl::symm::Cipher;
 
 use super::http::{config, serve_in};
 use super::http_config::message;
+use super::http_tls::{ask, asking};
 use super::tls::certs::{Identity, ec_key};
 use super::tls::{OURS, folder, only, run, try_client};
 use crate::common::*;
@@ -70,6 +72,48 @@ fn settings_of_openssls_own() {
     let stream = try_client(&port, only(SslVersion::TLS1_3)).unwrap();
     assert_eq!(stream.ssl().current_cipher().unwrap().name(), "TLS_CHACHA20_POLY1305_SHA256");
     assert!(try_client(&port, only(SslVersion::TLS1_2)).is_err());
+}
+
+#[test]
+fn certificates_in_the_configuration_itself() {
+    let (identity, other) = (Identity::alone(), Identity::alone());
+    let locked = identity.key.private_key_to_pem_pkcs8_passphrase(Cipher::aes_128_cbc(), b"secret").unwrap();
+    let locked = String::from_utf8(locked).unwrap();
+    let (certificate, key) = (identity.certificate_pem(), identity.key_pem());
+    let prefix = Prefix::new();
+    prefix.write("passwords", "wrong\nsecret\n");
+    let (weir, port) = serve_in(prefix, |port| {
+        let server = |name: &str, key: &str| {
+            format!(
+                "server {{ listen {} ssl; server_name {name}; ssl_certificate \"data:{certificate}\"; ssl_certificate_key \"data:{key}\";
+                 ssl_password_file passwords; return 200 hi; }}\n",
+                port.v4()
+            )
+        };
+        server("open", &key) + &server("locked", &locked)
+    });
+    for name in ["open", "locked"] {
+        let mut stream = asking(&port, Some(name), |_| {}).unwrap();
+        assert_eq!(stream.ssl().peer_certificate().unwrap(), identity.certificate);
+        assert_eq!(ask(&mut stream, "/", name).text(), "hi");
+    }
+    let wrong = |certificate: &str, key: &str| {
+        let said = format!("ssl_certificate \"data:{certificate}\"; ssl_certificate_key \"data:{key}\";");
+        weir.prefix.write("wrong.conf", config(&format!("server {{ listen unix:s ssl; {said} }}")));
+        let run = weir.prefix.run(&["-t", "-c", &weir.prefix.text_path("wrong.conf")]);
+        assert!(!run.status.success());
+        assert!(!run.stderr.contains("PRIVATE KEY"), "{}", run.stderr);
+        run.stderr
+    };
+    let text = wrong("x", &key);
+    assert!(text.contains("cannot load certificate \"data:\": PEM_read_bio_X509_AUX() failed (SSL: error:"), "{text}");
+    for key in ["", "x", &locked] {
+        let text = wrong(&certificate, key);
+        let told = "cannot load certificate key \"data:\": PEM_read_bio_PrivateKey() failed (SSL: error:";
+        assert!(text.contains(told), "{text}");
+    }
+    let text = wrong(&certificate, &other.key_pem());
+    assert!(text.contains("SSL_CTX_use_PrivateKey(\"data:\") failed (SSL: error:05800074:"), "{text}");
 }
 
 #[test]

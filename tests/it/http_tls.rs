@@ -41,7 +41,7 @@ pub fn ask(stream: &mut SslStream<TcpStream>, path: &str, host: &str) -> Reply {
     read_reply(stream, false)
 }
 
-fn name_of(certificate: &X509) -> String {
+pub fn name_of(certificate: &X509) -> String {
     let entry = certificate.subject_name().entries().next().unwrap();
     entry.data().to_string().unwrap()
 }
@@ -110,7 +110,9 @@ fn the_named_host_chooses_certificate_and_server() {
         };
         // One that has no certificate of its own is known by the default server's.
         let bare = format!("server {{ listen {}; server_name bare; return 200 bare; }}", port.v4());
-        server("one", "") + &server("two", "large_client_header_buffers 1 100; ssl_protocols TLSv1.2;") + &bare
+        server("one", "")
+            + &server("two", "connection_pool_size 112; large_client_header_buffers 1 112; ssl_protocols TLSv1.2;")
+            + &bare
     });
     for (asked, certificate, answer) in
         [("one", "one", "one one"), ("two", "two", "two two"), ("Bare", "one", "bare"), ("none", "one", "one none")]

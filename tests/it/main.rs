@@ -29,6 +29,7 @@ mod http_ocsp;
 mod http_real_ip;
 mod http_script;
 mod http_settings;
+mod http_sni;
 mod http_ssl;
 mod http_stapling;
 mod http_status;

@@ -110,7 +110,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         set: valid,
     },
     Directive {
-        row: with(
+        row: repeated(with(
             Arity::AtLeast(1),
             row(
                 "proxy_cache_methods",
@@ -119,13 +119,10 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
                 "GET HEAD",
                 "The methods whose answers are kept; GET and HEAD are always among them.",
             ),
-        ),
+        )),
         set: |level, call| {
-            for i in 1..=call.count() {
-                let post = call.choice(i, &[("GET", false), ("HEAD", false), ("POST", true)])?;
-                *level.proxy.cache.post.get_or_insert_default() |= post;
-            }
-            Ok(())
+            let said = level.proxy.cache.methods.get_or_insert_default();
+            call.choices(&[("GET", 0), ("HEAD", 1), ("POST", 2)], |method| !std::mem::replace(&mut said[method], true))
         },
     },
     value!(
@@ -146,7 +143,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
     ),
     predicate!("proxy_no_cache", no_cache, "The answer is not kept where any of these is neither empty nor `0`."),
     Directive {
-        row: with(
+        row: repeated(with(
             Arity::AtLeast(1),
             row(
                 "proxy_cache_use_stale",
@@ -155,20 +152,10 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
                 "off",
                 "When an answer is given that is not fresh any more: after these failures of servers, and with `updating` to all but the one request that brings it up to date. `stale-if-error` and `stale-while-revalidate` of `Cache-Control` allow it for a time.",
             ),
-        ),
+        )),
         set: |level, call| {
-            let (mut faults, mut updating) = (Fault::NONE, false);
-            for i in 1..=call.count() {
-                match call.bytes(i) {
-                    word if word.eq_ignore_ascii_case(b"updating") => updating = true,
-                    word if word.eq_ignore_ascii_case(b"non_idempotent") => {
-                        return Err(call.error("invalid value \"non_idempotent\""));
-                    }
-                    _ => faults = faults.or(call.choice(i, &Fault::WORDS)?),
-                }
-            }
-            level.proxy.cache.use_stale = Some((faults, updating));
-            Ok(())
+            let said = level.proxy.cache.use_stale.get_or_insert(Fault::NONE);
+            call.choices(&Fault::WORDS, |fault| said.add(fault))
         },
     },
     value!(
@@ -411,7 +398,7 @@ fn path(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let Some(zone) = zone else {
         return Err(call.error("\"proxy_cache_path\" must have \"keys_zone\" parameter"));
     };
-    for other in &level.caches {
+    for (other, place) in level.caches.iter().zip(&level.cache_places) {
         if other.zone.name == zone.name {
             let (name, size, declared) = (&zone.name, zone.size, other.zone.size);
             return Err(call.error(match size == declared {
@@ -422,10 +409,11 @@ fn path(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
             }));
         }
         if other.path == path {
-            return Err(call.error(format!("the same path name \"{}\" is used twice", path.display())));
+            return Err(call.error(format!("the same path name \"{}\" used in {place} and", path.display())));
         }
     }
     let cache = Cache { zone, path, levels, inactive, max_size, min_free, use_temp_path, manager, loader };
+    level.cache_places.push(call.node.place.clone());
     level.caches.push(Rc::new(cache));
     Ok(())
 }

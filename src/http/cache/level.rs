@@ -27,12 +27,13 @@ pub(in crate::http) struct Said {
     pub bypass: Option<Vec<Text>>,
     pub no_cache: Option<Vec<Text>>,
     pub purge: Option<purge::Rule>,
-    pub post: Option<bool>,
+    /// Whether GET, HEAD and POST are named, in this order.
+    pub methods: Option<[bool; 3]>,
     pub min_uses: Option<usize>,
     pub lock: Option<bool>,
     pub lock_timeout: Option<Duration>,
     pub lock_age: Option<Duration>,
-    pub use_stale: Option<(Fault, bool)>,
+    pub use_stale: Option<Fault>,
     pub background_update: Option<bool>,
     pub revalidate: Option<bool>,
     pub convert_head: Option<bool>,
@@ -55,7 +56,7 @@ impl Said {
         inherit(&mut self.bypass, &above.bypass);
         inherit(&mut self.no_cache, &above.no_cache);
         inherit(&mut self.purge, &above.purge);
-        inherit(&mut self.post, &above.post);
+        inherit(&mut self.methods, &above.methods);
         inherit(&mut self.min_uses, &above.min_uses);
         inherit(&mut self.lock, &above.lock);
         inherit(&mut self.lock_timeout, &above.lock_timeout);
@@ -83,7 +84,7 @@ impl Said {
             }
             Some(Use::Named(text)) => Choice::Named(text.clone(), caches.into()),
         };
-        let (stale_after, stale_while_updating) = self.use_stale.unwrap_or((Fault::NONE, false));
+        let stale_after = self.use_stale.map_or(Fault::NONE, Fault::settle);
         let five = Duration::from_secs(5);
         Ok(Some(Rc::new(Settings {
             choice,
@@ -91,13 +92,13 @@ impl Said {
             bypass: self.bypass.clone().unwrap_or_default(),
             no_cache: self.no_cache.clone().unwrap_or_default(),
             purge: self.purge.clone(),
-            post: self.post.unwrap_or(false),
+            post: self.methods.is_some_and(|[_, _, post]| post),
             min_uses: self.min_uses.unwrap_or(1) as u64,
             lock: self.lock.unwrap_or(false),
             lock_timeout: self.lock_timeout.unwrap_or(five),
             lock_age: self.lock_age.unwrap_or(five),
             stale_after,
-            stale_while_updating,
+            stale_while_updating: stale_after.has(Fault::UPDATING),
             background_update: self.background_update.unwrap_or(false),
             revalidate: self.revalidate.unwrap_or(false),
             convert_head: self.convert_head.unwrap_or(true),

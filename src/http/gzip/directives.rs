@@ -1,6 +1,7 @@
 //! The directives of `gzip`.
 
-use super::Types;
+use super::{Proxied, Types};
+use crate::conf::table::Flag;
 use crate::conf::{Arity, Call, Directive, Result, value};
 use crate::http::directives::{HSL, LIF, repeated, row, with};
 use crate::http::head::Version;
@@ -150,21 +151,18 @@ fn types(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
 
 fn proxied(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let proxied = level.gzip.proxied.get_or_insert_default();
-    for i in 1..=call.count() {
-        match call.bytes(i) {
-            b"off" => {}
-            b"expired" => proxied.expired = true,
-            b"no-cache" => proxied.no_cache = true,
-            b"no-store" => proxied.no_store = true,
-            b"private" => proxied.private = true,
-            b"no_last_modified" => proxied.no_last_modified = true,
-            b"no_etag" => proxied.no_etag = true,
-            b"auth" => proxied.auth = true,
-            b"any" => proxied.any = true,
-            word => return Err(call.error(format!("invalid value \"{}\"", String::from_utf8_lossy(word)))),
-        }
-    }
-    Ok(())
+    let flags: [Flag<Proxied>; 9] = [
+        ("off", |said| &mut said.off),
+        ("expired", |said| &mut said.expired),
+        ("no-cache", |said| &mut said.no_cache),
+        ("no-store", |said| &mut said.no_store),
+        ("private", |said| &mut said.private),
+        ("no_last_modified", |said| &mut said.no_last_modified),
+        ("no_etag", |said| &mut said.no_etag),
+        ("auth", |said| &mut said.auth),
+        ("any", |said| &mut said.any),
+    ];
+    call.flags(proxied, &flags)
 }
 
 fn disable(level: &mut Level, call: &mut Call<'_>) -> Result<()> {

@@ -17,6 +17,8 @@ use encoder::Encoder;
 /// `gzip_proxied`: which answers are compressed for a proxy, that is, to a request with `Via`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Proxied {
+    /// Beside it no other word counts.
+    off: bool,
     any: bool,
     expired: bool,
     no_cache: bool,
@@ -76,7 +78,7 @@ impl Said {
                 min_length: self.min_length.unwrap_or(20),
                 level: self.level.unwrap_or(1),
                 vary: self.vary.unwrap_or(false),
-                proxied: self.proxied.unwrap_or_default(),
+                proxied: self.proxied.filter(|proxied| !proxied.off).unwrap_or_default(),
                 version: self.version.unwrap_or(Version::Http11),
                 disabled: self.disabled.clone().unwrap_or_default(),
             })

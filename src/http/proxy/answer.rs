@@ -75,13 +75,15 @@ impl Ignored {
         ]
     };
 
-    /// Ignores what another does too.
-    pub(super) fn add(&mut self, other: Ignored) {
+    /// Ignores what another does too; whether that is anything new.
+    pub(super) fn add(&mut self, other: Ignored) -> bool {
+        let before = *self;
         self.redirect |= other.redirect;
         self.limit_rate |= other.limit_rate;
         self.buffering |= other.buffering;
         self.charset |= other.charset;
         self.cache.add(other.cache);
+        *self != before
     }
 }
 

@@ -1,7 +1,6 @@
 //! The directives about what becomes of servers' answers.
 
 use super::answer::Ignored;
-use super::answer_level::Redirect;
 use super::cookies::{Flags, Name};
 use super::replace::{Pattern, Replace};
 use crate::conf::{Arity, Call, Directive, Error, Result};
@@ -141,19 +140,23 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
             ),
         )),
         set: |level, call| {
-            for i in 1..=call.count() {
-                let named = call.choice(i, &Ignored::WORDS)?;
-                level.proxy.answers.ignored.get_or_insert_default().add(named);
-            }
-            Ok(())
+            let said = level.proxy.answers.ignored.get_or_insert_default();
+            call.choices(&Ignored::WORDS, |field| said.add(field))
         },
     },
 ];
 
 fn redirect(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
-    let rule = match (call.bytes(1), call.count()) {
-        (b"default", 1) => Some(Redirect::Default),
-        _ => replacement(level, call, start_or_regex)?.map(Redirect::Rule),
+    let rule = match (call.bytes(1), call.count(), &level.proxy.pass) {
+        (b"default", 1, None) => {
+            return Err(call.error("\"proxy_redirect default\" should be placed after the \"proxy_pass\" directive"));
+        }
+        (b"default", 1, Some(pass)) => {
+            let with_variables =
+                "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables";
+            Some(pass.default_redirect().ok_or_else(|| call.error(with_variables))?)
+        }
+        _ => replacement(level, call, start_or_regex)?,
     };
     add(&mut level.proxy.answers.redirects, rule, call)
 }

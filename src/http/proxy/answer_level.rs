@@ -3,22 +3,13 @@
 use super::answer::{Ignored, Rules};
 use super::cookies::{self, Flags};
 use super::pass::Pass;
-use super::replace::{Pattern, Replace};
-use crate::conf::{Error, Result, inherit};
-use crate::http::variables::Text;
-
-/// One `proxy_redirect`.
-#[derive(Clone, Debug)]
-pub(in crate::http) enum Redirect {
-    /// As `proxy_pass` and the location say.
-    Default,
-    Rule(Replace),
-}
+use super::replace::Replace;
+use crate::conf::inherit;
 
 /// What is said on one level; `None` where it says nothing and the level above counts. Lists that are empty say `off`.
 #[derive(Clone, Debug, Default)]
 pub(in crate::http) struct Said {
-    pub redirects: Option<Vec<Redirect>>,
+    pub redirects: Option<Vec<Replace>>,
     pub cookie_domains: Option<Vec<Replace>>,
     pub cookie_paths: Option<Vec<Replace>>,
     pub cookie_flags: Option<Vec<Flags>>,
@@ -44,28 +35,9 @@ impl Said {
     }
 
     /// The rules of a location with this `proxy_pass`.
-    ///
-    /// # Errors
-    /// `proxy_redirect default` with a `proxy_pass` that has variables.
-    pub(super) fn settle(&self, pass: &Pass) -> Result<Rules> {
-        let default = pass
-            .default_redirect()
-            .map(|(from, to)| Replace { pattern: Pattern::Start(Text::plain(&from)), with: Text::plain(&to) });
-        let rule = |redirect: &Redirect| match redirect {
-            Redirect::Default => default.clone().ok_or_else(|| {
-                Error::at(
-                    &pass.place,
-                    "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables",
-                )
-            }),
-            Redirect::Rule(rule) => Ok(rule.clone()),
-        };
-        let redirects = match &self.redirects {
-            Some(redirects) => redirects.iter().map(rule).collect::<Result<_>>()?,
-            None => default.clone().into_iter().collect(),
-        };
-        Ok(Rules {
-            redirects,
+    pub(super) fn settle(&self, pass: &Pass) -> Rules {
+        Rules {
+            redirects: self.redirects.clone().unwrap_or_else(|| pass.default_redirect().into_iter().collect()),
             cookies: cookies::Rules {
                 domains: self.cookie_domains.clone().unwrap_or_default(),
                 paths: self.cookie_paths.clone().unwrap_or_default(),
@@ -76,6 +48,6 @@ impl Said {
             pass_trailers: self.pass_trailers.unwrap_or(false),
             limit_rate: self.limit_rate.unwrap_or(0) as u64,
             ignored: self.ignored.unwrap_or_default(),
-        })
+        }
     }
 }

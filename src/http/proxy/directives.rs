@@ -7,6 +7,7 @@ use crate::conf::{Arity, Call, Contexts, Directive, Error, Place, Result, Row, v
 use crate::http::directives::{repeated, row, sized, with};
 use crate::http::head::Version;
 use crate::http::level::Level;
+use crate::http::tuning_directives;
 use crate::upstream;
 
 const H: Contexts = Contexts::HTTP;
@@ -35,7 +36,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         },
         set: |level, call| {
             let name = call.text(1)?;
-            if level.groups.iter().any(|group| group.name == name) {
+            if level.groups.iter().any(|group| group.name.eq_ignore_ascii_case(name)) {
                 return Err(call.error(format!("duplicate upstream \"{name}\"")));
             }
             let group = upstream::directives::read(call)?;
@@ -235,7 +236,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
             if size == 0 {
                 return Err(call.invalid());
             }
-            level.proxy.buffer_size = Some(size);
+            level.proxy.buffers.first = Some((size, call.node.place.clone()));
             Ok(())
         },
     },
@@ -262,10 +263,10 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
             ),
         ),
         set: |level, call| {
-            let number = value::number(call.text(1)?).filter(|number| *number >= 2);
+            let number = value::number(call.text(1)?).filter(|number| *number > 0);
             let size = value::size(call.text(2)?).filter(|size| *size > 0);
-            let total = number.zip(size).and_then(|(number, size)| number.checked_mul(size));
-            level.proxy.buffers = Some(total.ok_or_else(|| call.invalid())?);
+            let (number, size) = number.zip(size).ok_or_else(|| call.invalid())?;
+            level.proxy.buffers.buffers = Some((number, size, call.node.place.clone()));
             Ok(())
         },
     },
@@ -278,7 +279,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
             "How much of an answer waits in a temporary file for a slow client, past `proxy_buffers`; 0: nothing.",
         ),
         set: |level, call| {
-            level.proxy.max_temp_file = Some(call.size()? as u64);
+            level.proxy.buffers.max_temp_file = Some((call.size()? as u64, call.node.place.clone()));
             Ok(())
         },
     },
@@ -300,7 +301,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         },
     },
     Directive {
-        row: with(
+        row: repeated(with(
             Arity::AtLeast(1),
             row(
                 "proxy_next_upstream",
@@ -309,15 +310,10 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
                 "error timeout",
                 "After which failures another server is tried. Nothing is tried again once the client has got something of an answer; requests with POST, LOCK or PATCH, once sent, only with `non_idempotent`.",
             ),
-        ),
+        )),
         set: |level, call| {
-            let mut all: Option<Fault> = None;
-            for i in 1..=call.count() {
-                let fault = call.choice(i, &Fault::WORDS)?;
-                all = Some(all.map_or(fault, |all| all.or(fault)));
-            }
-            level.proxy.next = all;
-            Ok(())
+            let said = level.proxy.next.get_or_insert(Fault::NONE);
+            call.choices(&Fault::WORDS, |fault| said.add(fault))
         },
     },
     value!(
@@ -384,9 +380,12 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
             HSL,
             "size",
             "-",
-            "Accepted for compatibility, without effect: all that waits is sent as the client takes it.",
+            "Accepted for compatibility, without effect: all that waits is sent as the client takes it. As in nginx it must go with `proxy_buffers`.",
         ),
-        set: |_, call| call.size().map(drop),
+        set: |level, call| {
+            level.proxy.buffers.busy = Some((call.size()?, call.node.place.clone()));
+            Ok(())
+        },
     },
     Directive {
         row: row(
@@ -394,9 +393,12 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
             HSL,
             "size",
             "-",
-            "Accepted for compatibility, without effect: a temporary file is written as the answer comes.",
+            "Accepted for compatibility, without effect: a temporary file is written as the answer comes. As in nginx it must go with `proxy_buffers`.",
         ),
-        set: |_, call| call.size().map(drop),
+        set: |level, call| {
+            level.proxy.buffers.temp_write = Some((call.size()?, call.node.place.clone()));
+            Ok(())
+        },
     },
     sized("proxy_headers_hash_max_size", HSL),
     sized("proxy_headers_hash_bucket_size", HSL),
@@ -406,9 +408,9 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
             HSL,
             "size",
             "-",
-            "Accepted for compatibility, without effect: Linux has no such mark for sockets.",
+            "Accepted for compatibility with a warning, without effect: Linux has no such mark for sockets.",
         ),
-        set: |_, call| call.size().map(drop),
+        set: tuning_directives::send_lowat,
     },
 ];
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::answer::HIDDEN;
 use super::answer_level;
 use super::body_files::{Folder, InFile, Store};
+use super::buffers;
 use super::goal::Goal;
 use super::next::{Fault, Next};
 use super::pass::Pass;
@@ -21,8 +22,6 @@ use crate::resolver;
 use crate::tls::{Client, ClientSettings};
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// nginx's `proxy_max_temp_file_size`.
-const MAX_TEMP_FILE: u64 = 1 << 30;
 
 /// What is said on one level; `None` where it says nothing and the level above counts.
 #[derive(Clone, Debug, Default)]
@@ -42,10 +41,8 @@ pub(in crate::http) struct Said {
     pub connect_timeout: Option<Duration>,
     pub send_timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
-    pub buffer_size: Option<usize>,
     pub buffering: Option<bool>,
-    pub buffers: Option<usize>,
-    pub max_temp_file: Option<u64>,
+    pub buffers: buffers::Said,
     pub temp: Option<PathBuf>,
     pub next: Option<Fault>,
     pub next_tries: Option<usize>,
@@ -80,10 +77,8 @@ impl Said {
         inherit(&mut self.connect_timeout, &above.connect_timeout);
         inherit(&mut self.send_timeout, &above.send_timeout);
         inherit(&mut self.read_timeout, &above.read_timeout);
-        inherit(&mut self.buffer_size, &above.buffer_size);
         inherit(&mut self.buffering, &above.buffering);
-        inherit(&mut self.buffers, &above.buffers);
-        inherit(&mut self.max_temp_file, &above.max_temp_file);
+        self.buffers.inherit(&above.buffers);
         inherit(&mut self.temp, &above.temp);
         inherit(&mut self.next, &above.next);
         inherit(&mut self.next_tries, &above.next_tries);
@@ -114,8 +109,8 @@ impl Said {
         let pass_hidden = self.pass_hidden.as_deref().unwrap_or_default();
         let defaults = HIDDEN.iter().map(|name| name.as_bytes().to_vec());
         let hidden = defaults.chain(self.hide.iter().flatten().cloned());
-        let next = self.next.unwrap_or(Fault::ERROR.or(Fault::TIMEOUT));
-        let page = page_size();
+        let next = self.next.map_or(Fault::ERROR.or(Fault::TIMEOUT), Fault::settle);
+        let sizes = self.buffers.sizes();
         let fields = self.all_fields();
         let secured = if pass.may_be_secure() { Some(self.tls.settle(clients)?) } else { None };
         Ok(Settings {
@@ -132,7 +127,7 @@ impl Said {
             pass_body: self.pass_body.unwrap_or(true),
             request_buffering: self.request_buffering.unwrap_or(true),
             store: Store {
-                memory: self.body_buffer.unwrap_or(4 * page),
+                memory: self.body_buffer.unwrap_or(4 * page_size()),
                 folder: self.body_temp.clone().unwrap_or_else(|| Folder {
                     path: prefix.join(crate::config::defaults::CLIENT_TEMP_PATH),
                     levels: Vec::new(),
@@ -142,10 +137,10 @@ impl Said {
             connect_timeout: self.connect_timeout.unwrap_or(MINUTE),
             send_timeout: self.send_timeout.unwrap_or(MINUTE),
             read_timeout: self.read_timeout.unwrap_or(MINUTE),
-            buffer_size: self.buffer_size.unwrap_or(page),
+            buffer_size: sizes.first,
             buffering: self.buffering.unwrap_or(true),
-            buffers: self.buffers.unwrap_or(8 * page),
-            max_temp_file: self.max_temp_file.unwrap_or(MAX_TEMP_FILE),
+            buffers: sizes.all,
+            max_temp_file: sizes.max_temp_file,
             temp: self.temp.clone().unwrap_or_else(|| prefix.join(crate::config::defaults::PROXY_TEMP_PATH)),
             next: Next {
                 faults: next,
@@ -155,7 +150,7 @@ impl Said {
             ignore_client_abort: self.ignore_client_abort.unwrap_or(false),
             socket_keepalive: self.socket_keepalive.unwrap_or(false),
             hidden: hidden.filter(|name| !pass_hidden.contains(name)).collect(),
-            answers: self.answers.settle(pass)?,
+            answers: self.answers.settle(pass),
             cache: None,
             mirror: self.cache.mirror(),
         })

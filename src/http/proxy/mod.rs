@@ -19,6 +19,7 @@ pub(super) mod answer_level;
 mod arrival;
 pub(super) mod body;
 pub(super) mod body_files;
+mod buffers;
 pub(super) mod collect;
 pub(super) mod cookies;
 pub(super) mod direct;

@@ -21,9 +21,13 @@ impl Fault {
     const HTTP_429: Fault = Fault(1 << 9);
     /// Of a request that may not be made twice.
     const NON_IDEMPOTENT: Fault = Fault(1 << 10);
+    /// Of an answer in the cache, for `proxy_cache_use_stale`: the other request brings a new one.
+    pub(in crate::http) const UPDATING: Fault = Fault(1 << 11);
+    /// `off`, beside which no other word counts.
+    const OFF: Fault = Fault(1 << 12);
 
-    /// The words of the directive; `off` is the set of none.
-    pub(in crate::http) const WORDS: [(&'static str, Fault); 12] = [
+    /// The words of `proxy_next_upstream` and `proxy_cache_use_stale`. As in nginx both take all, also those that mean nothing there.
+    pub(in crate::http) const WORDS: [(&'static str, Fault); 13] = [
         ("error", Fault::ERROR),
         ("timeout", Fault::TIMEOUT),
         ("invalid_header", Fault::INVALID_HEADER),
@@ -35,7 +39,8 @@ impl Fault {
         ("http_403", Fault::HTTP_403),
         ("http_404", Fault::HTTP_404),
         ("http_429", Fault::HTTP_429),
-        ("off", Fault::NONE),
+        ("updating", Fault::UPDATING),
+        ("off", Fault::OFF),
     ];
 
     /// The fault that an answer with this status may be.
@@ -74,6 +79,18 @@ impl Fault {
     /// Whether this set has another in it.
     pub(in crate::http) fn has(self, fault: Fault) -> bool {
         fault != Fault::NONE && self.0 & fault.0 == fault.0
+    }
+
+    /// Adds what another set has; whether there was anything new.
+    pub(in crate::http) fn add(&mut self, other: Fault) -> bool {
+        let new = !self.has(other);
+        *self = self.or(other);
+        new
+    }
+
+    /// What the words of a directive come to.
+    pub(in crate::http) fn settle(self) -> Fault {
+        if self.has(Fault::OFF) { Fault::NONE } else { self }
     }
 
     /// Both sets together.

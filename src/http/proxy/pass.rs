@@ -1,6 +1,7 @@
 //! `proxy_pass`: which group is meant, and what becomes of the path.
 
 use super::goal::Server;
+use super::replace::{self, Replace};
 use crate::conf::{Call, Contexts, Place, Result};
 use crate::http::definitions::Registry;
 use crate::http::location::Pattern;
@@ -64,6 +65,9 @@ impl Pass {
         {
             return Err(call.error(NO_URI));
         }
+        if server.is_empty() {
+            return Err(call.error(format!("no host in upstream \"{rest}\"")));
+        }
         let place = call.node.place.clone();
         let location = location.map_or_else(Vec::new, |location| location.text().to_vec());
         Ok(Pass { variable: None, server: server.to_owned(), secure, uri, url: text.into(), place, location })
@@ -101,12 +105,13 @@ impl Pass {
     }
 
     /// What `proxy_redirect default` changes, and into what; nothing that is known where there are variables.
-    pub(super) fn default_redirect(&self) -> Option<(Vec<u8>, Vec<u8>)> {
-        match self.uri {
-            _ if self.variable.is_some() => None,
-            Some(_) => Some((self.url.clone(), self.location.clone())),
-            None => Some(([&self.url[..], b"/"].concat(), b"/".to_vec())),
-        }
+    pub(super) fn default_redirect(&self) -> Option<Replace> {
+        let (from, to) = match self.uri {
+            _ if self.variable.is_some() => return None,
+            Some(_) => (&self.url, &self.location[..]),
+            None => (&[&self.url[..], b"/"].concat(), &b"/"[..]),
+        };
+        Some(Replace { pattern: replace::Pattern::Start(Text::plain(from)), with: Text::plain(to) })
     }
 }
 

@@ -59,19 +59,19 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
 
 fn bind(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
     let word = call.text(1)?.to_owned();
+    if word == "off" && call.count() == 1 {
+        level.proxy.bind = Some(None);
+        return Ok(());
+    }
+    if !word.contains('$') && bind_address(&word).is_none() {
+        return Err(call.error(format!("invalid address \"{word}\"")));
+    }
     if call.count() == 2 {
         return Err(match call.text(2)? {
             "transparent" => call
                 .error("\"transparent\" in \"proxy_bind\" is not offered by weir: workers have no privileges for it"),
             other => call.error(format!("invalid parameter \"{other}\"")),
         });
-    }
-    if word == "off" {
-        level.proxy.bind = Some(None);
-        return Ok(());
-    }
-    if !word.contains('$') && bind_address(&word).is_none() {
-        return Err(call.error(format!("invalid address \"{word}\"")));
     }
     let text = level.registry.text(word.as_bytes(), &call.node.place).map_err(|message| call.error(message))?;
     level.proxy.bind = Some(Some(text));
@@ -80,7 +80,6 @@ fn bind(level: &mut Level, call: &mut Call<'_>) -> Result<()> {
 
 /// The address that a value of `proxy_bind` is; its port is 0 where none is given.
 pub(super) fn bind_address(text: &str) -> Option<Address> {
-    let ip = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse::<IpAddr>();
-    let address = ip.map(|ip| SocketAddr::new(ip, 0)).or_else(|_| text.parse()).ok()?;
+    let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).or_else(|_| text.parse()).ok()?;
     Some(Address::Inet(address))
 }

@@ -295,6 +295,41 @@ pub(in crate::http) fn find(name: &str) -> Option<Variable> {
     }
 }
 
+/// Whether a variable that requests have may be made by the configuration in its place: one that stands for a field, an argument or a
+/// cookie of any name, but not those that nginx has by their whole names.
+pub(in crate::http) fn is_open(name: &str) -> bool {
+    const CLOSED: [&str; 15] = [
+        "http_cookie",
+        "http_host",
+        "http_referer",
+        "http_user_agent",
+        "http_via",
+        "http_x_forwarded_for",
+        "sent_http_cache_control",
+        "sent_http_connection",
+        "sent_http_content_length",
+        "sent_http_content_type",
+        "sent_http_keep_alive",
+        "sent_http_last_modified",
+        "sent_http_link",
+        "sent_http_location",
+        "sent_http_transfer_encoding",
+    ];
+    use proxy::variables::Variable as Proxy;
+    let of_any_name = matches!(
+        find(name),
+        Some(
+            Variable::Arg(_)
+                | Variable::Http(_)
+                | Variable::SentHttp(_)
+                | Variable::SentTrailer(_)
+                | Variable::Cookie(_)
+                | Variable::Proxy(Proxy::Field(_) | Proxy::Trailer(_) | Proxy::Cookie(_))
+        )
+    );
+    of_any_name && !CLOSED.contains(&name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@
 //! | `hold:` | this answer, then nothing until the other side ends |
 //! | `early:` | this answer as soon as the head has come, then the end |
 //! | `pieces:` | this answer, cut at each `|`, with pauses, then the end |
+//! | `later:` | this answer when the client has all that it waits for, then the end |
 //! | `reset:` | this answer, then a reset |
 //! | `silent:` | nothing |
 //!
@@ -38,6 +39,8 @@ use crate::tls::certs::Identity;
 struct Progress {
     /// What the present case says.
     script: Vec<String>,
+    /// The client has all its answers, but those to requests beside.
+    is_served: bool,
     /// Requests of this case so far, as they came.
     seen: Vec<String>,
     /// Connections that have been served so far, or begun to be.
@@ -78,6 +81,13 @@ impl Behind {
         let mut progress = self.progress.0.lock().unwrap();
         progress.script = script;
         progress.seen.clear();
+        progress.is_served = false;
+    }
+
+    /// The client has all its answers, but those to requests beside.
+    pub fn client_is_served(&self) {
+        self.progress.0.lock().unwrap().is_served = true;
+        self.progress.1.notify_all();
     }
 
     /// Waits until a server has been asked something for the case.
@@ -197,7 +207,9 @@ fn serve_one(stream: &mut Wire, first: u8, progress: &(Mutex<Progress>, Condvar)
         (number, step)
     };
     let (how, answer) = match step.split_once(':') {
-        Some((how @ ("keep" | "hold" | "early" | "pieces" | "reset" | "silent" | "cut"), answer)) => (how, answer),
+        Some((how @ ("keep" | "hold" | "early" | "pieces" | "later" | "reset" | "silent" | "cut"), answer)) => {
+            (how, answer)
+        }
         _ => ("", step.as_str()),
     };
     if how == "early" {
@@ -211,6 +223,10 @@ fn serve_one(stream: &mut Wire, first: u8, progress: &(Mutex<Progress>, Condvar)
     }
     progress.0.lock().unwrap().seen[number] = text;
     progress.1.notify_all();
+    if how == "later" {
+        let held = progress.0.lock().unwrap();
+        drop(progress.1.wait_timeout_while(held, PATIENCE, |progress| !progress.is_served).unwrap());
+    }
     match how {
         _ if !whole => return false,
         "early" => return false,

@@ -17,10 +17,26 @@ pub struct Case {
     pub tls: Option<&'static str>,
     /// Another connection of the same client has sent this before, and gets no answer meanwhile.
     pub beside: Option<Vec<u8>>,
+    /// That one stays until it has its answer too.
+    pub stays: bool,
+    /// What is waited for first.
+    pub begin: Begin,
+    /// A server is asked something, be it after the answer.
+    pub asked_later: bool,
     /// What the server behind does for the first request it gets, the second...; the last again for all others.
     pub script: Vec<String>,
     /// The keys of the differences that show here.
     pub differences: Vec<&'static str>,
+}
+
+/// When a case begins.
+#[derive(Clone, Copy)]
+pub enum Begin {
+    AtOnce,
+    /// When what was good for a second at the end of the case before is not any more.
+    Aged,
+    /// When there are no files in this folder below the prefix.
+    Empty(&'static str),
 }
 
 /// Sends these bytes.
@@ -33,6 +49,9 @@ pub fn raw(request: impl AsRef<[u8]>) -> Case {
         to: 0,
         tls: None,
         beside: None,
+        stays: false,
+        begin: Begin::AtOnce,
+        asked_later: false,
         script: vec![ANSWER.to_owned()],
         differences: Vec::new(),
     }
@@ -110,6 +129,24 @@ impl Case {
     /// While another connection of the client waits for the answer to this.
     pub fn beside(mut self, request: impl AsRef<[u8]>) -> Case {
         self.beside = Some(request.as_ref().to_vec());
+        self
+    }
+
+    /// The other connection stays until it has its answer too, and ends then.
+    pub fn and_stays(mut self) -> Case {
+        self.stays = true;
+        self
+    }
+
+    /// It begins then.
+    pub fn when(mut self, begin: Begin) -> Case {
+        self.begin = begin;
+        self
+    }
+
+    /// A server is asked something, be it after the answer.
+    pub fn asked_later(mut self) -> Case {
+        self.asked_later = true;
         self
     }
 

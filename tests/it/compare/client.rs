@@ -153,6 +153,15 @@ pub fn converse(to: SocketAddr, from: Ipv4Addr, case: &Case, pieces: &[Vec<u8>])
     heard
 }
 
+/// Hears what comes on another connection of the same client, until it ends.
+pub fn hear_beside(stream: TcpStream, heard: &mut Heard) {
+    let mut line = Line { stream: Wire::Plain(stream), bytes: Vec::new(), total: 0, end: None };
+    while let Some(answer) = read_answer(&mut line, false) {
+        heard.answers.push(answer);
+    }
+    heard.total += line.total;
+}
+
 /// `None` when nothing more came.
 fn read_answer(line: &mut Line, to_head: bool) -> Option<Answer> {
     let end_of = |bytes: &[u8], what: &[u8]| memchr(bytes, what).map(|at| at + what.len());

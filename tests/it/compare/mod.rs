@@ -4,6 +4,7 @@
 //! [`case`] is one exchange, [`sides`] runs the two programs, [`client`] and [`behind`] stand on both sides of them, [`text`] takes
 //! out what differs between any two runs, [`differences`] lists what is meant to differ. The other files are the requests, by theme.
 
+mod aging;
 mod behind;
 mod case;
 mod client;
@@ -22,6 +23,7 @@ mod leaving;
 mod limits;
 mod operating;
 mod proxying;
+mod refusals;
 mod rules;
 mod secure;
 mod serving;
@@ -45,6 +47,7 @@ pub struct Theme {
 
 /// Every theme, for what is asked of all of them.
 const THEMES: &[fn() -> Theme] = &[
+    aging::theme,
     balancing::theme,
     broken::theme,
     caching::theme,
@@ -152,6 +155,11 @@ fn of_heads() {
 #[test]
 fn of_caching() {
     compare(&caching::theme());
+}
+
+#[test]
+fn of_caching_as_time_passes() {
+    compare(&aging::theme());
 }
 
 #[test]

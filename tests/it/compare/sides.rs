@@ -12,8 +12,8 @@ use nix::unistd::Pid;
 
 use super::Theme;
 use super::behind::Behind;
-use super::case::Case;
-use super::client::{Heard, connect_from, converse};
+use super::case::{Begin, Case};
+use super::client::{Heard, connect_from, converse, hear_beside};
 use super::text;
 use crate::common::*;
 use crate::tls::certs::{Identity, ec_key};
@@ -171,6 +171,7 @@ impl Site {
         let mut running = site.start(theme);
         let mut all: Vec<(Heard, Vec<String>)> = Vec::new();
         for (number, case) in theme.cases.iter().enumerate() {
+            site.wait_to_begin(case.begin);
             let fill = |text: &String| String::from_utf8(site.fill(text.as_bytes())).unwrap();
             site.behind.begin(case.script.iter().map(fill).collect());
             let pieces: Vec<_> = case.pieces.iter().map(|piece| site.fill(piece)).collect();
@@ -181,9 +182,17 @@ impl Site {
                 site.behind.wait_for_request();
                 stream
             });
-            let heard = converse(address(case.to), client(number), case, &pieces);
-            drop(beside);
-            all.push((heard, site.behind.finish()));
+            let mut heard = converse(address(case.to), client(number), case, &pieces);
+            site.behind.client_is_served();
+            if case.asked_later {
+                site.behind.wait_for_request();
+            }
+            let stays = beside.filter(|_| case.stays);
+            let seen = site.behind.finish();
+            if let Some(stream) = stays {
+                hear_beside(stream, &mut heard);
+            }
+            all.push((heard, seen));
         }
         let _ = kill(Pid::from_raw(running.0.id() as i32), Signal::SIGQUIT);
         wait_for(&format!("{program:?} to end"), || running.0.try_wait().unwrap().is_some());
@@ -193,6 +202,20 @@ impl Site {
             site.put_together(&client(number).to_string(), &theme.cases[number], heard, upstream, &access, &errors)
         };
         all.into_iter().enumerate().map(put_together).collect()
+    }
+
+    fn wait_to_begin(&self, begin: Begin) {
+        let seconds = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let ended = seconds();
+        match begin {
+            Begin::AtOnce => {}
+            // The second itself counts.
+            Begin::Aged => wait_for("the time", || seconds() > ended + 1),
+            Begin::Empty(folder) => wait_for("the folder to be empty", || {
+                let mut entries = std::fs::read_dir(self.prefix.join(folder)).unwrap();
+                entries.next().is_none()
+            }),
+        }
     }
 
     fn put_together(

@@ -82,7 +82,7 @@ fn bad_values_are_refused() {
         ("proxy_pass http://u; proxy_set_header A $nope;", "unknown \"nope\" variable"),
         ("proxy_pass http://u; proxy_http_version 1.2;", "invalid value \"1.2\""),
         ("proxy_pass http://u; proxy_next_upstream error http_501;", "invalid value \"http_501\""),
-        ("proxy_pass http://u; proxy_buffers 1 4k;", "\"proxy_buffers\" directive invalid value"),
+        ("proxy_pass http://u; proxy_buffers 1 4k;", "there must be at least 2 \"proxy_buffers\""),
         ("proxy_pass http://u; proxy_redirect x;", "invalid parameter \"x\""),
     ] {
         let prefix = Prefix::new();

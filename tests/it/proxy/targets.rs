@@ -269,7 +269,7 @@ fn what_cannot_be_is_refused() {
         ("resolver_timeout never;", "\"resolver_timeout\" directive invalid value"),
         ("proxy_pass $nothing;", "unknown \"nothing\" variable"),
         (
-            "proxy_redirect default; proxy_pass http://$host;",
+            "proxy_pass http://$host; proxy_redirect default;",
             "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables",
         ),
     ] {

@@ -90,7 +90,7 @@ fn refused() {
         (format!("{websocket}websocket_pass wss://;\n}}"), r#"no host in upstream """#, 5),
         (
             format!("{websocket}websocket_pass ws://127.0.0.1:80/;\n}}"),
-            r#"invalid port in upstream "127.0.0.1:80/""#,
+            r#"invalid host in upstream "127.0.0.1:80/""#,
             5,
         ),
         ("websocket_pass nohost.invalid;".to_owned(), r#"host not found in upstream "nohost.invalid""#, 3),
