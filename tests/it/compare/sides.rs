@@ -52,9 +52,7 @@ pub struct Site {
 }
 
 /// Addresses of listening sockets, servers behind, and one that refuses.
-const LISTENS: [&str; 3] = ["{listen}", "{listen2}", "{tls}"];
-/// The place of the one with TLS.
-const TLS: usize = 2;
+pub const LISTENS: [&str; 3] = ["{listen}", "{listen2}", "{tls}"];
 const UPS: [&str; 3] = ["{up}", "{up2}", "{up3}"];
 const SECURE_UPS: [&str; 2] = ["{sup}", "{sup2}"];
 
@@ -184,8 +182,7 @@ impl Site {
                 site.behind.wait_for_request();
                 stream
             });
-            let to = address(if case.tls.is_some() { TLS } else { 0 });
-            let mut heard = converse(to, client(number), case, &pieces);
+            let mut heard = converse(address(case.to), client(number), case, &pieces);
             site.behind.client_is_served();
             if case.asked_later {
                 site.behind.wait_for_request();
