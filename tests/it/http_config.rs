@@ -240,8 +240,8 @@ fn variables_by_value_and_address() {
         ("geo $x { 10.0.0.1 a; 10.0.0.1/32 b; }", "duplicate network \"10.0.0.1/32\", value: \"b\", old value: \"a\""),
         ("geo $x { delete 10.0.0.1; }", "no network \"10.0.0.1\" to delete"),
     ] {
-        let server = "server { listen 127.0.0.1:1; }";
-        assert_eq!(message(&format!("{text} {server}")), (wanted.to_owned(), true), "{text}");
+        let port = Port::reserve();
+        assert_eq!(message(&format!("{text} server {{ listen {}; }}", port.v4())), (wanted.to_owned(), true), "{text}");
     }
 }
 
