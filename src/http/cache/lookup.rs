@@ -332,9 +332,6 @@ impl Session {
             self.arm(cx);
             return Step::Wait;
         }
-        if exchange.purging.is_some() {
-            return self.purge_on(cx);
-        }
         if let Some(access) = &mut exchange.cache
             && let Some(Some(until)) = access.waits
         {

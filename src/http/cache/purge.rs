@@ -116,8 +116,7 @@ impl Session {
     }
 
     /// Looks at more files.
-    pub(super) fn purge_on(&mut self, cx: &mut Context) -> Step {
-        let now = cx.reactor.now();
+    pub(in crate::http) fn purge_on(&mut self, cx: &mut Context) -> Step {
         let Some(exchange) = self.exchange_mut() else { return Step::Over };
         let Some(walk) = &mut exchange.purging else { return Step::Over };
         if walk.step() {
@@ -125,8 +124,7 @@ impl Session {
             exchange.purging = None;
             return self.tell_of_purge(cx, purged);
         }
-        exchange.upstream_due = Some(now);
-        self.arm(cx);
+        cx.reactor.again(self.client.connection.source());
         Step::Wait
     }
 

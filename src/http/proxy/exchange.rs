@@ -60,6 +60,8 @@ impl Session {
         };
         let step = match exchange.state {
             State::Collecting => return self.collect(cx),
+            // With its client or without: half of it would leave variants of what is gone, which come back with it.
+            State::Waiting if exchange.purging.is_some() => return self.purge_on(cx),
             State::Waiting | State::Resolving | State::Connecting | State::Securing | State::Asking
                 if self.client_is_gone(cx) =>
             {
