@@ -452,7 +452,7 @@ pub const TABLE: &[Difference] = &[
     Difference {
         key: "tables-size-themselves",
         parts: &[Configuration],
-        nginx: "can make no table of `proxy_set_header` of a size of 0",
+        nginx: "can make no table of types or of `proxy_set_header` of a size of 0",
         weir: "has no such tables and takes any size",
         reason: "Nothing depends on it.",
     },
@@ -529,9 +529,16 @@ pub const TABLE: &[Difference] = &[
     Difference {
         key: "formats-of-access-logs",
         parts: &[Configuration],
-        nginx: "knows only the formats of `log_format` above an `access_log`, and takes what stands behind the path for the name of one",
+        nginx: "knows only the formats of `log_format` above an `access_log`, looks for them before it reads parameters, and takes what stands behind the path for the name of one",
         weir: "knows all of the block, and takes parameters without one for `combined`",
         reason: "What is meant is clear.",
+    },
+    Difference {
+        key: "empty-paths-of-logs",
+        parts: &[Configuration],
+        nginx: "takes an empty path of a log for its standard error output",
+        weir: "refuses it",
+        reason: "It is no file; `stderr` says what is meant.",
     },
     Difference {
         key: "logs-in-memory",
