@@ -548,6 +548,13 @@ pub const TABLE: &[Difference] = &[
         reason: "They need a debugger and nginx's own structures.",
     },
     Difference {
+        key: "numbers-of-servers",
+        parts: &[Configuration],
+        nginx: "takes `weight` and `max_fails` of any length in `server` of `upstream {}`",
+        weir: "refuses those beyond 32 bits",
+        reason: "Nothing needs them, and sums of them would overflow.",
+    },
+    Difference {
         key: "http2",
         parts: &[Configuration],
         nginx: "serves clients by HTTP/2 where `listen` says so",
