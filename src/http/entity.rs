@@ -89,10 +89,11 @@ impl Entity {
             }
             Asked::Nothing => {
                 let total = format!("bytes */{}", self.size).into_bytes();
-                let page = Response {
-                    fields: vec![("Content-Range".into(), total)],
-                    ..Response::page(416, location.server_tokens)
-                };
+                // The page has the fields of what is there, but those that tell one from another.
+                let validators = ["Last-Modified", "ETag", "Content-Encoding"];
+                response.fields.retain(|(name, _)| !validators.iter().any(|known| name.eq_ignore_ascii_case(known)));
+                response.fields.push(("Content-Range".into(), total));
+                let page = Response { fields: response.fields, ..Response::page(416, location.server_tokens) };
                 (page, Wanted::Nothing)
             }
             _ => {

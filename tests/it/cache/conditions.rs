@@ -82,3 +82,19 @@ fn what_there_is_can_be_told_where_a_server_is_asked_about_it() {
     assert_eq!(known("/off"), ("EXPIRED".into(), "|".into()));
     assert_eq!(known("/on"), ("EXPIRED".into(), "Wed, 01 Jan 2020 00:00:00 GMT|\"x\"".into()));
 }
+
+#[test]
+fn a_part_that_is_not_there_is_answered_with_the_fields_of_what_is() {
+    let told = "Cache-Control: max-age=60\r\nX-Told: 1\r\n";
+    let (backend, _) = origin(move |_, _| ok(&format!("{told}{VALIDATORS}"), "0123456789"));
+    let (_weir, port) = plain(&backend, "");
+    expect(&port, "/", "MISS", "0123456789");
+    let reply = ask(&port, "GET", "/", "Range: bytes=20-\r\n");
+    assert_eq!((reply.status, state(&reply), reply.field("Content-Range")), (416, "HIT", Some("bytes */10")));
+    assert_eq!((reply.field("Cache-Control"), reply.field("X-Told")), (Some("max-age=60"), Some("1")));
+    assert_eq!((reply.field("ETag"), reply.field("Last-Modified"), reply.field("Accept-Ranges")), (None, None, None));
+    assert_eq!(reply.field("Content-Type"), Some("text/html"));
+    // A condition that fails has nothing of it.
+    let reply = ask(&port, "GET", "/", "If-Match: \"y\"\r\n");
+    assert_eq!((reply.status, state(&reply), reply.field("X-Told")), (412, "HIT", None));
+}

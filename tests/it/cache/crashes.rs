@@ -34,17 +34,35 @@ fn fill(port: &Port, seed: u64, stop: &AtomicBool) {
     }
 }
 
-/// Whether the files and what is known of them agree, and all are right.
+/// Whether the files and what is known of them agree, nothing is half done, and all are right.
 #[track_caller]
 fn is_consistent(weir: &Weir, port: &Port, max_size: u64) {
-    wait_for("files and entries to agree, within the size", || {
-        let known = (figure(port, "files"), figure(port, "size"));
-        known.1 <= max_size && files(weir).len() as u64 == known.0
-    });
+    agree(weir, port, max_size);
     for number in 0..300 {
         let path = format!("/{number}");
         assert_eq!(ask(port, "GET", &path, "").text(), path.repeat(3000));
     }
+    agree(weir, port, max_size);
+}
+
+#[track_caller]
+fn agree(weir: &Weir, port: &Port, max_size: u64) {
+    let blocks = |file: &PathBuf| Some(std::fs::metadata(file).ok()?.len().next_multiple_of(4096));
+    wait_for("files and entries to agree, within the size", || {
+        let (known, size) = (figure(port, "files"), figure(port, "size"));
+        let files = files(weir);
+        let on_disk: Option<u64> = files.iter().map(blocks).sum();
+        known > 0 && files.len() as u64 == known && on_disk == Some(size) && size <= max_size
+    });
+    assert!(figure(port, "entries") >= figure(port, "files"));
+    let is_entry = |file: &PathBuf| {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        name.len() == 32 && name.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
+    wait_for("temporary files to be gone", || {
+        let waiting = std::fs::read_dir(weir.prefix.join("proxy_temp")).unwrap().count();
+        waiting == 0 && files(weir).iter().all(is_entry)
+    });
 }
 
 #[test]

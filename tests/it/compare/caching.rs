@@ -81,9 +81,12 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+const VALIDATORS: &str = "Accept-Ranges: bytes\r\nETag: \"e\"\r\nLast-Modified: Wed, 01 Jan 2020 00:00:00 GMT\r\n";
+
 /// Parts, conditions and variants.
 fn parts(cases: &mut Vec<Case>) {
-    let fields = "Cache-Control: max-age=60\r\nAccept-Ranges: bytes\r\nETag: \"e\"\r\nLast-Modified: Wed, 01 Jan 2020 00:00:00 GMT\r\n";
+    let told = format!("Cache-Control: max-age=60\r\n{VALIDATORS}");
+    let fields = told.as_str();
     for (number, asked) in [
         "Range: bytes=2-4\r\n",
         "Range: bytes=-3\r\n",
@@ -106,6 +109,20 @@ fn parts(cases: &mut Vec<Case>) {
             let case = get_with(&format!("/{folder}/{number}"), asked);
             cases.extend(again(2, fields, case.differs_where(fails, "failed-conditions-on-the-way")));
         }
+    }
+    // Conditions that fail, and parts that are not there, of what is kept already.
+    let kept = format!("Cache-Control: max-age=60\r\n{VALIDATORS}X-Told: 1\r\nContent-Language: en\r\n");
+    cases.extend(again(1, &kept, get("/kept")));
+    for asked in [
+        "If-Match: \"f\"\r\n",
+        "If-Unmodified-Since: Tue, 31 Dec 2019 00:00:00 GMT\r\n",
+        "Range: bytes=100-\r\n",
+        "Range: bytes=3-1\r\n",
+        "If-None-Match: \"e\"\r\nIf-Match: \"e\"\r\n",
+    ] {
+        let key = if asked.starts_with("Range") { "fields-of-416" } else { "failed-conditions-on-the-way" };
+        let cases_of = [get_with("/kept", asked), ask("HEAD", "/kept", asked, "")];
+        cases.extend(cases_of.map(|case| case.differs_where(!asked.starts_with("If-None"), key)));
     }
     for asked in ["Accept: a\r\n", "Accept: b\r\n", "", "Accept: a\r\n", "Accept:  b \r\n", ""] {
         cases.extend(again(1, "Cache-Control: max-age=60\r\nVary: accept\r\n", get_with("/vary", asked)));
