@@ -28,20 +28,18 @@ impl Session {
 
     /// Asks what is still to be asked. The connection to a responder is one of `worker_connections`.
     fn go_on_validating(&mut self, cx: &mut Context, mut validation: Box<Validation>) -> Step {
-        if !cx.connections.take() {
-            let limit = cx.connections.limit;
-            let message = format_args!("{limit} worker_connections are not enough");
-            self.client.log(Level::Alert, None, HANDSHAKING, None, message);
-            return self.validate(Status::Unanswered);
-        }
         match validation.go_on(&mut cx.authorities, &mut cx.reactor, &mut cx.resolver) {
-            Some(status) => {
-                cx.connections.give_back();
-                self.validate(status)
-            }
-            None => {
+            Some(status) => self.validate(status),
+            None if cx.connections.take() => {
                 self.phase = Phase::Validation(validation);
                 Step::Wait
+            }
+            None => {
+                validation.forget(&mut cx.authorities, &mut cx.reactor, &mut cx.resolver);
+                let limit = cx.connections.limit;
+                let message = format_args!("{limit} worker_connections are not enough");
+                self.client.log(Level::Alert, None, HANDSHAKING, None, message);
+                self.validate(Status::Unanswered)
             }
         }
     }

@@ -73,7 +73,7 @@ const NAMES: &[(&str, Fact, &str)] = &[
     (
         "ssl_early_data",
         Fact::EarlyData,
-        "`1` for a request that was sent before the handshake was over, which never happens as such data is not taken.",
+        "`1` while the handshake with the client is not over, for a request that was sent before (`ssl_early_data`); whoever has seen it may send it again.",
     ),
     ("ssl_server_name", Fact::ServerName, "The host that the client has named (SNI)."),
     ("ssl_alpn_protocol", Fact::AlpnProtocol, "The protocol that ALPN has chosen (RFC 7301)."),

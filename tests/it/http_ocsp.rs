@@ -412,6 +412,34 @@ fn workers_share_what_has_been_answered() {
 }
 
 #[test]
+fn connections_to_responders_count() {
+    let responder = Responder::start();
+    let root = responder.root();
+    let client = responder.client(&root, "client");
+    root.knows('V', &client);
+    let (prefix, port) = (folder_with(&root), Port::reserve());
+    let http = server(&port, "asks", &format!("{RULES} {TELLS} ssl_ocsp_cache shared:answers:64k;"));
+    // One for the listener, one for the client, and perhaps one for the responder.
+    let text = |count| config(&http).replace("events {}", &format!("events {{ worker_connections {count}; }}"));
+    prefix.write("nginx.conf", text(2));
+    let weir = Weir::launch(prefix, &[]);
+    weir.wait_workers(1);
+    let reload = |count| {
+        let old = weir.worker();
+        weir.prefix.replace("nginx.conf", text(count));
+        weir.signal(Signal::SIGHUP);
+        wait_for("a new worker", || weir.workers().iter().any(|&pid| pid != old) && weir.workers().len() == 1);
+    };
+    assert_eq!(get(&port, "asks", &client), FAILED);
+    let line = weir.wait_error("2 worker_connections are not enough while SSL handshaking, client: 127.0.0.1");
+    assert!(line.contains("[alert]"), "{line}");
+    reload(3);
+    assert_eq!(get(&port, "asks", &client), "SUCCESS");
+    reload(2);
+    assert_eq!(get(&port, "asks", &client), "SUCCESS", "what is known needs none");
+}
+
+#[test]
 fn sessions_that_come_back_are_asked_about_again() {
     let responder = Responder::start();
     let root = responder.root();
