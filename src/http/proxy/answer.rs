@@ -190,6 +190,7 @@ pub(in crate::http) fn response(values: &Values<'_>) -> Result<Response, Failed>
         }
         let changed = settings.answers.change(name, value, values)?;
         let place = match () {
+            () if is("content-type") && value.is_empty() => continue,
             () if is("content-type") => &mut response.content_type,
             () if is("server") => &mut response.server,
             () if is("date") => &mut response.date,
