@@ -16,6 +16,8 @@ use crate::log::format::{Escape, Format};
 pub(super) enum Source {
     /// `set`: there is nothing before it.
     Assigned,
+    /// `set` of one that requests have: that, before it.
+    OfRequest(Variable),
     /// A named group of a regular expression: there is nothing before its match.
     Captured,
     Map(Rc<Map>),
@@ -91,10 +93,14 @@ impl Registry {
         if variables::find(&name).is_some() && !self.own.contains(&name) {
             return Err(format!("the duplicate \"{written}\" variable"));
         }
+        let source = match (source, variables::find(&name)) {
+            (Source::Assigned, Some(variable)) => Source::OfRequest(variable),
+            (source, _) => source,
+        };
         let place = self.place(&name);
         let known = &mut self.entries[place].source;
         match source {
-            Source::Assigned | Source::Captured => drop(known.get_or_insert(source)),
+            Source::Assigned | Source::Captured | Source::OfRequest(_) => drop(known.get_or_insert(source)),
             Source::Map(_) | Source::Split(_) | Source::Geo(_) => *known = Some(source),
         }
         Ok(place)

@@ -39,7 +39,10 @@ impl Session {
                 Step::Next
             }
             Ok(Taken::NotYet) => Step::Wait,
-            Ok(Taken::Broken(0)) => Step::Over,
+            Ok(Taken::Broken(0)) => {
+                self.client.log(Level::Info, None, READING_HEADER, None, format_args!("client closed connection"));
+                Step::Over
+            }
             Ok(Taken::Broken(count)) => {
                 let message = format_args!("broken header: \"{}\"", Shown(&buffer[..count]));
                 self.client.log(Level::Error, None, READING_HEADER, None, message);

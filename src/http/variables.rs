@@ -119,6 +119,7 @@ impl Values<'_> {
                 }
                 true
             }
+            Source::OfRequest(variable) => self.write(variable, out),
             Source::Captured => false,
             Source::Split(split) => self.keep(place, split.value(self), out),
             Source::Geo(geo) => self.keep(place, geo.value(self), out),

@@ -61,13 +61,9 @@ impl Match {
         if Match::parse(text).is_some_and(|(matches, _)| matches != Match::All) {
             return Ok(vec![Match::of(call, str::to_owned)?]);
         }
-        let inet = |address: Address| match address {
-            Address::Inet(inet) => Match::Net(inet.ip().into()),
-            Address::Unix(_) => Match::Unix,
-        };
-        let found = address::resolve(text, 0)
-            .map_err(|_| call.error(format!("host not found in set_real_ip_from \"{text}\"")))?;
-        Ok(found.into_iter().map(inet).collect())
+        let found = address::of_host(text)
+            .ok_or_else(|| call.error(format!("host not found in set_real_ip_from \"{text}\"")))?;
+        Ok(found.into_iter().map(|ip| Match::Net(ip.into())).collect())
     }
 
     /// Reads `all`, `unix:`, an address or a CIDR. The second part of the result tells that host bits were set (and

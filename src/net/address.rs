@@ -255,6 +255,15 @@ fn is_number(text: &str) -> bool {
     number(text).is_some()
 }
 
+/// All addresses of a host, by the system's resolver; `None` where it knows none.
+pub fn of_host(host: &str) -> Option<Vec<IpAddr>> {
+    let ip = |address: Address| match address {
+        Address::Inet(inet) => Some(inet.ip()),
+        Address::Unix(_) => None,
+    };
+    Some(lookup(host, 0).ok()?.into_iter().filter_map(ip).collect())
+}
+
 fn lookup(host: &str, port: u16) -> Result<Vec<Address>, &'static str> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![Address::Inet(SocketAddr::new(ip, port))]);

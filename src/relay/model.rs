@@ -13,7 +13,7 @@
 //! | variable | |
 //! |---|---|
 //! | `WEIR_MODEL_SESSIONS` | how many sessions a run has |
-//! | `WEIR_MODEL_SEED` | the seed to run again |
+//! | `WEIR_MODEL_SEED` | the seed to run again; `.cargo/config.toml` has one for `cargo test`, without it each run has its own |
 //! | `WEIR_MODEL_ONLY` | the number of the one session to run again |
 
 mod peer;

@@ -99,11 +99,17 @@ fn mysql_with_mariadb() {
 
 #[test]
 fn smtp_with_exim() {
+    if !servers::has_account() {
+        return;
+    }
     up_and_down(Server::exim(), 0, "check type=smtp;");
 }
 
 #[test]
 fn smtp_command_and_expected_classes() {
+    if !servers::has_account() {
+        return;
+    }
     let server = Server::exim();
     let address = server.address(0);
     wait_for("exim", || TcpStream::connect(&address).is_ok());
@@ -118,11 +124,17 @@ fn smtp_command_and_expected_classes() {
 
 #[test]
 fn imap_with_dovecot() {
+    if !servers::has_account() {
+        return;
+    }
     up_and_down(Server::dovecot(), 0, "check type=imap;");
 }
 
 #[test]
 fn pop3_with_dovecot() {
+    if !servers::has_account() {
+        return;
+    }
     up_and_down(Server::dovecot(), 1, "check type=pop3;");
 }
 

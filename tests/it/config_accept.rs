@@ -3,9 +3,9 @@
 use super::config_errors::At::{self, *};
 use crate::common::*;
 
-/// Tries every piece with `-t` and reports all that are refused at once.
+/// Tries every piece with `-t` and reports all that are refused at once. `PORT` in them is a free one.
 fn accept_all(pieces: &[(At, &str)]) {
-    let prefix = Prefix::new();
+    let (prefix, port) = (Prefix::new(), Port::reserve());
     prefix.write("more.conf", "");
     let file = prefix.text_path("nginx.conf");
     let verdict = format!(
@@ -13,7 +13,7 @@ fn accept_all(pieces: &[(At, &str)]) {
     );
     let mut faults = Vec::new();
     for (at, piece) in pieces {
-        prefix.write("nginx.conf", at.around(piece).0);
+        prefix.write("nginx.conf", at.around(piece).0.replace("PORT", &port.number.to_string()));
         let run = prefix.run(&["-t"]);
         if run.status.code() != Some(0) || !run.stderr.ends_with(&verdict) {
             faults.push(format!("{at:?} {piece:?}: {:?} {}", run.status.code(), run.stderr));
@@ -367,8 +367,8 @@ fn http() {
         (HttpLocation, "lingering_close always;"),
         (HttpLocation, "lingering_time 10s;"),
         (HttpLocation, "lingering_timeout 2s;"),
-        (Http, "server { listen 127.0.0.1:1 rcvbuf=64k sndbuf=1m deferred so_keepalive=30m::10; }"),
-        (Http, "server { listen 127.0.0.1:1 proxy_protocol so_keepalive=off; }"),
+        (Http, "server { listen 127.0.0.1:PORT rcvbuf=64k sndbuf=1m deferred so_keepalive=30m::10; }"),
+        (Http, "server { listen 127.0.0.1:PORT proxy_protocol so_keepalive=off; }"),
         (Http, "ssl_session_cache shared:s:1m; ssl_session_timeout 10m; ssl_protocols TLSv1.2 TLSv1.3;"),
         (Http, "ssl_prefer_server_ciphers on; ssl_ciphers HIGH;"),
         (HttpServer, "ssl_verify_client optional_no_ca;"),
@@ -477,15 +477,15 @@ fn what_becomes_of_answers_and_bodies() {
 
 #[test]
 fn what_does_nothing_here_is_warned_of() {
-    let prefix = Prefix::new();
+    let (prefix, port) = (Prefix::new(), Port::reserve());
     for (at, piece) in [
         (Main, "load_module modules/ngx_tcp_module.so;"),
         (Main, "ssl_engine rdrand;"),
         (HttpServer, "http2 on;"),
-        (HttpServer, "listen 127.0.0.1:1 http2;"),
+        (HttpServer, "listen 127.0.0.1:PORT http2;"),
     ] {
         let (text, line) = at.around(piece);
-        prefix.write("nginx.conf", text);
+        prefix.write("nginx.conf", text.replace("PORT", &port.number.to_string()));
         let run = prefix.run(&["-t"]);
         assert!(run.status.success(), "{piece}: {}", run.stderr);
         let place = format!(" in {}:{line}\n", prefix.text_path("nginx.conf"));

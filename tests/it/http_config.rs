@@ -166,6 +166,55 @@ fn all_that_is_missing_is_told_at_once() {
     assert_eq!(lines, wanted);
 }
 
+/// Of directives and parameters that nginx does not have; what it has is compared with it.
+#[test]
+fn what_nginx_does_not_have() {
+    let upstream = |text: &str| format!("upstream u {{ {text} server 127.0.0.1:1; }}");
+    let pass = "server { location / { proxy_pass http://127.0.0.1:1;";
+    for (text, wanted) in [
+        (upstream("check;"), "invalid number of arguments in \"check\" directive"),
+        (upstream("check interval=x;"), "invalid parameter \"interval=x\""),
+        (upstream("check type=foo;"), "invalid parameter \"type=foo\""),
+        (upstream("check port=0;"), "invalid parameter \"port=0\""),
+        (upstream("check fall=1; check fall=1;"), "\"check\" directive is duplicate"),
+        (upstream("check_http_send;"), "invalid number of arguments in \"check_http_send\" directive"),
+        (upstream("check_http_expect_alive http_6xx;"), "invalid value \"http_6xx\""),
+        (upstream("check_smtp_send a b;"), "invalid number of arguments in \"check_smtp_send\" directive"),
+        (upstream("check_smtp_expect_alive http_2xx;"), "invalid value \"http_2xx\""),
+        (upstream("busyness 1;"), "invalid number of arguments in \"busyness\" directive"),
+        (
+            "upstream u { busyness; server 127.0.0.1:1 weight=2; }".to_owned(),
+            "balancing method does not support parameter \"weight=2\"",
+        ),
+        (
+            "upstream u { server 127.0.0.1:1 service=a; }".to_owned(),
+            "service upstream \"127.0.0.1:1\" requires \"resolve\" parameter",
+        ),
+        ("check fall=1;".to_owned(), "\"check\" directive is not allowed here"),
+        ("busyness;".to_owned(), "\"busyness\" directive is not allowed here"),
+        ("server { tcp_check_status on; }".to_owned(), "invalid number of arguments in \"tcp_check_status\" directive"),
+        ("server { check_status on; }".to_owned(), "invalid number of arguments in \"check_status\" directive"),
+        (
+            "server { location / { if ($uri) { tcp_check_status; } } }".to_owned(),
+            "\"tcp_check_status\" directive is not allowed here",
+        ),
+        (
+            format!("{pass} proxy_pass_trailers x; }} }}"),
+            "invalid value \"x\" in \"proxy_pass_trailers\" directive, it must be \"on\" or \"off\"",
+        ),
+        (format!("{pass} proxy_cache_purge; }} }}"), "invalid number of arguments in \"proxy_cache_purge\" directive"),
+        (format!("{pass} proxy_cache_purge $nope; }} }}"), "unknown \"nope\" variable"),
+        (format!("{pass} proxy_cache_purge a allow=10.0.0.0/33; }} }}"), "invalid parameter \"allow=10.0.0.0/33\""),
+        (format!("{pass} resolver 127.0.0.1 ipv4=x; }} }}"), "invalid parameter: ipv4=x"),
+        (format!("{pass} resolver 127.0.0.1 ipv4=off ipv6=off; }} }}"), "\"ipv4\" and \"ipv6\" cannot both be \"off\""),
+        (format!("{pass} resolver off off; }} }}"), "host not found in resolver \"off\""),
+        ("http2 x;".to_owned(), "invalid value \"x\" in \"http2\" directive, it must be \"on\" or \"off\""),
+        ("server { location / { http2 on; } }".to_owned(), "\"http2\" directive is not allowed here"),
+    ] {
+        assert_eq!(message(&text), (wanted.to_owned(), false), "{text}");
+    }
+}
+
 #[test]
 fn variables_by_value_and_address() {
     for (text, wanted) in [
@@ -191,8 +240,8 @@ fn variables_by_value_and_address() {
         ("geo $x { 10.0.0.1 a; 10.0.0.1/32 b; }", "duplicate network \"10.0.0.1/32\", value: \"b\", old value: \"a\""),
         ("geo $x { delete 10.0.0.1; }", "no network \"10.0.0.1\" to delete"),
     ] {
-        let server = "server { listen 127.0.0.1:1; }";
-        assert_eq!(message(&format!("{text} {server}")), (wanted.to_owned(), true), "{text}");
+        let port = Port::reserve();
+        assert_eq!(message(&format!("{text} server {{ listen {}; }}", port.v4())), (wanted.to_owned(), true), "{text}");
     }
 }
 

@@ -1,6 +1,7 @@
-//! `access_log` of `http {}`: paths with variables.
+//! `access_log` of `http {}`: paths with variables, lines that are compressed.
 
 use std::fs::{Permissions, set_permissions};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 
 use super::http::{get, serve_in};
@@ -41,6 +42,29 @@ fn paths_may_have_variables() {
         weir.wait_error(&format!("open() \"{log}\" failed (2: No such file or directory) while logging request, "));
     assert!(line.contains("[crit]"), "{line}");
     assert_eq!(weir.prefix.lines("logs/all").len(), 5);
+}
+
+#[test]
+fn lines_may_be_compressed() {
+    let (weir, port) = serve_in(Prefix::new(), |port| {
+        format!(
+            "log_format l $request_uri; server {{ listen {}; access_log logs/a.gz l gzip=9 flush=10ms; access_log logs/all l; return 204; }}",
+            port.v4()
+        )
+    });
+    let paths: Vec<String> = (0..20).map(|number| format!("/{number}")).collect();
+    for path in &paths {
+        get(&port, path);
+    }
+    let unpacked = || {
+        let mut text = String::new();
+        let file = std::fs::File::open(weir.prefix.join("logs/a.gz")).unwrap();
+        // What is being written may be cut.
+        let _ = flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text);
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    wait_for("all lines", || unpacked() == paths);
+    assert_eq!(weir.prefix.lines("logs/all"), paths);
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn told(more: &str, fields: &str) -> String {
 fn fields_of_trusted_proxies() {
     let trusted = "set_real_ip_from 127.0.0.0/8;";
     assert_eq!(told(trusted, "X-Real-IP: 1.2.3.4\r\n"), "1.2.3.4: 127.0.0.1");
+    assert_eq!(told("set_real_ip_from localhost;", "X-Real-IP: 1.2.3.4\r\n"), "1.2.3.4: 127.0.0.1");
     assert_eq!(told(trusted, "X-Real-IP: [2001:db8::1]:77\r\n"), "2001:db8::1:77 127.0.0.1");
     let forwarded = "X-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nX-Forwarded-For: 127.0.0.2\r\n";
     let by = |more: &str| format!("{trusted} real_ip_header X-Forwarded-For; {more}");

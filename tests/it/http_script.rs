@@ -7,14 +7,14 @@ use crate::common::servers::Server;
 use crate::common::*;
 
 /// The same `http {}` in nginx and in weir: `{0}` is the address, `ROOT` a folder with some files in it.
-struct Both {
+pub struct Both {
     nginx: Server,
     weir: Weir,
     ours: Port,
 }
 
 impl Both {
-    fn serve(http: &str) -> Both {
+    pub fn serve(http: &str) -> Both {
         let prefix = Prefix::new();
         for name in ["index.html", "a.txt", "dir/index.html", "dir/b.txt", "sp ace.txt", "x.php", "run"] {
             prefix.write(&format!("files/{name}"), format!("<{name}>"));
@@ -39,7 +39,7 @@ impl Both {
     }
 
     #[track_caller]
-    fn compare(&self, targets: &[&str]) {
+    pub fn compare(&self, targets: &[&str]) {
         for target in targets {
             let request = match target.split_once(' ') {
                 None => format!("GET {target} HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n"),

@@ -22,6 +22,25 @@ fn slashes_are_merged_or_not() {
 }
 
 #[test]
+fn all_ports_of_a_range() {
+    let ports = Port::reserve_two();
+    let [first, last] = [ports[0].number, ports[1].number];
+    let prefix = Prefix::new();
+    let http = format!(
+        "server {{ listen 127.0.0.1:{first}-{last} default_server fastopen=3; return 200 $server_port; }}
+         server {{ listen 127.0.0.1:{last}; server_name b; return 200 b; }}"
+    );
+    prefix.write("nginx.conf", super::http::config(&http));
+    let weir = Weir::launch(prefix, &[]);
+    weir.wait_workers(1);
+    for port in &ports {
+        assert_eq!(get(port, "/").text(), port.number.to_string());
+    }
+    let named = "GET / HTTP/1.1\r\nHost: b\r\n\r\n";
+    assert_eq!([ask_http(&ports[0], named).text(), ask_http(&ports[1], named).text()], [&first.to_string()[..], "b"]);
+}
+
+#[test]
 fn fields_with_odd_names() {
     let text = |settings: &str| format!("{settings} location / {{ return 200 \"$http_x_y|$http_a.b\"; }}");
     let request = "GET / HTTP/1.1\r\nHost: a\r\nX_Y: 1\r\nA.B: 2\r\n\r\n";

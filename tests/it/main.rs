@@ -25,6 +25,7 @@ mod http_files;
 mod http_gzip;
 mod http_limits;
 mod http_logs;
+mod http_made;
 mod http_ocsp;
 mod http_real_ip;
 mod http_script;

@@ -95,21 +95,23 @@ fn what_is_accepted() {
         proxy_cache_max_range_offset 1m;
         proxy_cache_purge $arg_purge allow=127.0.0.1 allow=10.0.0.0/8 allow=unix:;
         server {
-            listen 127.0.0.1:1;
+            listen ADDRESS;
             location / { proxy_pass http://127.0.0.1:1; proxy_cache $arg_zone; }
             location /off { proxy_pass http://127.0.0.1:1; proxy_cache off; proxy_cache_use_stale off; }
             location /store { proxy_pass http://127.0.0.1:1; proxy_store on; proxy_store_access group:rw all:r; }
             location /named { proxy_pass http://127.0.0.1:1; proxy_store /data$uri; }
         }";
-    prefix.write("nginx.conf", config(http));
+    let port = Port::reserve();
+    prefix.write("nginx.conf", config(&http.replace("ADDRESS", &port.v4())));
     let run = prefix.run(&["-t"]);
     assert!(run.status.success(), "{}", run.stderr);
 }
 
 #[test]
 fn without_a_manager() {
-    let prefix = Prefix::new();
-    let text = config("proxy_cache_path c keys_zone=a:1m; server { listen 127.0.0.1:1; }");
+    let (prefix, port) = (Prefix::new(), Port::reserve());
+    let server = format!("server {{ listen {}; }}", port.v4());
+    let text = config(&format!("proxy_cache_path c keys_zone=a:1m; {server}"));
     let warning = "with \"master_process off\" there is no cache manager: no cache is kept within its \"max_size\"";
     for (main, warns) in [("master_process off;", true), ("master_process on;", false)] {
         prefix.write("nginx.conf", format!("{main}\n{text}"));

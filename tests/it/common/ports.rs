@@ -1,5 +1,6 @@
 //! Ports picked by the kernel and kept for a test until it ends.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
@@ -22,6 +23,20 @@ pub struct Port {
 
 impl Port {
     pub fn reserve() -> Port {
+        Port::bind(0).unwrap()
+    }
+
+    /// Two ports, one behind the other.
+    pub fn reserve_two() -> [Port; 2] {
+        loop {
+            let first = Port::reserve();
+            if let Some(Ok(second)) = first.number.checked_add(1).map(Port::bind) {
+                return [first, second];
+            }
+        }
+    }
+
+    fn bind(number: u16) -> io::Result<Port> {
         let (socket, any) = match Socket::new(Domain::IPV6, Type::STREAM, None) {
             Ok(socket) => {
                 socket.set_only_v6(false).unwrap();
@@ -30,10 +45,12 @@ impl Port {
             // A kernel without IPv6.
             Err(_) => (Socket::new(Domain::IPV4, Type::STREAM, None).unwrap(), Ipv4Addr::UNSPECIFIED.into()),
         };
-        socket.set_reuse_address(true).unwrap();
-        socket.bind(&SocketAddr::from((any, 0)).into()).unwrap();
-        let number = socket.local_addr().unwrap().as_socket().unwrap().port();
-        Port { number, _reservation: socket }
+        // A certain one is not to be had beside somebody else.
+        socket.set_reuse_address(number == 0)?;
+        socket.bind(&SocketAddr::from((any, number)).into())?;
+        socket.set_reuse_address(true)?;
+        let number = socket.local_addr()?.as_socket().unwrap().port();
+        Ok(Port { number, _reservation: socket })
     }
 
     /// `127.0.0.1:port`, for a configuration.

@@ -19,13 +19,23 @@ pub struct Server {
     ports: Vec<Port>,
 }
 
+/// Whether the account that runs this has a name, without which Exim and Dovecot do not start; says so where it has not.
+pub fn has_account() -> bool {
+    let has = User::from_uid(getuid()).unwrap().is_some() && Group::from_gid(getgid()).unwrap().is_some();
+    if !has {
+        eprintln!("this account has no name");
+    }
+    has
+}
+
 /// Who the server's processes run as: they want a user that is not root, if there is a choice.
 fn user_and_group() -> (String, String) {
     if Uid::current().is_root() {
         return ("nobody".into(), "nogroup".into());
     }
-    let (user, group) = (User::from_uid(getuid()).unwrap(), Group::from_gid(getgid()).unwrap());
-    (user.unwrap().name, group.unwrap().name)
+    let user = User::from_uid(getuid()).unwrap().map_or_else(|| getuid().to_string(), |user| user.name);
+    let group = Group::from_gid(getgid()).unwrap().map_or_else(|| getgid().to_string(), |group| group.name);
+    (user, group)
 }
 
 impl Server {

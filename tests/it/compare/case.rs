@@ -1,5 +1,7 @@
 //! One exchange: what the client sends and what the server behind does meanwhile.
 
+use super::sides::LISTENS;
+
 /// What is sent on one connection, and what is expected to differ.
 #[derive(Clone)]
 pub struct Case {
@@ -9,7 +11,9 @@ pub struct Case {
     pub answers: usize,
     /// The client ends its side behind the request.
     pub ends: bool,
-    /// It goes to the address with TLS, and asks for this name there.
+    /// The listening address that it goes to, by its place among [`super::sides::LISTENS`].
+    pub to: usize,
+    /// It is sent over TLS, and asks for this name.
     pub tls: Option<&'static str>,
     /// Another connection of the same client has sent this before, and gets no answer meanwhile.
     pub beside: Option<Vec<u8>>,
@@ -42,6 +46,7 @@ pub fn raw(request: impl AsRef<[u8]>) -> Case {
         pieces,
         answers: 1,
         ends: false,
+        to: 0,
         tls: None,
         beside: None,
         stays: false,
@@ -110,9 +115,14 @@ impl Case {
         self
     }
 
-    /// Over TLS with this name.
-    pub fn over_tls(mut self, name: &'static str) -> Case {
-        self.tls = Some(name);
+    /// Over TLS with this name, to `{tls}`.
+    pub fn over_tls(self, name: &'static str) -> Case {
+        Case { tls: Some(name), ..self.to("{tls}") }
+    }
+
+    /// To another listening address than `{listen}`.
+    pub fn to(mut self, listen: &str) -> Case {
+        self.to = LISTENS.iter().position(|known| *known == listen).expect("a listening address");
         self
     }
 

@@ -249,7 +249,7 @@ pub const TABLE: &[Difference] = &[
     Difference {
         key: "strict-answers",
         parts: &[Answer, Connection, Upstream, AccessLog, ErrorLog],
-        nginx: "passes on what a server behind sends without a status line of HTTP/1.x as an answer of HTTP/0.9, one of another version as if it were HTTP/1.1, and 101 that nobody has asked for; it passes over a `Transfer-Encoding` that it does not know, a length that is none or that `Transfer-Encoding` contradicts, and all but the last of several lengths",
+        nginx: "passes on what a server behind sends without a status line of HTTP/1.x as an answer of HTTP/0.9, one of another version as if it were HTTP/1.1, and 101 that nobody has asked for; it passes over a line without a colon, a `Transfer-Encoding` that it does not know, a length that is none or that `Transfer-Encoding` contradicts, and all but the last of several lengths",
         weir: "takes such an answer for `invalid_header`: it tries another server where `proxy_next_upstream` says so, and answers with 502",
         reason: "Where an answer ends is a guess then, and what follows could be taken for the answer to another request (RFC 9112 6.3).",
     },
@@ -338,6 +338,27 @@ pub const TABLE: &[Difference] = &[
         reason: "The client would wait until it gives up.",
     },
     Difference {
+        key: "hosts-of-no-targets",
+        parts: &[AccessLog],
+        nginx: "has an empty `$proxy_host` and `$proxy_port` where the target of `proxy_pass` has come to none",
+        weir: "has no value there",
+        reason: "There is no host.",
+    },
+    Difference {
+        key: "kept-after-early-answers",
+        parts: &[Connection, AccessLog, ErrorLog],
+        nginx: "closes the connection when a server behind has answered before all of a body has come with `proxy_request_buffering off`, though it has announced that it keeps it",
+        weir: "drops the rest of the body and keeps it",
+        reason: "The client has been told so.",
+    },
+    Difference {
+        key: "loose-proxy-headers",
+        parts: &[Answer, Connection, AccessLog, ErrorLog],
+        nginx: "takes anything for an address in a header of the PROXY protocol, and any command",
+        weir: "closes the connection",
+        reason: "Rules are about addresses; what is none passes by them.",
+    },
+    Difference {
         key: "versions-of-tls",
         parts: &[Upstream],
         nginx: "speaks TLS 1.0 to 1.2 unless `ssl_protocols` and `proxy_ssl_protocols` say otherwise",
@@ -424,7 +445,7 @@ pub const TABLE: &[Difference] = &[
     Difference {
         key: "tables-size-themselves",
         parts: &[Configuration],
-        nginx: "can make no table of `proxy_set_header` of a size of 0",
+        nginx: "can make no table of types or of `proxy_set_header` of a size of 0",
         weir: "has no such tables and takes any size",
         reason: "Nothing depends on it.",
     },
@@ -501,9 +522,16 @@ pub const TABLE: &[Difference] = &[
     Difference {
         key: "formats-of-access-logs",
         parts: &[Configuration],
-        nginx: "knows only the formats of `log_format` above an `access_log`, and takes what stands behind the path for the name of one",
+        nginx: "knows only the formats of `log_format` above an `access_log`, looks for them before it reads parameters, and takes what stands behind the path for the name of one",
         weir: "knows all of the block, and takes parameters without one for `combined`",
         reason: "What is meant is clear.",
+    },
+    Difference {
+        key: "empty-paths-of-logs",
+        parts: &[Configuration],
+        nginx: "takes an empty path of a log for its standard error output",
+        weir: "refuses it",
+        reason: "It is no file; `stderr` says what is meant.",
     },
     Difference {
         key: "logs-in-memory",
@@ -511,6 +539,13 @@ pub const TABLE: &[Difference] = &[
         nginx: "has error logs in memory, for debuggers",
         weir: "refuses them",
         reason: "They need a debugger and nginx's own structures.",
+    },
+    Difference {
+        key: "numbers-of-servers",
+        parts: &[Configuration],
+        nginx: "takes `weight` and `max_fails` of any length in `server` of `upstream {}`",
+        weir: "refuses those beyond 32 bits",
+        reason: "Nothing needs them, and sums of them would overflow.",
     },
     Difference {
         key: "http2",

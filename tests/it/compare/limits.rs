@@ -25,6 +25,7 @@ pub fn theme() -> Theme {
                     location /req/delay { limit_req zone=quick burst=5; proxy_pass http://{up}; }
                     location /req/late { limit_req zone=quick burst=5 delay=1; proxy_pass http://{up}; }
                     location /req/status { limit_req zone=req; limit_req_status 429; limit_req_log_level warn; proxy_pass http://{up}; }
+                    location /req/closed { limit_req zone=req; limit_req_status 444; error_page 444 /page; proxy_pass http://{up}; }
                     location /req/dry { limit_req zone=req; limit_req_dry_run on; proxy_pass http://{up}; }
                     location /req/page { limit_req zone=req; error_page 503 =200 /page; proxy_pass http://{up}; }
                     location /req/arg { limit_req zone=arg; proxy_pass http://{up}; }
@@ -69,7 +70,7 @@ fn cases() -> Vec<Case> {
         cases.push(case.beside(request(&format!("/key?k={first}"))));
         cases.push(raw(request(&format!("/req/arg?k={first}{first}{second}")).repeat(2)).answers(2));
     }
-    for target in ["", "/burst", "/delay", "/late", "/status", "/dry", "/page", "/two", "/file", "/return"] {
+    for target in ["", "/burst", "/delay", "/late", "/status", "/closed", "/dry", "/page", "/two", "/file", "/return"] {
         for count in [2, 3] {
             cases.push(raw(request(&format!("/req{target}")).repeat(count)).answers(count));
         }

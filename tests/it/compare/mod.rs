@@ -13,11 +13,13 @@ mod sides;
 mod text;
 mod wire;
 
+mod balancing;
 mod broken;
 mod caching;
 mod compressing;
 mod framing;
 mod heads;
+mod leaving;
 mod limits;
 mod operating;
 mod proxying;
@@ -46,11 +48,13 @@ pub struct Theme {
 /// Every theme, for what is asked of all of them.
 const THEMES: &[fn() -> Theme] = &[
     aging::theme,
+    balancing::theme,
     broken::theme,
     caching::theme,
     compressing::theme,
     framing::theme,
     heads::theme,
+    leaving::theme,
     limits::theme,
     operating::theme,
     proxying::theme,
@@ -176,6 +180,16 @@ fn of_tls() {
 #[test]
 fn of_configurations_in_use() {
     compare(&operating::theme());
+}
+
+#[test]
+fn of_groups() {
+    compare(&balancing::theme());
+}
+
+#[test]
+fn of_clients() {
+    compare(&leaving::theme());
 }
 
 #[test]

@@ -52,9 +52,7 @@ pub struct Site {
 }
 
 /// Addresses of listening sockets, servers behind, and one that refuses.
-const LISTENS: [&str; 3] = ["{listen}", "{listen2}", "{tls}"];
-/// The place of the one with TLS.
-const TLS: usize = 2;
+pub const LISTENS: [&str; 3] = ["{listen}", "{listen2}", "{tls}"];
 const UPS: [&str; 3] = ["{up}", "{up2}", "{up3}"];
 const SECURE_UPS: [&str; 2] = ["{sup}", "{sup2}"];
 
@@ -184,8 +182,7 @@ impl Site {
                 site.behind.wait_for_request();
                 stream
             });
-            let to = address(if case.tls.is_some() { TLS } else { 0 });
-            let mut heard = converse(to, client(number), case, &pieces);
+            let mut heard = converse(address(case.to), client(number), case, &pieces);
             site.behind.client_is_served();
             if case.asked_later {
                 site.behind.wait_for_request();
@@ -224,7 +221,7 @@ impl Site {
     fn put_together(
         &self,
         client: &str,
-        _case: &Case,
+        case: &Case,
         heard: Heard,
         upstream: Vec<String>,
         access: &[String],
@@ -234,6 +231,10 @@ impl Site {
         let mine = |line: &&String| line.starts_with(&format!("{client};"));
         let access: Vec<&String> = access.iter().filter(mine).collect();
         let mut lines: Vec<String> = access.iter().map(|line| unfill(text::access_line(line))).collect();
+        if case.pieces.len() > 1 {
+            // A program that is late finds the next piece there already.
+            lines.iter_mut().for_each(|line| *line = line.replace("pipe=p", "pipe=."));
+        }
         lines.push(text::bytes_sent(&access, &heard));
         let about = format!("client: {client},");
         let errors = errors.iter().filter(|line| line.contains(&about)).filter_map(|line| text::error_line(line));

@@ -103,7 +103,7 @@ fn what_may_not_be_repeated_is_not() {
     let group = format!("upstream u {{ server {} max_fails=0; server {} backup; }}", bad.address, good.address);
     let (_weir, port) = proxied(
         &group,
-        "location / { proxy_pass http://u; } location /twice { proxy_pass http://u; proxy_next_upstream error non_idempotent; } location /off { proxy_pass http://u; proxy_next_upstream off; } location /one { proxy_pass http://u; proxy_next_upstream_tries 1; }",
+        "location / { proxy_pass http://u; } location /twice { proxy_pass http://u; proxy_next_upstream error non_idempotent; } location /off { proxy_pass http://u; proxy_next_upstream error; proxy_next_upstream off; } location /one { proxy_pass http://u; proxy_next_upstream_tries 1; }",
     );
     let post =
         |path: &str| ask_http(&port, &format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"));

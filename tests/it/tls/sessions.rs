@@ -112,7 +112,10 @@ fn a_chain_leads_to_the_authority_and_curl_believes_it() {
     let root_file = root_file.to_str().unwrap();
     let told = s_client(&port, &["-verify_return_error", "-CAfile", root_file, "-servername", "anything.test"]);
     assert!(told.contains("Verify return code: 0 (ok)"), "{told}");
-    let (ok, body) = run("curl", &["-s", "--http1.0", "--cacert", root_file, &format!("https://{}/", port.v4())]);
+    let (ok, body) = run(
+        "curl",
+        &["-q", "-s", "--noproxy", "*", "--http1.0", "--cacert", root_file, &format!("https://{}/", port.v4())],
+    );
     assert!(ok && body == "yes", "{body}");
 }
 

@@ -39,9 +39,12 @@ fn secure_backend(version: SslVersion, before: usize) -> (Backend, mpsc::Receive
         let _ = sender.lock().unwrap().send((clear, name));
         let mut buffer = vec![0; 65536];
         if stream.write_all(b"s").is_ok() {
-            while let Ok(count @ 1..) = stream.read(&mut buffer) {
-                if stream.write_all(&buffer[..count]).is_err() {
-                    return;
+            loop {
+                match stream.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(count) if stream.write_all(&buffer[..count]).is_ok() => {}
+                    // Shown when the test fails.
+                    how => return eprintln!("the server gives up: {how:?}"),
                 }
             }
         }
@@ -109,7 +112,7 @@ fn a_failed_handshake_is_a_failed_server() {
         "upstream g {{ server {}; server {}; server {}; server {} backup; }}",
         plain.address, closing.address, silent.address, secure.address
     );
-    let more = "websocket_connect_timeout 300ms; websocket_pass wss://g;";
+    let more = "websocket_connect_timeout 3s; websocket_pass wss://g;";
     let weir = Setup::tcp(FORMAT.to_owned() + &group + &server(&port, more)).start();
     assert_eq!(goes_to(&port, "/", "h"), "s");
     let line = weir.wait_error("SSL_do_handshake() failed (SSL: error:");

@@ -403,4 +403,22 @@ upstream: zone z 64k; zone z 64k;
 http: upstream a { server 127.0.0.1:1; zone z 64k; } upstream b { server 127.0.0.1:1; zone z 64k; }
 http: upstream a { server 127.0.0.1:1; zone z 64k; } upstream b { server 127.0.0.1:1; zone z 128k; }
 http: upstream a { server 127.0.0.1:1; zone z 64k; } upstream b { server 127.0.0.1:1; zone z; }
+upstream: foo;
+upstream: proxy_pass http://a;
+upstream: server 127.0.0.1 max_conns=;
+upstream: server 127.0.0.1 slow_start=1;
+upstream: server 127.0.0.1 route=a;
+upstream: server 127.0.0.1 drain;
+upstream: server 127.0.0.1 id=1;
+upstream: sticky cookie a;
+upstream: queue 1;
+upstream: ntlm;
+upstream: state a;
+[numbers-of-servers] upstream: server 127.0.0.1 weight=99999999999;
+[numbers-of-servers] upstream: server 127.0.0.1 max_fails=99999999999;
+upstream: server 127.0.0.1:1 weight=2 max_fails=2 fail_timeout=2 max_conns=2 down backup;
+http: upstream u { server 127.0.0.1:1 down; server 127.0.0.1:2 backup; }
+http: upstream u { ip_hash; server 127.0.0.1:1; server 127.0.0.1:2 weight=2; }
+http: upstream a.b { server 127.0.0.1:1; } server { listen {listen2}; location / { proxy_pass http://a.b:80; } }
+http: upstream u { server 127.0.0.1:1; hash $arg_x consistent; hash $uri; }
 "##;

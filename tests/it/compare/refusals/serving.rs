@@ -18,7 +18,6 @@ server: listen 127.0.0.1:80x;
 server: listen 127.0.0.1:{port}/x;
 server: listen /x;
 server: listen [::1;
-server: listen [::1];
 server: listen [::1]x;
 server: listen [::1]:0;
 server: listen [::1]:65536;
@@ -211,6 +210,7 @@ types: text/html html; text/plain html;
 types: text/html html HTML;
 types: text/html html; text/html html;
 types: default text/html;
+[tables-size-themselves] http: types_hash_max_size 0;
 location: default_type;
 location: default_type a b;
 location: default_type ""; default_type "";
@@ -406,4 +406,15 @@ location: add_trailer a;
 location: add_trailer a b c;
 [lines-of-faults] location: add_trailer a $nope;
 location: add_trailer a b always;
+http: log_format combined2 '$remote_addr'; access_log a.log combined2; access_log a.log combined2;
+http: server { listen {listen2}; location / { return 200; } location = / { return 200; } location ~ / { } location ~* / { } location ^~ /a { } location /a/ { } }
+http: types { } default_type a; types { a b; } server { listen {listen2}; types { } }
+http: server { listen {listen2}; server_name a; } server { listen {listen2}; server_name a*b; }
+http: server { listen {listen2}; server_name a; } server { listen {listen2}; server_name *.a.*; }
+http: server { listen {listen2}; server_name a; } server { listen {listen2}; server_name a..b; }
+http: server { listen {listen2}; server_name a; } server { listen {listen2}; server_name "a b"; }
+http: server { listen {listen2}; server_name "~^a(?<b>.)"; } server { listen {listen2}; server_name a.; }
+http: server { listen 127.0.0.1:{port}-{port}; } server { listen 127.0.0.1:{port} default_server; }
+http: server { listen {port}; } server { listen 127.0.0.1:{port} backlog=3; }
+http: server { listen 127.0.0.1:{port}-{port}; listen 127.0.0.1:{port}; }
 "##;
