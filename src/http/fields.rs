@@ -164,9 +164,10 @@ impl Fields {
     /// Adds the fields to an answer.
     pub(super) fn add(&self, values: &Values<'_>, response: &mut Response) {
         let plain = is_plain(response.status);
-        // nginx adds fields before those about ranges.
+        // nginx adds fields before those about ranges that it makes itself.
         let about_ranges = |field: &Field| matches!(&*field.0, "Accept-Ranges" | "Content-Range");
-        let at = response.fields.iter().position(about_ranges).unwrap_or(response.fields.len());
+        let own = !values.request.exchange.as_ref().is_some_and(|exchange| exchange.passes_ranges());
+        let at = response.fields.iter().position(|field| own && about_ranges(field)).unwrap_or(response.fields.len());
         let behind = response.fields.split_off(at);
         if plain && let Some(expires) = &self.expires {
             self.expire(expires, values, response);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nix::sys::signal::Signal;
-use openssl::ssl::{SslConnectorBuilder, SslStream};
+use openssl::ssl::{SslContextBuilder, SslStream};
 
 use super::common::dns::Dns;
 use super::common::running::send;
@@ -148,7 +148,7 @@ fn server(port: &Port, name: &str, more: &str) -> String {
 }
 
 fn connects(port: &Port, name: &str, client: Option<&Identity>) -> SslStream<TcpStream> {
-    let change = |builder: &mut SslConnectorBuilder| {
+    let change = |builder: &mut SslContextBuilder| {
         if let Some(client) = client {
             shows(client)(builder);
         }

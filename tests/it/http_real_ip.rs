@@ -155,9 +155,7 @@ fn the_proxy_protocol_before_tls() {
     });
     let mut stream = connect(port.v4());
     stream.write_all(b"PROXY TCP4 1.2.3.4 5.6.7.8 11 22\r\n").unwrap();
-    let mut builder = openssl::ssl::SslConnector::builder(openssl::ssl::SslMethod::tls_client()).unwrap();
-    builder.set_verify(openssl::ssl::SslVerifyMode::NONE);
-    let mut secure = builder.build().connect("localhost", stream).unwrap();
+    let mut secure = tls_clients::connect(&tls_clients::context(|_| {}), Some("localhost"), stream).unwrap();
     secure.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     assert_eq!(read_reply(&mut secure, false).text(), "https 1.2.3.4");
     assert_eq!(secure.read(&mut [0]).unwrap(), 0);

@@ -1,7 +1,7 @@
 //! Which server a client is with, by the host that its hello names and the one that its request names; all of it as nginx has it, but where
 //! something else is said.
 
-use openssl::ssl::{SslConnectorBuilder, SslVersion};
+use openssl::ssl::{SslContextBuilder, SslVersion};
 
 use super::http::{Reply, read_reply, serve_in};
 use super::http_tls::{asking, name_of, shows};
@@ -34,7 +34,7 @@ fn get(
     port: &Port,
     sni: Option<&str>,
     host: Option<&str>,
-    change: impl FnOnce(&mut SslConnectorBuilder),
+    change: impl FnOnce(&mut SslContextBuilder),
 ) -> Result<(String, Reply), String> {
     let mut stream = asking(port, sni, change)?;
     let request = match host {
@@ -151,7 +151,7 @@ fn each_server_judges_its_own_clients() {
         // nginx lets it in, by what the default server has thought of its certificate.
         (&other, None, "optional", true, 421, ""),
     ] {
-        let change = |builder: &mut SslConnectorBuilder| {
+        let change = |builder: &mut SslContextBuilder| {
             if shown {
                 shows(&good)(builder);
             }

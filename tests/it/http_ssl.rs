@@ -1,7 +1,7 @@
 //! What is said beside certificates in `http {}`: stapled answers of authorities, settings of OpenSSL's own.
 
 use openssl::ocsp::{OcspResponse, OcspResponseStatus};
-use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion, StatusType};
+use openssl::ssl::{Ssl, SslVersion, StatusType};
 use openssl::symm::Cipher;
 
 use super::http::{config, serve_in};
@@ -35,11 +35,10 @@ fn with_answer() -> (Prefix, Vec<u8>) {
 
 /// What is stapled for a client that asks for it.
 pub fn stapled(port: &Port, name: &str) -> Option<Vec<u8>> {
-    let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
-    builder.set_verify(SslVerifyMode::NONE);
-    let mut config = builder.build().configure().unwrap().verify_hostname(false);
-    config.set_status_type(StatusType::OCSP).unwrap();
-    let stream = config.connect(name, connect(port.v4())).unwrap();
+    let mut ssl = Ssl::new(&tls_clients::context(|_| {})).unwrap();
+    ssl.set_hostname(name).unwrap();
+    ssl.set_status_type(StatusType::OCSP).unwrap();
+    let stream = ssl.connect(connect(port.v4())).unwrap();
     stream.ssl().ocsp_status().map(<[u8]>::to_vec)
 }
 

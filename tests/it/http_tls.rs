@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslStream, SslVerifyMode, SslVersion};
+use openssl::ssl::{SslContextBuilder, SslStream, SslVersion};
 use openssl::x509::X509;
 
 use super::http::{Reply, ask_http, read_reply, serve_in};
@@ -22,13 +22,9 @@ fn secure(text: &str) -> (Weir, Port) {
 pub fn asking(
     port: &Port,
     name: Option<&str>,
-    change: impl FnOnce(&mut SslConnectorBuilder),
+    change: impl FnOnce(&mut SslContextBuilder),
 ) -> Result<SslStream<TcpStream>, String> {
-    let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
-    builder.set_verify(SslVerifyMode::NONE);
-    change(&mut builder);
-    let config = builder.build().configure().unwrap().verify_hostname(false).use_server_name_indication(name.is_some());
-    config.connect(name.unwrap_or("none"), connect(port.v4())).map_err(|error| error.to_string())
+    tls_clients::connect(&tls_clients::context(change), name, connect(port.v4())).map_err(|error| error.to_string())
 }
 
 fn sni(port: &Port, name: &str) -> SslStream<TcpStream> {
@@ -46,7 +42,7 @@ pub fn name_of(certificate: &X509) -> String {
     entry.data().to_string().unwrap()
 }
 
-pub fn shows(identity: &Identity) -> impl Fn(&mut SslConnectorBuilder) {
+pub fn shows(identity: &Identity) -> impl Fn(&mut SslContextBuilder) {
     let identity = identity.clone();
     move |builder| {
         builder.set_certificate(&identity.certificate).unwrap();
@@ -153,7 +149,7 @@ fn client_certificates() {
         ["off", "on", "optional", "optional_no_ca"].map(server).concat()
     });
     let from = |identity: Option<&Identity>, name: &str| {
-        let change = |builder: &mut SslConnectorBuilder| {
+        let change = |builder: &mut SslContextBuilder| {
             if let Some(identity) = identity {
                 shows(identity)(builder);
             }
@@ -379,11 +375,9 @@ fn records_of_a_chosen_size() {
         server("large", "") + &server("small", "ssl_buffer_size 1k;")
     });
     for (name, most) in [("small", 1024), ("large", 16384)] {
-        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
-        builder.set_verify(SslVerifyMode::NONE);
-        only(SslVersion::TLS1_3)(&mut builder);
-        let config = builder.build().configure().unwrap().verify_hostname(false);
-        let mut stream = config.connect(name, Recorded(connect(port.v4()), Vec::new())).unwrap();
+        let context = tls_clients::context(only(SslVersion::TLS1_3));
+        let recorded = Recorded(connect(port.v4()), Vec::new());
+        let mut stream = tls_clients::connect(&context, Some(name), recorded).unwrap();
         // The certificate and its company are not meant.
         stream.get_mut().1.clear();
         stream.write_all(format!("GET /f HTTP/1.1\r\nHost: {name}\r\n\r\n").as_bytes()).unwrap();
@@ -436,7 +430,7 @@ fn who_offers_http_2_is_served_by_http_1() {
     let (_weir, port) = serve_in(folder(), |port| {
         format!("server {{ listen {} ssl http2; {OURS} return 200 $server_protocol; }}", port.v4())
     });
-    let offered = |builder: &mut SslConnectorBuilder| builder.set_alpn_protos(b"\x02h2\x08http/1.1").unwrap();
+    let offered = |builder: &mut SslContextBuilder| builder.set_alpn_protos(b"\x02h2\x08http/1.1").unwrap();
     let mut stream = asking(&port, None, offered).unwrap();
     assert_eq!(stream.ssl().selected_alpn_protocol(), Some(&b"http/1.1"[..]));
     assert_eq!(ask(&mut stream, "/", "a").text(), "HTTP/1.1");

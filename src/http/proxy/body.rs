@@ -61,6 +61,11 @@ enum Pulled {
 }
 
 impl Exchange {
+    /// Whether what the answer says of ranges is the server's own word.
+    pub(in crate::http) fn passes_ranges(&self) -> bool {
+        self.upstream.is_some() && self.filling.is_none() && !self.settings.answers.force_ranges
+    }
+
     /// The client gets no body, though the server sends one: nobody reads it unless it is kept. Gives what of it there is already.
     pub(super) fn skip_body(&mut self) -> Option<BytesMut> {
         if self.filling.is_some() {

@@ -13,7 +13,7 @@ const FIELDS_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Head {
     raw: Box<[u8]>,
-    /// Between 100 and 599.
+    /// Between 100 and 999: those from 600 on are none of HTTP, but in use between programs (RFC 9110 15).
     pub status: u16,
     reason: Span,
     /// HTTP/1.1.
@@ -73,7 +73,7 @@ impl Head {
         }
         // httparse gives an empty reason as a text of its own.
         let reason = response.reason.filter(|reason| !reason.is_empty()).map_or(0..0, |reason| span(reason.as_bytes()));
-        let status = response.code.filter(|code| (100..600).contains(code));
+        let status = response.code.filter(|code| (100..1000).contains(code));
         let status = status.ok_or("upstream sent no valid HTTP/1.0 header")?;
         Ok(Some((Head { raw, status, reason, modern: response.version == Some(1), fields, marks }, length)))
     }
@@ -89,7 +89,7 @@ impl Head {
     }
 
     /// All fields in their order.
-    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|(name, value)| (&self.raw[place(name)], &self.raw[place(value)]))
     }
 

@@ -175,7 +175,10 @@ pub(in crate::http) fn write(variable: &Variable, request: &Request, client: &Ad
         Variable::Cookie(name) => {
             // The first part of a `Set-Cookie` is the cookie itself.
             let mut cookies = fields("set-cookie").filter_map(|value| value.split(|byte| *byte == b';').next());
-            let value = cookies.find_map(|cookie| cookie.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+            let value = cookies.find_map(|cookie| {
+                let (start, rest) = cookie.split_at_checked(name.len())?;
+                rest.strip_prefix(b"=").filter(|_| start.eq_ignore_ascii_case(name.as_bytes()))
+            });
             out.extend(value.unwrap_or_default());
             return value.is_some();
         }

@@ -9,6 +9,7 @@ pub mod proc;
 pub mod running;
 pub mod scripts;
 pub mod servers;
+pub mod tls_clients;
 pub mod wait;
 
 pub use backends::Backend;

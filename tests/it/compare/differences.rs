@@ -359,6 +359,13 @@ pub const TABLE: &[Difference] = &[
         reason: "Rules are about addresses; what is none passes by them.",
     },
     Difference {
+        key: "files-of-bodies",
+        parts: &[ErrorLog],
+        nginx: "writes a body that is larger than `client_body_buffer_size` to a file, but for what fits `client_header_buffer_size` beside the head",
+        weir: "writes no file for what has come with the head, 16 KiB at most",
+        reason: "It is in memory already.",
+    },
+    Difference {
         key: "versions-of-tls",
         parts: &[Upstream],
         nginx: "speaks TLS 1.0 to 1.2 unless `ssl_protocols` and `proxy_ssl_protocols` say otherwise",

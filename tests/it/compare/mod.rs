@@ -13,6 +13,7 @@ mod sides;
 mod text;
 mod wire;
 
+mod answering;
 mod balancing;
 mod broken;
 mod caching;
@@ -48,6 +49,7 @@ pub struct Theme {
 /// Every theme, for what is asked of all of them.
 const THEMES: &[fn() -> Theme] = &[
     aging::theme,
+    answering::theme,
     balancing::theme,
     broken::theme,
     caching::theme,
@@ -190,6 +192,11 @@ fn of_groups() {
 #[test]
 fn of_clients() {
     compare(&leaving::theme());
+}
+
+#[test]
+fn of_answers() {
+    compare(&answering::theme());
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use openssl::ssl::{SslAcceptor, SslConnector, SslMethod, SslStream, SslVerifyMode};
+use openssl::ssl::{SslAcceptor, SslStream};
+
+use crate::common::tls_clients;
 
 pub enum Wire {
     Plain(TcpStream),
@@ -13,10 +15,8 @@ pub enum Wire {
 impl Wire {
     /// The client's side of TLS, which believes anybody; `None` when it comes to nothing.
     pub fn secure(stream: TcpStream, name: &str) -> Option<Wire> {
-        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
-        builder.set_verify(SslVerifyMode::NONE);
-        let config = builder.build().configure().unwrap().verify_hostname(false);
-        config.connect(name, stream).ok().map(|stream| Wire::Tls(Box::new(stream)))
+        let context = tls_clients::context(|_| {});
+        tls_clients::connect(&context, Some(name), stream).ok().map(|stream| Wire::Tls(Box::new(stream)))
     }
 
     /// The server's side of TLS; `None` when it comes to nothing.

@@ -10,8 +10,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
-
 use crate::common::clients::{fetch, noise, try_connect};
 use crate::common::proc;
 use crate::common::running::{send, workers_of};
@@ -414,10 +412,11 @@ fn sessions_that_have_only_begun() {
             stream.read_exact(&mut byte).unwrap();
             byte
         };
-        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
-        builder.set_verify(SslVerifyMode::NONE);
         let mut byte = [0];
-        builder.build().connect("localhost", tls).unwrap().read_exact(&mut byte).unwrap();
+        tls_clients::connect(&tls_clients::context(|_| {}), Some("localhost"), tls)
+            .unwrap()
+            .read_exact(&mut byte)
+            .unwrap();
         assert_eq!(&byte, b"w");
         assert_eq!(&said(&mut proxied, " 192.0.2.2 1 2\r\n"), b"w");
         assert_eq!(&said(&mut websocket, rest), b"w");

@@ -11,7 +11,7 @@ mod traffic;
 use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
-use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslStream, SslVerifyMode, SslVersion};
+use openssl::ssl::{HandshakeError, SslContext, SslContextBuilder, SslStream, SslVersion};
 
 use crate::common::*;
 use certs::Identity;
@@ -40,33 +40,22 @@ fn proxy(port: &Port, backend: &Backend, more: &str) -> Setup {
 /// Speaks TLS over a new connection, as the test likes it; believes anybody.
 pub fn try_client(
     port: &Port,
-    change: impl FnOnce(&mut SslConnectorBuilder),
-) -> Result<SslStream<TcpStream>, openssl::ssl::HandshakeError<TcpStream>> {
-    dial(&connector(change), port)
-}
-
-/// How clients speak TLS. To make one takes longer than a handshake: it reads all the authorities that the machine knows.
-pub fn connector(change: impl FnOnce(&mut SslConnectorBuilder)) -> SslConnector {
-    let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
-    builder.set_verify(SslVerifyMode::NONE);
-    change(&mut builder);
-    builder.build()
+    change: impl FnOnce(&mut SslContextBuilder),
+) -> Result<SslStream<TcpStream>, HandshakeError<TcpStream>> {
+    dial(&tls_clients::context(change), port)
 }
 
 /// Speaks TLS over a new connection.
-pub fn dial(
-    connector: &SslConnector,
-    port: &Port,
-) -> Result<SslStream<TcpStream>, openssl::ssl::HandshakeError<TcpStream>> {
-    connector.configure().unwrap().verify_hostname(false).connect("localhost", connect(port.v4()))
+pub fn dial(context: &SslContext, port: &Port) -> Result<SslStream<TcpStream>, HandshakeError<TcpStream>> {
+    tls_clients::connect(context, Some("localhost"), connect(port.v4()))
 }
 
 #[track_caller]
-pub fn client(port: &Port, change: impl FnOnce(&mut SslConnectorBuilder)) -> SslStream<TcpStream> {
+pub fn client(port: &Port, change: impl FnOnce(&mut SslContextBuilder)) -> SslStream<TcpStream> {
     try_client(port, change).expect("a handshake")
 }
 
-pub fn only(version: SslVersion) -> impl Fn(&mut SslConnectorBuilder) {
+pub fn only(version: SslVersion) -> impl Fn(&mut SslContextBuilder) {
     move |builder| {
         builder.set_min_proto_version(Some(version)).unwrap();
         builder.set_max_proto_version(Some(version)).unwrap();

@@ -193,10 +193,7 @@ fn a_header_before_the_hello_and_what_the_log_tells() {
             stream.write_all(b"no hello").unwrap();
             return String::from_utf8_lossy(&read_all(stream)).into_owned();
         }
-        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
-        builder.set_verify(SslVerifyMode::NONE);
-        only(SslVersion::TLS1_2)(&mut builder);
-        text(builder.build().connect("localhost", stream).unwrap())
+        text(tls_clients::connect(&tls_clients::context(only(SslVersion::TLS1_2)), Some("localhost"), stream).unwrap())
     };
     assert_eq!(from("192.0.2.7", true), "192.0.2.7 TLSv1.2");
     assert_eq!(from("192.0.2.66", true), "");

@@ -190,8 +190,8 @@ fn idle_sessions_keep_no_buffers() {
     let port = Port::reserve();
     let weir = proxy(&port, &backend, "timeout 1h; proxy_read_timeout 1h;").start_in(folder());
     let ask_one = |stream: &mut SslStream<TcpStream>| assert_eq!(ask(stream, b"x"), b"x");
-    let connector = connector(|_| {});
-    let client = || dial(&connector, &port).expect("a handshake");
+    let context = tls_clients::context(|_| {});
+    let client = || dial(&context, &port).expect("a handshake");
     ask_one(&mut client());
     let before = proc::rss_anon(weir.worker());
     let mut streams: Vec<_> = (0..SESSIONS).map(|_| client()).collect();

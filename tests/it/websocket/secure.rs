@@ -2,9 +2,7 @@
 
 use std::sync::mpsc;
 
-use openssl::ssl::{
-    NameType, Ssl, SslAcceptor, SslConnector, SslFiletype, SslMethod, SslStream, SslVerifyMode, SslVersion,
-};
+use openssl::ssl::{NameType, SslAcceptor, SslFiletype, SslMethod, SslStream, SslVersion};
 
 use super::*;
 use crate::common::wait::PATIENCE;
@@ -55,15 +53,13 @@ fn secure_backend(version: SslVersion, before: usize) -> (Backend, mpsc::Receive
 
 /// A client that speaks TLS and believes anybody.
 fn client(port: &Port, identity: Option<(&Prefix, &str)>) -> SslStream<TcpStream> {
-    let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
-    builder.set_verify(SslVerifyMode::NONE);
-    if let Some((prefix, name)) = identity {
-        builder.set_certificate_file(prefix.join(&format!("{name}.pem")), SslFiletype::PEM).unwrap();
-        builder.set_private_key_file(prefix.join(&format!("{name}.key")), SslFiletype::PEM).unwrap();
-    }
-    let mut ssl = Ssl::new(builder.build().context()).unwrap();
-    ssl.set_connect_state();
-    ssl.connect(connect(port.v4())).unwrap()
+    let context = tls_clients::context(|builder| {
+        if let Some((prefix, name)) = identity {
+            builder.set_certificate_file(prefix.join(&format!("{name}.pem")), SslFiletype::PEM).unwrap();
+            builder.set_private_key_file(prefix.join(&format!("{name}.key")), SslFiletype::PEM).unwrap();
+        }
+    });
+    tls_clients::connect(&context, None, connect(port.v4())).unwrap()
 }
 
 #[test]
