@@ -177,6 +177,7 @@ pub(in crate::http) fn response(values: &Values<'_>) -> Result<Response, Failed>
     response.reason =
         Some(head.reason()).filter(|reason| *reason != pages::reason(head.status).as_bytes()).map(<[u8]>::to_vec);
     let connection: Vec<&[u8]> = head.connection().collect();
+    response.fields.reserve_exact(head.fields().len());
     for (name, value) in head.fields() {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let passes = head.status == 101 && is("upgrade") || settings.answers.pass_trailers && is("trailer");

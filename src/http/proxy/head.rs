@@ -89,7 +89,7 @@ impl Head {
     }
 
     /// All fields in their order.
-    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|(name, value)| (&self.raw[place(name)], &self.raw[place(value)]))
     }
 

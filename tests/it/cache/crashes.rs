@@ -112,8 +112,9 @@ fn everything_is_killed_at_once() {
             scope.spawn(move || fill(port, seed, stop));
         }
         wait_for("files", || files(&weir).len() > 20);
-        let all: Vec<i32> = proc::children(weir.master()).into_iter().chain([weir.master()]).collect();
-        all.iter().for_each(|&pid| running::send(pid, Signal::SIGKILL));
+        // The master first: it would start others in the place of those that die before it.
+        let children = proc::children(weir.master());
+        std::iter::once(weir.master()).chain(children).for_each(|pid| running::send(pid, Signal::SIGKILL));
         stop.store(true, Ordering::SeqCst);
     });
     let prefix = folder_of(weir);
