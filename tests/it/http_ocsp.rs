@@ -14,6 +14,7 @@ use openssl::ssl::{SslContextBuilder, SslStream};
 use super::common::dns::Dns;
 use super::common::running::send;
 use super::http::{config, serve_in};
+use super::http_stapling::{ocsp, read_head};
 use super::http_tls::{ask, asking, s_client, shows};
 use super::tls::certs::{Identity, ec_key};
 use super::tls::{OURS, folder, run};
@@ -76,10 +77,9 @@ impl Responder {
             if let Some(wait) = &*wait.lock().unwrap() {
                 let _ = wait.recv();
             }
-            let (name, question) = target[1..].split_once('/').unwrap();
+            let (name, asked) = target[1..].split_once('/').unwrap();
             let authority = known.lock().unwrap().iter().find(|it| it.name == name).cloned().unwrap();
-            let question = question.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=");
-            let answer = say(&authority, &BASE64_STANDARD.decode(question).unwrap(), &[]);
+            let answer = say(&authority, &question(asked), &[]);
             let _ = stream.write_all(&ocsp(&answer));
         });
         Responder { backend, authorities, asked }
@@ -108,16 +108,15 @@ impl Responder {
     }
 }
 
+/// What follows the method in a request.
 fn target(stream: &mut TcpStream) -> Option<String> {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read(&mut byte).ok().filter(|&count| count == 1).map(|_| byte[0])?);
-    }
-    Some(String::from_utf8(head).unwrap().split(' ').nth(1)?.to_owned())
+    Some(read_head(stream)?.split(' ').nth(1)?.to_owned())
 }
 
-fn ocsp(body: &[u8]) -> Vec<u8> {
-    [b"HTTP/1.0 200 OK\r\nContent-Type: application/ocsp-response\r\n\r\n", body].concat()
+/// The question in the last part of a target.
+fn question(escaped: &str) -> Vec<u8> {
+    let text = escaped.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=");
+    BASE64_STANDARD.decode(text).unwrap()
 }
 
 /// What an authority answers.
@@ -269,12 +268,11 @@ fn responders_of_no_use() {
     let (of_root, of_stranger) = (root.clone(), stranger.clone());
     let forged = Backend::start(move |mut stream| {
         let Some(target) = target(&mut stream) else { return };
-        let question = target[1..].replace("%2B", "+").replace("%2F", "/").replace("%3D", "=");
         let prefix = Prefix::new();
         of_stranger.identity.write(&prefix, "strange");
         let [signer, key] = ["strange.pem", "strange.key"].map(|name| prefix.text_path(name));
         let more = ["-rsigner", signer.as_str(), "-rkey", &key];
-        let _ = stream.write_all(&ocsp(&say(&of_root, &BASE64_STANDARD.decode(question).unwrap(), &more)));
+        let _ = stream.write_all(&ocsp(&say(&of_root, &question(&target[1..]), &more)));
     });
     let always = |answer: &'static [u8]| {
         Backend::start(move |mut stream| {

@@ -101,7 +101,7 @@ fn http(kind: &str, body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.0 200 OK\r\nContent-Type: {kind}\r\n\r\n").as_bytes(), body].concat()
 }
 
-fn ocsp(body: &[u8]) -> Vec<u8> {
+pub fn ocsp(body: &[u8]) -> Vec<u8> {
     http("application/ocsp-response", body)
 }
 
@@ -121,7 +121,7 @@ fn responder(answer: Option<Vec<u8>>) -> (Backend, Arc<Mutex<Vec<String>>>) {
     (backend, heads)
 }
 
-fn read_head(stream: &mut TcpStream) -> Option<String> {
+pub fn read_head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {

@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_is_no_head() {
-        for text in ["hello\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 999 x\r\n\r\n"] {
+        for text in ["hello\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 099 x\r\n\r\n"] {
             assert_eq!(parse(text).unwrap_err(), "upstream sent no valid HTTP/1.0 header", "{text:?}");
         }
     }

@@ -150,7 +150,7 @@ impl Case {
         self
     }
 
-    /// Known to differ, by an entry of [`super::differences::TABLE`].
+    /// Known to differ, by an entry of [`super::differences::all`].
     pub fn differs(mut self, key: &'static str) -> Case {
         self.differences.push(key);
         self

@@ -28,7 +28,12 @@ pub struct Difference {
 use Part::{AccessLog, Answer, Configuration, Connection, ErrorLog, Upstream};
 
 /// All of them.
-pub const TABLE: &[Difference] = &[
+pub fn all() -> impl Iterator<Item = &'static Difference> {
+    TABLE.iter().chain(super::refusals::meant::TABLE)
+}
+
+/// Those of exchanges.
+const TABLE: &[Difference] = &[
     Difference {
         key: "control-bytes-in-logs",
         parts: &[ErrorLog],
@@ -421,151 +426,11 @@ pub const TABLE: &[Difference] = &[
         weir: "logs `$request_length` of the whole head when the fault is in what fields mean, and no `$server_protocol` when the line is at fault",
         reason: "The head is looked at when it is complete; nothing else depends on it.",
     },
-    Difference {
-        key: "lines-of-faults",
-        parts: &[Configuration],
-        nginx: "names no line for a variable or a zone that nothing makes, and the end of `http {}` for what shows only when its levels are put together",
-        weir: "names the line of the directive",
-        reason: "That is where the operator has to look.",
-    },
-    Difference {
-        key: "hints",
-        parts: &[Configuration],
-        nginx: "says nothing more of a directive `//`",
-        weir: "adds that this begins no comment",
-        reason: "Configurations that are copied together have them.",
-    },
-    Difference {
-        key: "units",
-        parts: &[Configuration],
-        nginx: "refuses the unit `g` for sizes of what is in memory, and `y` and `M` for times that it counts in milliseconds",
-        weir: "takes all units of sizes and times everywhere",
-        reason: "They are clear, and `tcp {}` has them.",
-    },
-    Difference {
-        key: "blocks-in-tables",
-        parts: &[Configuration],
-        nginx: "tells of an unexpected `{` in `map`, `geo`, `types` and `split_clients`",
-        weir: "says that the directive is not terminated by `;`",
-        reason: "These are nginx's words for all other blocks.",
-    },
-    Difference {
-        key: "tables-size-themselves",
-        parts: &[Configuration],
-        nginx: "can make no table of types or of `proxy_set_header` of a size of 0",
-        weir: "has no such tables and takes any size",
-        reason: "Nothing depends on it.",
-    },
-    Difference {
-        key: "second-named-location",
-        parts: &[Configuration],
-        nginx: "takes a second `location` of the same `@name`, which nothing leads to",
-        weir: "refuses it, as it does all others that stand twice",
-        reason: "It is an oversight.",
-    },
-    Difference {
-        key: "variables-that-cannot-be-made",
-        parts: &[Configuration],
-        nginx: "takes `set`, `map` and their like of `$1`, whose value stays what the last match captured, a `map` of `$args` or `$limit_rate`, and `set` of `$proxy_host` or `$proxy_port`",
-        weir: "refuses them",
-        reason: "They would not do what they say, or tell lies to logs.",
-    },
-    Difference {
-        key: "split-clients-arguments",
-        parts: &[Configuration],
-        nginx: "does not look at how many words a line of `split_clients` has, and takes what happens to stand in memory for a missing one",
-        weir: "refuses another number than two",
-        reason: "The value is a matter of luck.",
-    },
-    Difference {
-        key: "folders-in-tests",
-        parts: &[Configuration],
-        nginx: "makes the folders of temporary files and caches when a configuration is only tested",
-        weir: "makes them when it starts",
-        reason: "A test should leave nothing behind.",
-    },
-    Difference {
-        key: "levels-of-temporary-folders",
-        parts: &[Configuration],
-        nginx: "takes any numbers as levels of folders, and refuses other levels for the same path elsewhere",
-        weir: "takes levels from 1 to 3, and different ones for the same path",
-        reason: "Names have ten digits; files of temporary folders have no names that could collide.",
-    },
-    Difference {
-        key: "names-of-fields",
-        parts: &[Configuration],
-        nginx: "sends what `proxy_set_header` names whether it is a field's name or not",
-        weir: "refuses names with blanks, colons or bytes that are not ASCII",
-        reason: "Such lines are other lines to the server behind (RFC 9110 5.1).",
-    },
-    Difference {
-        key: "no-first-buffer",
-        parts: &[Configuration],
-        nginx: "takes `proxy_buffer_size 0`, with which it reads no answer",
-        weir: "refuses it",
-        reason: "Nothing could be served.",
-    },
-    Difference {
-        key: "proxy-bind-transparent",
-        parts: &[Configuration],
-        nginx: "takes `transparent` in `proxy_bind`",
-        weir: "refuses it",
-        reason: "Workers have given up the privileges that it needs.",
-    },
-    Difference {
-        key: "query-behind-host",
-        parts: &[Configuration],
-        nginx: "takes a URL of `proxy_pass` with `?` right behind the host, and sends a target that begins with it",
-        weir: "refuses it",
-        reason: "It is no target (RFC 9112 3.2).",
-    },
-    Difference {
-        key: "ports-of-unknown-hosts",
-        parts: &[Configuration],
-        nginx: "leaves out the port when it tells that the host of `proxy_pass` is not known",
-        weir: "names it as written",
-        reason: "It is found more easily so.",
-    },
-    Difference {
-        key: "formats-of-access-logs",
-        parts: &[Configuration],
-        nginx: "knows only the formats of `log_format` above an `access_log`, looks for them before it reads parameters, and takes what stands behind the path for the name of one",
-        weir: "knows all of the block, and takes parameters without one for `combined`",
-        reason: "What is meant is clear.",
-    },
-    Difference {
-        key: "empty-paths-of-logs",
-        parts: &[Configuration],
-        nginx: "takes an empty path of a log for its standard error output",
-        weir: "refuses it",
-        reason: "It is no file; `stderr` says what is meant.",
-    },
-    Difference {
-        key: "logs-in-memory",
-        parts: &[Configuration],
-        nginx: "has error logs in memory, for debuggers",
-        weir: "refuses them",
-        reason: "They need a debugger and nginx's own structures.",
-    },
-    Difference {
-        key: "numbers-of-servers",
-        parts: &[Configuration],
-        nginx: "takes `weight` and `max_fails` of any length in `server` of `upstream {}`",
-        weir: "refuses those beyond 32 bits",
-        reason: "Nothing needs them, and sums of them would overflow.",
-    },
-    Difference {
-        key: "http2",
-        parts: &[Configuration],
-        nginx: "serves clients by HTTP/2 where `listen` says so",
-        weir: "takes it and warns that they are served by HTTP/1.1",
-        reason: "It is to come.",
-    },
 ];
 
 /// The entry of a key.
 pub fn find(key: &str) -> &'static Difference {
-    TABLE.iter().find(|difference| difference.key == key).unwrap_or_else(|| panic!("no difference is called {key}"))
+    all().find(|difference| difference.key == key).unwrap_or_else(|| panic!("no difference is called {key}"))
 }
 
 /// `docs/differences.md`.
@@ -573,10 +438,10 @@ fn document() -> String {
     let mut text = String::from(
         "# Where weir differs from nginx\n\n\
          weir answers as nginx 1.22 does, byte for byte, but for what stands here. `tests/it/compare/` sends the same requests to both, through the same configurations and to the same servers\n\
-         behind them, and compares answers, connections, what the servers behind are sent, access logs and error logs; it fails when something else differs, and when something that stands here does\n\
+         behind them, and compares answers, connections, what the servers behind are sent, access logs and error logs; and it has both test configurations that are wrong, and compares what they say. It fails when something else differs, and when something that stands here does\n\
          not differ any more. This page is made from its table (`UPDATE_DOCS=1 cargo test --test it differences`). Names, versions, dates and process numbers are left out of account.\n",
     );
-    for difference in TABLE {
+    for difference in all() {
         let Difference { key, parts, nginx, weir, reason } = difference;
         let parts: Vec<&str> = parts.iter().map(|part| part.name()).collect();
         text.push_str(&format!(
@@ -616,6 +481,6 @@ fn differences_all_have_a_request_that_shows_them() {
     let mut shown: Vec<String> = cases.flat_map(|case| case.differences).map(str::to_owned).collect();
     shown.extend(super::refusals::shown());
     let known = |key: &&str| shown.iter().any(|shown| shown == key);
-    let unseen: Vec<&str> = TABLE.iter().map(|difference| difference.key).filter(|key| !known(key)).collect();
+    let unseen: Vec<&str> = all().map(|difference| difference.key).filter(|key| !known(key)).collect();
     assert!(unseen.is_empty(), "{unseen:?}");
 }

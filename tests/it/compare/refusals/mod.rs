@@ -2,12 +2,13 @@
 //! file and line.
 //!
 //! The tables are texts with a case a line: `context: directives`, where the context is a block of [`WRAPS`] and `\n` in the directives
-//! a line end; before it `[key]` of a difference that is meant, by [`super::differences`]. [`kinds`] makes more of them, for each
+//! a line end; before it `[key]` of a difference that is [`meant`]. [`kinds`] makes more of them, for each
 //! directive by what its argument is.
 
 mod grammar;
 mod guards;
 mod kinds;
+pub mod meant;
 mod proxying;
 mod scripts;
 mod serving;

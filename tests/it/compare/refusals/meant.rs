@@ -1,0 +1,148 @@
+//! Where weir means to take, refuse or say something else of a configuration than nginx 1.22.
+
+use crate::compare::differences::Difference;
+use crate::compare::differences::Part::Configuration;
+
+/// All of them.
+pub const TABLE: &[Difference] = &[
+    Difference {
+        key: "lines-of-faults",
+        parts: &[Configuration],
+        nginx: "names no line for a variable or a zone that nothing makes, and the end of `http {}` for what shows only when its levels are put together",
+        weir: "names the line of the directive",
+        reason: "That is where the operator has to look.",
+    },
+    Difference {
+        key: "hints",
+        parts: &[Configuration],
+        nginx: "says nothing more of a directive `//`",
+        weir: "adds that this begins no comment",
+        reason: "Configurations that are copied together have them.",
+    },
+    Difference {
+        key: "units",
+        parts: &[Configuration],
+        nginx: "refuses the unit `g` for sizes of what is in memory, and `y` and `M` for times that it counts in milliseconds",
+        weir: "takes all units of sizes and times everywhere",
+        reason: "They are clear, and `tcp {}` has them.",
+    },
+    Difference {
+        key: "blocks-in-tables",
+        parts: &[Configuration],
+        nginx: "tells of an unexpected `{` in `map`, `geo`, `types` and `split_clients`",
+        weir: "says that the directive is not terminated by `;`",
+        reason: "These are nginx's words for all other blocks.",
+    },
+    Difference {
+        key: "tables-size-themselves",
+        parts: &[Configuration],
+        nginx: "can make no table of types or of `proxy_set_header` of a size of 0",
+        weir: "has no such tables and takes any size",
+        reason: "Nothing depends on it.",
+    },
+    Difference {
+        key: "second-named-location",
+        parts: &[Configuration],
+        nginx: "takes a second `location` of the same `@name`, which nothing leads to",
+        weir: "refuses it, as it does all others that stand twice",
+        reason: "It is an oversight.",
+    },
+    Difference {
+        key: "variables-that-cannot-be-made",
+        parts: &[Configuration],
+        nginx: "takes `set`, `map` and their like of `$1`, whose value stays what the last match captured, a `map` of `$args` or `$limit_rate`, and `set` of `$proxy_host` or `$proxy_port`",
+        weir: "refuses them",
+        reason: "They would not do what they say, or tell lies to logs.",
+    },
+    Difference {
+        key: "split-clients-arguments",
+        parts: &[Configuration],
+        nginx: "does not look at how many words a line of `split_clients` has, and takes what happens to stand in memory for a missing one",
+        weir: "refuses another number than two",
+        reason: "The value is a matter of luck.",
+    },
+    Difference {
+        key: "folders-in-tests",
+        parts: &[Configuration],
+        nginx: "makes the folders of temporary files and caches when a configuration is only tested",
+        weir: "makes them when it starts",
+        reason: "A test should leave nothing behind.",
+    },
+    Difference {
+        key: "levels-of-temporary-folders",
+        parts: &[Configuration],
+        nginx: "takes any numbers as levels of folders, and refuses other levels for the same path elsewhere",
+        weir: "takes levels from 1 to 3, and different ones for the same path",
+        reason: "Names have ten digits; files of temporary folders have no names that could collide.",
+    },
+    Difference {
+        key: "names-of-fields",
+        parts: &[Configuration],
+        nginx: "sends what `proxy_set_header` names whether it is a field's name or not",
+        weir: "refuses names with blanks, colons or bytes that are not ASCII",
+        reason: "Such lines are other lines to the server behind (RFC 9110 5.1).",
+    },
+    Difference {
+        key: "no-first-buffer",
+        parts: &[Configuration],
+        nginx: "takes `proxy_buffer_size 0`, with which it reads no answer",
+        weir: "refuses it",
+        reason: "Nothing could be served.",
+    },
+    Difference {
+        key: "proxy-bind-transparent",
+        parts: &[Configuration],
+        nginx: "takes `transparent` in `proxy_bind`",
+        weir: "refuses it",
+        reason: "Workers have given up the privileges that it needs.",
+    },
+    Difference {
+        key: "query-behind-host",
+        parts: &[Configuration],
+        nginx: "takes a URL of `proxy_pass` with `?` right behind the host, and sends a target that begins with it",
+        weir: "refuses it",
+        reason: "It is no target (RFC 9112 3.2).",
+    },
+    Difference {
+        key: "ports-of-unknown-hosts",
+        parts: &[Configuration],
+        nginx: "leaves out the port when it tells that the host of `proxy_pass` is not known",
+        weir: "names it as written",
+        reason: "It is found more easily so.",
+    },
+    Difference {
+        key: "formats-of-access-logs",
+        parts: &[Configuration],
+        nginx: "knows only the formats of `log_format` above an `access_log`, looks for them before it reads parameters, and takes what stands behind the path for the name of one",
+        weir: "knows all of the block, and takes parameters without one for `combined`",
+        reason: "What is meant is clear.",
+    },
+    Difference {
+        key: "empty-paths-of-logs",
+        parts: &[Configuration],
+        nginx: "takes an empty path of a log for its standard error output",
+        weir: "refuses it",
+        reason: "It is no file; `stderr` says what is meant.",
+    },
+    Difference {
+        key: "logs-in-memory",
+        parts: &[Configuration],
+        nginx: "has error logs in memory, for debuggers",
+        weir: "refuses them",
+        reason: "They need a debugger and nginx's own structures.",
+    },
+    Difference {
+        key: "numbers-of-servers",
+        parts: &[Configuration],
+        nginx: "takes `weight` and `max_fails` of any length in `server` of `upstream {}`",
+        weir: "refuses those beyond 32 bits",
+        reason: "Nothing needs them, and sums of them would overflow.",
+    },
+    Difference {
+        key: "http2",
+        parts: &[Configuration],
+        nginx: "serves clients by HTTP/2 where `listen` says so",
+        weir: "takes it and warns that they are served by HTTP/1.1",
+        reason: "It is to come.",
+    },
+];
