@@ -127,7 +127,7 @@ impl Client {
         let general =
             |call: &'static str| move |stack| Error::general(format!("{call} failed (SSL: {})", reasons(&stack)));
         let mut builder = builder(SslMethod::tls_client()).map_err(general("SSL_CTX_new()"))?;
-        builder.set_options(settings.protocols.unwrap_or_default().without);
+        builder.set_options(settings.protocols.unwrap_or_default().without());
         if let Some(certificate) = settings.certificate.as_ref().filter(|file| !file.written.is_empty()) {
             let Some(key) = &settings.key else {
                 let name = &certificate.written;

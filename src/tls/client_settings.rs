@@ -79,8 +79,7 @@ impl Client {
 
     /// `proxy_ssl_protocols`
     pub fn set_protocols(&mut self, call: &mut Call<'_>) -> Result<()> {
-        self.protocols = Some(Protocols::read(call)?);
-        Ok(())
+        Protocols::add(&mut self.protocols, call)
     }
 
     /// `proxy_ssl_session_reuse`

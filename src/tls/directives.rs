@@ -89,7 +89,7 @@ impl<T: Block> Table<T> {
                 ONE,
                 "file",
                 "-",
-                "Lists of revoked certificates, one for each authority, for `ssl_verify_client`. Without that the file is not read.",
+                "Lists of revoked certificates, one for each authority, for `ssl_verify_client`.",
             ),
             set: |level, call| level.tls().set_crl(call),
         },
@@ -144,13 +144,13 @@ impl<T: Block> Table<T> {
             set: |level, call| level.tls().set_ciphers(call),
         },
         Directive {
-            row: row(
+            row: repeated(row(
                 "ssl_protocols",
                 Arity::AtLeast(1),
                 "[SSLv2] [SSLv3] [TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3]",
                 "TLSv1.2 TLSv1.3",
                 "Protocols that are spoken. `SSLv2` and `SSLv3` are accepted with a warning and mean nothing; for `TLSv1` and `TLSv1.1` see `ssl_ciphers` too.",
-            ),
+            )),
             set: |level, call| level.tls().set_protocols(call),
         },
         Directive {
@@ -164,13 +164,13 @@ impl<T: Block> Table<T> {
             set: |level, call| level.tls().set_prefer_server_ciphers(call),
         },
         Directive {
-            row: row(
+            row: repeated(row(
                 "ssl_session_cache",
                 Arity::Between(1, 2),
                 "off | none | [builtin[:number]] [shared:name:size]",
                 "none",
                 "Where sessions are kept for clients that come again. `shared`: in memory that all workers see and a reload keeps, some 3000 sessions a megabyte; `builtin`: in each worker, without effect beside `shared`; `none`: nowhere; `off`: nowhere, and clients are told so. In `http {}` that of the default server of an address serves all its servers, as in nginx; a session is resumed with its own server all the same.",
-            ),
+            )),
             set: |level, call| level.tls().set_session_cache(call),
         },
         Directive {

@@ -134,12 +134,10 @@ impl File {
 /// The passwords in the file of `ssl_password_file`, one a line.
 pub(super) fn read_passwords(call: &Call<'_>) -> Result<Vec<Vec<u8>>> {
     // A pipe is a way to give passwords that nginx documents, so it is waited for.
-    let read = |path: &Path| {
-        let mut text = Vec::new();
-        fs::File::open(path)?.take(LONGEST_PASSWORDS).read_to_end(&mut text)?;
-        Ok(text)
-    };
-    let text = read_now(call, read)?;
+    let path = call.conf_path(1);
+    let file = fs::File::open(&path).map_err(|error| failed(call, "open()", &error))?;
+    let mut text = Vec::new();
+    file.take(LONGEST_PASSWORDS).read_to_end(&mut text).map_err(|error| failed(call, "read()", &error))?;
     let lines = text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     Ok(lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect())
 }
@@ -148,15 +146,17 @@ pub(super) fn read_passwords(call: &Call<'_>) -> Result<Vec<Vec<u8>>> {
 pub(super) fn read_ticket_key(call: &Call<'_>) -> Result<Key> {
     let path = call.conf_path(1);
     let wrong = || call.error(format!("\"{}\" must be 48 or 80 bytes", path.display()));
-    Key::from_file(&read_now(call, file::read)?).ok_or_else(wrong)
+    match file::read(&path) {
+        Ok(bytes) => Key::from_file(&bytes).ok_or_else(wrong),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Err(wrong()),
+        Err(error) => Err(failed(call, "open()", &error)),
+    }
 }
 
-fn read_now(call: &Call<'_>, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Vec<u8>> {
-    let path = call.conf_path(1);
-    read(&path).map_err(|error| {
-        let (number, text) = (error.raw_os_error().unwrap_or_default(), text_of(&error));
-        call.error(format!("open() \"{}\" failed ({number}: {text})", path.display()))
-    })
+/// A call of the kernel's for the file that the first argument names.
+fn failed(call: &Call<'_>, what: &str, error: &io::Error) -> Error {
+    let (number, text) = (error.raw_os_error().unwrap_or_default(), text_of(error));
+    call.error(format!("{what} \"{}\" failed ({number}: {text})", call.conf_path(1).display()))
 }
 
 /// libc's text for a system error.

@@ -309,7 +309,7 @@ fn use_certificates(
 }
 
 fn set_protocol(builder: &mut SslContextBuilder, settings: &Settings) -> Result<()> {
-    builder.set_options(settings.protocols.unwrap_or_default().without);
+    builder.set_options(settings.protocols.unwrap_or_default().without());
     if settings.prefer_server_ciphers == Some(true) {
         builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE);
     }
@@ -335,27 +335,30 @@ fn set_protocol(builder: &mut SslContextBuilder, settings: &Settings) -> Result<
 }
 
 fn set_verify(builder: &mut SslContextBuilder, settings: &Settings) -> Result<Verify> {
-    let Some((verify, place)) = settings.verify.as_ref().filter(|(verify, _)| *verify != Verify::Off) else {
-        return Ok(Verify::Off);
-    };
-    if settings.client_certificate.is_none() && *verify != Verify::OptionalNoCa {
+    let (verify, place) =
+        settings.verify.as_ref().map_or((Verify::Off, None), |(verify, place)| (*verify, Some(place)));
+    let wanted = settings.client_certificate.as_ref().filter(|_| verify != Verify::Off);
+    if let Some(place) = place.filter(|_| wanted.is_none() && matches!(verify, Verify::On | Verify::Optional)) {
         return Err(Error::at(place, "no ssl_client_certificate for ssl_verify_client"));
     }
-    // The handshake goes on whatever the certificate is; `Server::judge` refuses it then, and the log tells why.
-    builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
-    builder.set_verify_depth(settings.verify_depth.unwrap_or(VERIFY_DEPTH));
-    for file in [&settings.client_certificate, &settings.trusted_certificate].into_iter().flatten() {
+    if verify != Verify::Off {
+        // The handshake goes on whatever the certificate is; `Server::judge` refuses it then, and the log tells why.
+        builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
+        builder.set_verify_depth(settings.verify_depth.unwrap_or(VERIFY_DEPTH));
+    }
+    // Where nobody is verified the last two are read all the same, as by nginx: a fault in them would show only on the day that it counts.
+    for file in [wanted, settings.trusted_certificate.as_ref()].into_iter().flatten() {
         file.can_end("SSL_CTX_load_verify_locations")?;
         builder.set_ca_file(&file.path).map_err(file.failed("SSL_CTX_load_verify_locations"))?;
     }
-    if let Some(file) = &settings.client_certificate {
+    if let Some(file) = wanted {
         let names = X509Name::load_client_ca_file(&file.path).map_err(file.failed("SSL_load_client_CA_file"))?;
         builder.set_client_ca_list(names);
     }
     if let Some(crl) = &settings.crl {
         load_crl(builder.cert_store_mut(), crl)?;
     }
-    Ok(*verify)
+    Ok(verify)
 }
 
 /// Certificates are held against the lists of revoked ones in a file.
@@ -400,41 +403,34 @@ fn set_sessions(builder: &mut SslContextBuilder, settings: &Settings, shared: &m
     if settings.session_tickets == Some(false) {
         builder.set_options(SslOptions::NO_TICKET);
     }
-    match settings.session_cache.as_ref().unwrap_or(&SessionCache::None) {
-        SessionCache::Off => {
-            builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+    let cache = settings.session_cache.unwrap_or(SessionCache::None);
+    let zone =
+        settings.session_zone.as_ref().filter(|_| matches!(cache, SessionCache::Builtin(_) | SessionCache::Shared));
+    let mode = match cache {
+        SessionCache::Off => SslSessionCacheMode::OFF,
+        // A worker's own cache beside the shared one could only take from it: what falls out of it, at the latest when the worker ends,
+        // OpenSSL has removed from both.
+        SessionCache::Builtin(count) if zone.is_none() => {
+            builder.set_session_cache_size(count);
+            SslSessionCacheMode::SERVER
         }
-        SessionCache::None => {
-            builder.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
+        _ => SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL,
+    };
+    builder.set_session_cache_mode(mode);
+    let Some((name, size, place)) = zone else { return Ok(()) };
+    let zone = shared.zone(name, *size, place)?;
+    sys::find_sessions(builder, zone.clone());
+    let removed = zone.clone();
+    builder.set_remove_session_callback(move |_, session| removed.remove(session.id()));
+    builder.set_new_session_callback(move |ssl, session| {
+        // With TLS 1.3 and tickets the client keeps the session; OpenSSL tells of it all the same.
+        if sys::has_tickets(ssl) && ssl.version2() == Some(SslVersion::TLS1_3) {
+            return;
         }
-        SessionCache::Kept { builtin, shared: zone } => {
-            // A worker's own cache beside the shared one could only take from it: what falls out of it, at the latest when the worker ends,
-            // OpenSSL has removed from both.
-            let mode = match builtin.filter(|_| zone.is_none()) {
-                Some(count) => {
-                    builder.set_session_cache_size(count);
-                    SslSessionCacheMode::SERVER
-                }
-                None => SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL,
-            };
-            builder.set_session_cache_mode(mode);
-            if let Some((name, size, place)) = zone {
-                let zone = shared.zone(name, *size, place)?;
-                sys::find_sessions(builder, zone.clone());
-                let removed = zone.clone();
-                builder.set_remove_session_callback(move |_, session| removed.remove(session.id()));
-                builder.set_new_session_callback(move |ssl, session| {
-                    // With TLS 1.3 and tickets the client keeps the session; OpenSSL tells of it all the same.
-                    if sys::has_tickets(ssl) && ssl.version2() == Some(SslVersion::TLS1_3) {
-                        return;
-                    }
-                    if let Ok(serialized) = session.to_der() {
-                        zone.insert(session.id(), &serialized);
-                    }
-                });
-            }
+        if let Ok(serialized) = session.to_der() {
+            zone.insert(session.id(), &serialized);
         }
-    }
+    });
     Ok(())
 }
 

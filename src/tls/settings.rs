@@ -33,6 +33,8 @@ pub struct Settings {
     pub(super) verify: Option<(Verify, Place)>,
     pub(super) verify_depth: Option<u32>,
     pub(super) session_cache: Option<SessionCache>,
+    /// The memory that workers share: its name and size.
+    pub(super) session_zone: Option<(String, usize, Place)>,
     pub(super) session_timeout: Option<Duration>,
     pub(super) session_tickets: Option<bool>,
     pub(super) ticket_keys: Option<Vec<Key>>,
@@ -61,11 +63,9 @@ pub(super) enum Verify {
     OptionalNoCa,
 }
 
-/// `ssl_protocols`: the options that switch the others off.
+/// `ssl_protocols`: which of [`PROTOCOLS`] are spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Protocols {
-    pub without: SslOptions,
-}
+pub(super) struct Protocols([bool; PROTOCOLS.len()]);
 
 /// The names of protocols and the options that switch them off. OpenSSL has no SSLv2 to switch off.
 const PROTOCOLS: [(&str, SslOptions); 6] = [
@@ -79,38 +79,43 @@ const PROTOCOLS: [(&str, SslOptions); 6] = [
 
 impl Default for Protocols {
     fn default() -> Self {
-        Protocols { without: SslOptions::NO_SSLV3 | SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1 }
+        Protocols([false, false, false, false, true, true])
     }
 }
 
 impl Protocols {
-    /// Those that the arguments name.
-    pub(super) fn read(call: &mut Call<'_>) -> Result<Self> {
-        let mut without = PROTOCOLS.iter().fold(SslOptions::empty(), |all, (_, option)| all | *option);
-        let mut seen = Vec::new();
-        for i in 1..=call.count() {
-            let (name, option) = call.choice(i, &PROTOCOLS.map(|protocol| (protocol.0, protocol)))?;
-            if seen.contains(&name) {
-                call.warn(format!("duplicate value \"{name}\""));
-            } else if name.starts_with("SSL") {
+    /// Adds those that the arguments name to what the same level has said.
+    pub(super) fn add(known: &mut Option<Self>, call: &mut Call<'_>) -> Result<()> {
+        let Protocols(spoken) = known.get_or_insert(Protocols([false; PROTOCOLS.len()]));
+        let before = *spoken;
+        let choices: [_; PROTOCOLS.len()] = std::array::from_fn(|i| (PROTOCOLS[i].0, i));
+        call.choices(&choices, |i: usize| !std::mem::replace(&mut spoken[i], true))?;
+        for (i, (name, _)) in PROTOCOLS.iter().enumerate().filter(|(_, (name, _))| name.starts_with("SSL")) {
+            if spoken[i] && !before[i] {
                 call.warn(format!("\"{name}\" has no effect: OpenSSL does not offer this protocol"));
             }
-            seen.push(name);
-            without &= !option;
         }
-        Ok(Protocols { without })
+        Ok(())
+    }
+
+    /// The options that switch the others off.
+    pub(super) fn without(self) -> SslOptions {
+        let others = PROTOCOLS.iter().zip(self.0).filter(|(_, spoken)| !spoken);
+        others.fold(SslOptions::empty(), |all, ((_, option), _)| all | *option)
     }
 }
 
-/// `ssl_session_cache`
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `ssl_session_cache`: what it says of anything but the memory that workers share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionCache {
     /// Clients are told that sessions cannot be resumed by their ids.
     Off,
     /// They are not told, but nothing is kept.
     None,
-    /// Kept in each worker (so many), in memory that all share (name, size), or both.
-    Kept { builtin: Option<i32>, shared: Option<(String, usize, Place)> },
+    /// So many are kept in each worker.
+    Builtin(i32),
+    /// They are kept in the shared memory alone.
+    Shared,
 }
 
 /// Sessions in a worker's own cache when nothing is said: `SSL_SESSION_CACHE_MAX_SIZE_DEFAULT` of `openssl/ssl.h`.
@@ -135,7 +140,8 @@ impl Settings {
             prefer_server_ciphers: self.prefer_server_ciphers.or(main.prefer_server_ciphers),
             verify: self.verify.or_else(|| main.verify.clone()),
             verify_depth: self.verify_depth.or(main.verify_depth),
-            session_cache: self.session_cache.or_else(|| main.session_cache.clone()),
+            session_cache: self.session_cache.or(main.session_cache),
+            session_zone: self.session_zone.or_else(|| main.session_zone.clone()),
             session_timeout: self.session_timeout.or(main.session_timeout),
             session_tickets: self.session_tickets.or(main.session_tickets),
             ticket_keys: self.ticket_keys.or_else(|| main.ticket_keys.clone()),
@@ -307,8 +313,7 @@ impl Settings {
 
     /// `ssl_protocols`
     pub fn set_protocols(&mut self, call: &mut Call<'_>) -> Result<()> {
-        self.protocols = Some(Protocols::read(call)?);
-        Ok(())
+        Protocols::add(&mut self.protocols, call)
     }
 
     /// `ssl_prefer_server_ciphers`
@@ -336,9 +341,8 @@ impl Settings {
         Ok(())
     }
 
-    /// `ssl_session_cache`
+    /// `ssl_session_cache`; it may be said in parts, of which a later one counts.
     pub fn set_session_cache(&mut self, call: &mut Call<'_>) -> Result<()> {
-        let (mut builtin, mut shared) = (None, None);
         for word in call.texts()? {
             let invalid = || call.error(format!("invalid session cache \"{word}\""));
             match word {
@@ -347,22 +351,24 @@ impl Settings {
                     // As in nginx, whatever stands behind it.
                     return Ok(());
                 }
-                "builtin" => builtin = Some(BUILTIN),
+                "builtin" => self.session_cache = Some(SessionCache::Builtin(BUILTIN)),
                 _ => {
                     if let Some(count) = word.strip_prefix("builtin:") {
                         let count = value::number(count).and_then(|count| i32::try_from(count).ok());
-                        builtin = Some(count.ok_or_else(invalid)?);
+                        self.session_cache = Some(SessionCache::Builtin(count.ok_or_else(invalid)?));
                         continue;
                     }
                     let (name, size) = shared_zone(word).ok_or_else(invalid)?;
                     if size < LEAST_PAGES * page_size() {
                         return Err(call.error(format!("session cache \"{word}\" is too small")));
                     }
-                    shared = Some((name.to_owned(), size, call.node.place.clone()));
+                    self.session_zone = Some((name.to_owned(), size, call.node.place.clone()));
                 }
             }
         }
-        self.session_cache = Some(SessionCache::Kept { builtin, shared });
+        if self.session_zone.is_some() {
+            self.session_cache.get_or_insert(SessionCache::Shared);
+        }
         Ok(())
     }
 

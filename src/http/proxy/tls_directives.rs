@@ -60,7 +60,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
         set: |level, call| level.proxy.tls.client.set_ciphers(call),
     },
     Directive {
-        row: with(
+        row: repeated(with(
             Arity::AtLeast(1),
             row(
                 "proxy_ssl_protocols",
@@ -69,7 +69,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
                 "TLSv1.2 TLSv1.3",
                 "Protocols that are spoken with servers; for those before TLSv1.2 see `ssl_ciphers`.",
             ),
-        ),
+        )),
         set: |level, call| level.proxy.tls.client.set_protocols(call),
     },
     Directive {

@@ -64,10 +64,12 @@ fn accepted() {
         "ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3; ssl_ciphers DEFAULT; ssl_prefer_server_ciphers off;",
         "ssl_ecdh_curve auto;",
         "ssl_ecdh_curve prime256v1:X25519;",
-        "ssl_verify_client off; ssl_verify_depth 5; ssl_client_certificate server.pem; ssl_crl nofile;",
+        "ssl_verify_client off; ssl_verify_depth 5; ssl_client_certificate nofile; ssl_trusted_certificate server.pem;",
         "ssl_verify_client optional; ssl_client_certificate server.pem;",
         "ssl_session_cache builtin shared:a:32k; ssl_session_timeout 1d;",
         "ssl_session_cache off;",
+        "ssl_session_cache shared:a:32k; ssl_session_cache builtin;",
+        "ssl_protocols TLSv1.2; ssl_protocols TLSv1.3;",
         "ssl_session_tickets off; ssl_session_ticket_key good.tickets; ssl_session_ticket_key good.tickets;",
     ] {
         let (ok, told) = test(&prefix, directives);
@@ -143,6 +145,8 @@ fn files_that_do_not_serve() {
         ("ssl_certificate locked.pem; ssl_certificate_key locked.key;", "cannot load certificate key \"/locked.key\": PEM_read_bio_PrivateKey() failed (SSL: error:".into()),
         ("ssl_password_file nofile;", "open() \"/nofile\" failed (2: No such file or directory)".into()),
         ("ssl_session_ticket_key nofile;", "open() \"/nofile\" failed (2: No such file or directory)".into()),
+        ("ssl_password_file .;", "read() \"/.\" failed (21: Is a directory)".into()),
+        ("ssl_session_ticket_key .;", "\"/.\" must be 48 or 80 bytes".into()),
         ("ssl_session_ticket_key short.tickets;", "\"/short.tickets\" must be 48 or 80 bytes".into()),
     ] {
         let (ok, told) = test(&prefix, directives);
@@ -156,6 +160,8 @@ fn files_that_do_not_serve() {
         ("ssl_verify_client on; ssl_client_certificate garbage;", "SSL_CTX_load_verify_locations(\"/garbage\") failed (SSL: error:05800088:x509 certificate routines::no certificate or crl found)".into()),
         ("ssl_verify_client on; ssl_client_certificate server.pem; ssl_crl nofile;", "X509_LOOKUP_load_file(\"/nofile\") failed (SSL: error:80000002:system library::No such file or directory:".into()),
         ("ssl_verify_client on; ssl_client_certificate server.pem; ssl_crl garbage;", "X509_LOOKUP_load_file(\"/garbage\") failed (SSL: error:".into()),
+        ("ssl_crl nofile;", "X509_LOOKUP_load_file(\"/nofile\") failed (SSL: error:80000002:system library::No such file or directory:".into()),
+        ("ssl_trusted_certificate nofile;", format!("SSL_CTX_load_verify_locations(\"/nofile\") failed {nofile} ")),
         ("ssl_ciphers nonsense;", "SSL_CTX_set_cipher_list(\"nonsense\") failed (SSL: error:0A0000B9:SSL routines::no cipher match)".into()),
         ("ssl_ecdh_curve bogus;", "SSL_CTX_set1_curves_list(\"bogus\") failed (SSL: error:0A080106:SSL routines::passed invalid argument:group 'bogus' cannot be set)".into()),
     ] {

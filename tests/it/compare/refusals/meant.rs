@@ -139,6 +139,13 @@ pub const TABLE: &[Difference] = &[
         reason: "Nothing needs them, and sums of them would overflow.",
     },
     Difference {
+        key: "name-servers-at-paths",
+        parts: &[Configuration],
+        nginx: "takes a path, `unix:/path`, as a server of `resolver`, and then finds no name by it",
+        weir: "refuses it",
+        reason: "Questions go to name servers by UDP.",
+    },
+    Difference {
         key: "http2",
         parts: &[Configuration],
         nginx: "serves clients by HTTP/2 where `listen` says so",

@@ -277,6 +277,8 @@ location: resolver ipv6=off;
 location: resolver [::1;
 location: resolver [::1]:53;
 location: resolver /;
+location: resolver unix:;
+[name-servers-at-paths] location: resolver unix:/x;
 location: resolver 127.0.0.1; resolver 127.0.0.1;
 location: resolver_timeout x;
 http: upstream { server 127.0.0.1:1; }
