@@ -59,10 +59,11 @@ fn check_fields(head: &Head, raw: &[u8]) {
         })
         .collect();
     let read: Vec<(Vec<u8>, &[u8])> =
-        head.fields().map(|(name, value)| (name.as_bytes().to_ascii_lowercase(), value.trim_ascii())).collect();
+        head.fields().map(|(name, value)| (name.to_ascii_lowercase(), value.trim_ascii())).collect();
     assert_eq!(read, lines);
     for (name, _) in head.fields() {
-        let there = lines.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()));
+        let there = lines.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let name = std::str::from_utf8(name).expect("a name of other bytes was taken");
         assert_eq!(head.all(name).count(), there.count(), "{name}");
     }
     let all = |name: &str| lines.iter().filter(|(other, _)| other == name.as_bytes()).count();

@@ -15,8 +15,9 @@ fuzz_target!(|bytes: &[u8]| {
             (found, whole) => assert_eq!(found, whole),
         }
     }
-    let Parsed::Done { endpoints, length } = whole else { return };
-    assert!(length <= bytes.len() && length <= MAX_HEADER);
+    let Parsed::Done { endpoints, tlvs, length } = whole else { return };
+    assert!(length <= bytes.len() && length <= MAX_HEADER && tlvs < length);
+    assert!(tlvs == 0 || endpoints.is_some());
     assert_eq!(parse(&bytes[..length]), whole);
     assert_eq!(parse(&bytes[..length - 1]), Parsed::NeedMore, "not a byte less");
     if let Some(endpoints) = endpoints {
@@ -29,7 +30,9 @@ fuzz_target!(|bytes: &[u8]| {
 /// A header written for a client says who it is.
 fn check_written(version: Version, Endpoints { source, destination }: Endpoints) {
     let written = header(version, &Address::Inet(source), &Address::Inet(destination));
-    let Parsed::Done { endpoints: Some(said), length } = parse(&written) else { panic!("{written:?} is no header") };
+    let Parsed::Done { endpoints: Some(said), tlvs: 0, length } = parse(&written) else {
+        panic!("{written:?} is no header")
+    };
     assert_eq!(length, written.len());
     for (said, meant) in [(said.source, source), (said.destination, destination)] {
         assert_eq!((said.ip().to_canonical(), said.port()), (meant.ip().to_canonical(), meant.port()));
