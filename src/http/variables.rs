@@ -24,6 +24,8 @@ pub(super) use names::{Named, Variable, find, is_open};
 const DEPTH_MAX: usize = 100;
 /// How many of these bounds may be met before nothing is worked out any more: where each asks for two others there would be no end of them.
 const CYCLES_MAX: usize = 100;
+/// How long a value may be that was worked out within a cycle, in bytes: where each has the one before it twice there would be no end of it.
+const CYCLIC_MAX: usize = 64 * 1024;
 
 /// Text with variables of a request.
 pub(super) type Text = Format<Variable>;
@@ -141,11 +143,13 @@ impl Values<'_> {
                 let value = map.value(self);
                 let mut memory = self.request.memory.borrow_mut();
                 memory.depth = depth;
+                let cyclic = memory.cycles > 0;
                 if depth == 0 {
                     memory.cycles = 0;
                 }
                 drop(memory);
                 match value {
+                    Ok(value) if cyclic && value.len() > CYCLIC_MAX => false,
                     Ok(value) if map.volatile => {
                         out.extend(value);
                         true

@@ -424,6 +424,25 @@ fn circles_that_branch_come_to_an_end() {
 }
 
 #[test]
+fn circles_that_double_come_to_an_end() {
+    let (weir, port) = serve(|port| {
+        format!(
+            "map $http_a $a {{ default x$a$a$a; }} map $http_b $b {{ volatile; default x$b$b; }}
+             server {{ listen {}; location / {{ return 200 other; }}
+             location /a {{ add_header X-Length a$a; return 204; }} location /b {{ add_header X-Length a$b; return 204; }} }}",
+            port.v4()
+        )
+    });
+    for path in ["/a", "/b"] {
+        let reply = get(&port, path);
+        assert_eq!(reply.status, 204);
+        assert!(reply.field("X-Length").is_some_and(|value| value.len() < 300_000));
+    }
+    weir.wait_error("cycle while evaluating variable \"a\"");
+    assert_eq!(get(&port, "/").text(), "other");
+}
+
+#[test]
 fn error_pages() {
     let both = Both::serve(
         r#"server { listen {0}; root ROOT; error_page 404 /a.txt; error_page 403 405 = /shown; error_page 418 =200 /dir/b.txt?x;
