@@ -197,7 +197,8 @@ pub(in crate::http) fn response(values: &Values<'_>) -> Result<Response, Failed>
             () if is("date") => &mut response.date,
             // One of our own names this host where it is a path.
             () if is("location") && changed.is_some() => {
-                response.location = changed;
+                let earlier = std::mem::replace(&mut response.location, changed);
+                response.fields.extend(earlier.map(|earlier| (text(name), earlier)));
                 continue;
             }
             () => {

@@ -81,6 +81,17 @@ fn fields_are_hidden_and_passed() {
 }
 
 #[test]
+fn none_of_several_redirects_is_lost() {
+    let answer = "HTTP/1.1 302 Found\r\nLocation: http://old/1\r\nLocation: /2\r\nLocation: http://old/3\r\nContent-Length: 0\r\n\r\n";
+    let (_backend, _weir, port) = through(answer, "proxy_redirect http://old/ http://new/;");
+    let reply = get(&port, "/l/");
+    let mut locations: Vec<_> =
+        reply.fields.iter().filter(|(name, _)| name == "Location").map(|(_, value)| value.as_str()).collect();
+    locations.sort();
+    assert_eq!(locations, ["/2", "http://new/1", "http://new/3"]);
+}
+
+#[test]
 fn redirects_of_the_server_lead_here() {
     let here = |location: &str, directives: &str| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
