@@ -124,9 +124,12 @@ fn has_told_of_the_panic(weir: &Weir) {
 #[test]
 fn a_panic_where_a_name_has_been_found() {
     // Two who wait for one name, behind which the first is led to a port where the program fails.
-    let (fails, backend) = (Port::reserve(), answering(|mut stream| {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthere");
-    }));
+    let (fails, backend) = (
+        Port::reserve(),
+        answering(|mut stream| {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthere");
+        }),
+    );
     let let_go = Arc::new(AtomicBool::new(false));
     let dns = Dns::start({
         let let_go = let_go.clone();
