@@ -90,9 +90,8 @@ impl Exchange {
 
     /// Whether it goes on without its client.
     pub(in crate::http) fn works_for_cache(&self) -> bool {
-        self.state != State::Waiting
-            && (self.filling.is_some()
-                || (self.head.is_none() && self.cache.as_ref().is_some_and(|access| access.cacheable)))
+        let may_be_kept = self.head.is_none() && self.cache.as_ref().is_some_and(|access| access.cacheable);
+        self.filling.is_some() || (may_be_kept && self.upstream.is_some())
     }
 }
 

@@ -170,7 +170,7 @@ impl Session {
     /// The client is gone, or takes nothing: the server goes on for the cache alone, if that makes use of it.
     pub(in crate::http) fn detach(&mut self) -> bool {
         let Some(request) = &mut self.request else { return false };
-        let Some(exchange) = request.exchange.as_mut().filter(|exchange| exchange.filling.is_some()) else {
+        let Some(exchange) = request.exchange.as_mut().filter(|exchange| exchange.works_for_cache()) else {
             return false;
         };
         exchange.detached = true;

@@ -220,10 +220,7 @@ impl Session {
                     });
                     let more = room && cx.reactor.readable(source);
                     if matches!(pulled, Pulled::Held(_)) || matches!(pulled, Pulled::Nothing) && !more {
-                        if self.client_is_gone(cx) {
-                            return self.client_aborted(cx);
-                        }
-                        return Step::Wait;
+                        return self.client_aborted(cx).unwrap_or(Step::Wait);
                     }
                 }
             }

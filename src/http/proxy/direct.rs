@@ -85,8 +85,7 @@ impl Session {
                 cx.reactor.again(exchange.upstream.as_ref()?.kept.connection.source());
                 Some(Step::Wait)
             }
-            Stop::Wait if self.client_is_gone(cx) => Some(self.client_aborted(cx)),
-            Stop::Wait => Some(Step::Wait),
+            Stop::Wait => Some(self.client_aborted(cx).unwrap_or(Step::Wait)),
         }
     }
 

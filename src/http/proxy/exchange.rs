@@ -58,16 +58,20 @@ impl Session {
         let Some(exchange) = self.request.as_ref().and_then(|request| request.exchange.as_ref()) else {
             return Step::Over;
         };
-        let step = match exchange.state {
+        let state = exchange.state;
+        match state {
             State::Collecting => return self.collect(cx),
             // With its client or without: half of it would leave variants of what is gone, which come back with it.
             State::Waiting if exchange.purging.is_some() => return self.purge_on(cx),
-            State::Waiting | State::Resolving | State::Connecting | State::Securing | State::Asking
-                if self.client_is_gone(cx) =>
-            {
-                return self.client_aborted(cx);
+            State::Waiting | State::Resolving | State::Connecting | State::Securing | State::Asking => {
+                if let Some(step) = self.client_aborted(cx) {
+                    return step;
+                }
             }
-            State::Waiting | State::Resolving => Step::Wait,
+            State::Answering | State::Upgrading | State::Tunnel => {}
+        }
+        let step = match state {
+            State::Collecting | State::Waiting | State::Resolving => Step::Wait,
             State::Connecting => self.connecting(cx),
             State::Securing => self.securing(cx),
             State::Asking => self.asking(cx),

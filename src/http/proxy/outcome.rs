@@ -33,9 +33,6 @@ impl Session {
         };
         let sent = exchange.state == State::Asking;
         let group = exchange.group();
-        if let Some(tried) = exchange.tries.last_mut() {
-            tried.status = fault.status();
-        }
         let Some(upstream) = exchange.upstream.take() else { return Step::Over };
         // A connection that had been kept says nothing about the peer: it does not count as a try.
         if upstream.reused && fault == Fault::ERROR {
@@ -52,6 +49,9 @@ impl Session {
     }
 
     pub(super) fn after_fault(&mut self, cx: &mut Context, fault: Fault, sent: bool) -> Step {
+        if self.is_abandoned() {
+            return self.end_with(cx, 499);
+        }
         if let Some(tried) = self.request.as_mut().and_then(|request| request.exchange.as_mut()?.tries.last_mut()) {
             tried.status = fault.status();
             tried.took.get_or_insert(cx.reactor.now().saturating_duration_since(tried.began));
@@ -159,46 +159,65 @@ impl Session {
     /// An answer that was long in coming, or the one that `error_page` has for it.
     pub(in crate::http) fn answer_late(&mut self, cx: &mut Context, response: Response) -> Step {
         let Some(request) = &mut self.request else { return Step::Over };
-        let follows = request.exchange.as_ref().is_some_and(|exchange| exchange.upstream.is_some());
+        let exchange = request.exchange.as_ref();
+        let follows = exchange.is_some_and(|exchange| exchange.upstream.is_some());
         if request.background && !follows {
             return Step::Over;
         }
+        let is_kept = exchange.is_some_and(|exchange| exchange.filling.is_some());
+        if !is_kept && self.is_abandoned() {
+            return self.end_with(cx, response.status);
+        }
+        let Some(request) = &mut self.request else { return Step::Over };
         let answer = handlers::answer(cx, &self.client, request, Answer::Respond(response));
         self.answer(cx, answer)
     }
 
-    /// Whether the client has ended, or broken, its connection.
-    pub(super) fn client_is_gone(&self, cx: &Context) -> bool {
-        let ignores = self.request.as_ref().and_then(|request| request.exchange.as_ref());
-        let ignores =
-            ignores.is_some_and(|exchange| exchange.settings.ignore_client_abort || exchange.works_for_cache());
+    /// Whether the client has ended, or broken, its connection, and that matters.
+    fn client_is_gone(&self, cx: &Context) -> bool {
+        let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
+        let ignores = exchange.is_some_and(|exchange| {
+            let settings = &exchange.settings;
+            let works_on = exchange.detached && (exchange.head.is_none() || exchange.filling.is_some());
+            works_on || settings.ignore_client_abort || settings.mirror.is_some()
+        });
         // What is left of a body may still wait to be read.
         let reads = self.request.as_ref().is_some_and(|request| !request.body.is_complete()) && self.streams();
         !ignores && !reads && cx.reactor.closing(self.client.connection.source())
     }
 
-    /// The client is gone before it got an answer, or in the middle of one.
-    pub(super) fn client_aborted(&mut self, cx: &mut Context) -> Step {
-        let message =
-            "epoll_wait() reported that client prematurely closed connection, so upstream connection is closed too";
-        // As in nginx, which tells of the last thing it did, and not of what it waits for.
+    /// Looks whether the client has left before it got an answer, or in the middle of one. The request ends with it, unless the server's answer
+    /// is for the cache too.
+    pub(super) fn client_aborted(&mut self, cx: &mut Context) -> Option<Step> {
+        if !self.client_is_gone(cx) {
+            return None;
+        }
+        const GONE: &str = "epoll_wait() reported that client prematurely closed connection";
         let exchange = self.request.as_ref().and_then(|request| request.exchange.as_ref());
+        let goes_on = exchange.is_some_and(|exchange| exchange.works_for_cache());
+        let closes = !goes_on && exchange.is_some_and(|exchange| exchange.upstream.is_some());
+        let message = format_args!("{GONE}{}", if closes { ", so upstream connection is closed too" } else { "" });
+        // As in nginx, which tells of the last thing it did, and not of what it waits for.
         match exchange {
             Some(exchange)
                 if exchange.state == State::Asking
                     && exchange.tries.last().is_some_and(|tried| tried.received == 0) =>
             {
                 let action = "sending request to upstream";
-                self.client.log(Level::Info, None, action, self.request.as_deref(), format_args!("{message}"));
+                self.client.log(Level::Info, None, action, self.request.as_deref(), message);
             }
-            _ => self.log_upstream(Level::Info, None, format_args!("{message}")),
+            _ => self.log_upstream(Level::Info, None, message),
         }
-        if let Some(request) = self.request.as_mut().filter(|request| request.status == 0) {
-            request.status = 499;
+        if self.detach() {
+            return None;
         }
-        self.drop_exchange(cx);
-        self.write_access_log(cx);
-        Step::Over
+        Some(self.end_with(cx, 499))
+    }
+
+    /// Whether the client has left, and the server's answer is for the cache alone. Then nobody wants another one.
+    fn is_abandoned(&self) -> bool {
+        let Some(request) = &self.request else { return false };
+        !request.background && request.exchange.as_ref().is_some_and(|exchange| exchange.detached)
     }
 
     /// The timer has run out while a server was at work.

@@ -99,3 +99,43 @@ fn what_is_not_kept_takes_no_place_from_what_is() {
     expect(&port, "/kept", "HIT", "kept");
     assert_eq!((figure(&port, "entries"), files(&weir).len()), (1, 1));
 }
+
+#[test]
+fn a_client_that_leaves_does_not_end_what_the_cache_waits_for() {
+    let (release, wait) = std::sync::mpsc::channel();
+    let wait = Mutex::new(wait);
+    let (backend, seen) = origin(move |_, request| {
+        let _ = wait.lock().unwrap().recv();
+        match () {
+            () if request.contains(" /kept ") => ok("Cache-Control: max-age=60\r\n", "kept"),
+            () if request.contains(" /unkept ") => ok("Cache-Control: no-store\r\n", "unkept"),
+            () => String::new(),
+        }
+    });
+    let text = "location / { proxy_cache zone; proxy_pass http://servers; error_page 502 =200 /page; }
+                location /page { return 200 page; }";
+    let (weir, port) = serve(|port| {
+        let servers = format!("upstream servers {{ server {0}; server {0}; }}\n", backend.address);
+        servers + &http(port, &backend, "", text)
+    });
+    // Neither another server nor an error's page is for anybody.
+    for (number, (path, line)) in
+        [("/kept", "MISS 200 /kept"), ("/unkept", "MISS 200 /unkept"), ("/none", "MISS 499 /none")]
+            .into_iter()
+            .enumerate()
+    {
+        let mut client = connect(port.v4());
+        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+        wait_for("the request", || count(&seen) == number + 1);
+        drop(client);
+        wait_for("its end to be seen", || {
+            let of_it =
+                |line: &String| line.contains("client prematurely closed connection while") && line.contains(path);
+            weir.prefix.lines("error.log").iter().filter(|line| of_it(line)).count() == 1
+        });
+        release.send(()).unwrap();
+        assert_eq!(weir.wait_access(number + 1)[number], line);
+    }
+    assert_eq!(count(&seen), 3);
+    expect(&port, "/kept", "HIT", "kept");
+}

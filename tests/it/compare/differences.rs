@@ -126,6 +126,13 @@ const TABLE: &[Difference] = &[
         reason: "The answer is as good as any, and the next client wants it.",
     },
     Difference {
+        key: "answers-nobody-waits-for",
+        parts: &[Answer, Upstream, AccessLog],
+        nginx: "waits for the server's answer for the cache when the client has left, and does not keep it",
+        weir: "keeps it",
+        reason: "The answer is as good as any, and the next client wants it.",
+    },
+    Difference {
         key: "length-of-kept-answers",
         parts: &[Answer, AccessLog],
         nginx: "gives an answer that came in chunks, or until the end of its connection, in chunks from the cache too",

@@ -5,13 +5,15 @@ use super::case::{Case, ask, get, post, raw};
 
 pub fn theme() -> Theme {
     Theme {
-        config: "server_tokens off; lingering_timeout 200ms; client_body_timeout 500ms;
+        config: "proxy_cache_path cache keys_zone=zone:1m; server_tokens off; lingering_timeout 200ms; client_body_timeout 500ms;
             ssl_certificate front.pem; ssl_certificate_key front.key; ssl_protocols TLSv1.2 TLSv1.3;
             server { listen {listen}; root html;
                 location /slow { proxy_pass http://{up}; proxy_read_timeout 5s; }
                 location /ignored { proxy_pass http://{up}; proxy_ignore_client_abort on; proxy_read_timeout 300ms; }
                 location /stream { proxy_pass http://{up}; proxy_request_buffering off; proxy_read_timeout 300ms; }
                 location /unbuffered { proxy_pass http://{up}; proxy_buffering off; proxy_read_timeout 5s; }
+                location /kept { proxy_pass http://{up}; proxy_cache zone; proxy_read_timeout 5s; }
+                location /pages { proxy_pass http://{up}; proxy_cache zone; proxy_intercept_errors on; error_page 502 504 = /here; error_page 404 = /here; }
                 location /here { return 200 here; } location /last { return 200 last; } }
             server { listen {listen2} proxy_protocol; set_real_ip_from 127.0.0.0/8; real_ip_header proxy_protocol;
                 location / { return 200 \"$remote_addr $realip_remote_addr $proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_addr $proxy_protocol_server_port $http_x_a\"; }
@@ -36,6 +38,17 @@ fn cases() -> Vec<Case> {
         let beside = format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
         cases.push(get("/here").up(&["silent:"]).beside(beside));
     }
+    // The same, where the cache waits for the answer too.
+    let beside = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = |first: &str| format!("later:HTTP/1.1 {first}\r\nContent-Length: 2\r\n\r\nno");
+    for target in ["/kept", "/pages"] {
+        for script in ["later:", &answer("404 No"), &answer("200 OK\r\nCache-Control: no-store")] {
+            cases.push(get("/here").up(&[script]).beside(beside(target)));
+        }
+    }
+    let kept = get("/here").up(&[answer("200 OK\r\nCache-Control: max-age=3600")]).beside(beside("/kept"));
+    cases.push(kept.differs("answers-nobody-waits-for"));
+    cases.push(get("/kept").up(&["HTTP/1.1 200 OK\r\n\r\nnew"]).differs("answers-nobody-waits-for"));
     // In the middle of the body.
     for target in ["/slow", "/ignored", "/here", "/file"] {
         let of_server = !matches!(target, "/here" | "/file");

@@ -183,11 +183,11 @@ impl Site {
                 stream
             });
             let mut heard = converse(address(case.to), client(number), case, &pieces);
+            let stays = beside.filter(|_| case.stays);
             site.behind.client_is_served();
             if case.asked_later {
                 site.behind.wait_for_request();
             }
-            let stays = beside.filter(|_| case.stays);
             let seen = site.behind.finish();
             if let Some(stream) = stays {
                 hear_beside(stream, &mut heard);
