@@ -104,7 +104,7 @@ pub(in crate::http) static TABLE: &[Directive<Level>] = &[
                 HSL,
                 "[status | any ...] time",
                 "-",
-                "How long answers of these statuses are fresh, or of 200, 301 and 302 where none is named, unless their fields say it: `X-Accel-Expires`, `Cache-Control`, `Expires`, in this order of precedence. Answers with `Set-Cookie` or `Vary: *` are not kept. With 502 or 504, also that servers fail is remembered for that time.",
+                "How long answers of these statuses are fresh, or of 200, 301 and 302 where none is named, unless their fields say it: `X-Accel-Expires`, `Cache-Control`, `Expires`, in this order of precedence. Answers with `Set-Cookie` or a `*` in `Vary` are not kept. With 502 or 504, also that servers fail is remembered for that time.",
             ),
         )),
         set: valid,

@@ -299,11 +299,11 @@ impl Draft {
     /// Begins a file in `folder`, that of the cache or one of temporary files, leaving `body_start` bytes for its head.
     ///
     /// # Errors
-    /// What open(2) says.
+    /// What open(2) and mkdir(2) say.
     pub fn begin(folder: &Path, key: Key, body_start: u64) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
-        let nameless = options.clone().custom_flags(libc::O_TMPFILE).open(folder);
+        let nameless = in_folder(folder, || options.clone().custom_flags(libc::O_TMPFILE).open(folder));
         let (file, name) = match nameless {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
                 let name = temporary(folder, key);
@@ -360,10 +360,11 @@ impl Draft {
     }
 
     fn place(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(path);
         if let Some(name) = &self.name {
-            return in_folder(path, || fs::rename(name, path));
+            return in_folder(folder, || fs::rename(name, path));
         }
-        match in_folder(path, || self.link(path)) {
+        match in_folder(folder, || self.link(path)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let name = beside(path, std::process::id());
                 match self.link(&name) {
@@ -400,14 +401,14 @@ impl Drop for Draft {
     }
 }
 
-/// Does something with a path, making the folders above it where they are wanting.
-fn in_folder(path: &Path, act: impl Fn() -> io::Result<()>) -> io::Result<()> {
-    match (act(), path.parent()) {
-        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+/// Does something in a folder, which is made where it is wanting: somebody may have removed all of a cache.
+fn in_folder<T>(folder: &Path, act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match act() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             act()
         }
-        (done, _) => done,
+        done => done,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::vary;
 use crate::http::entity::parse_date;
 
 /// Fields of `proxy_ignore_headers` that would decide about keeping.
@@ -97,7 +98,7 @@ pub fn told<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>, ignored: Ign
             by = By::Expires;
         } else {
             let cookie = is("set-cookie") && !ignored.set_cookie;
-            forbidden |= cookie || (is("vary") && !ignored.vary && value.trim_ascii() == b"*");
+            forbidden |= cookie || (is("vary") && !ignored.vary && vary::is_of_all(value));
         }
     }
     told.forbidden = forbidden || ((control_forbids || expired) && by != By::Accel);
@@ -243,6 +244,7 @@ mod tests {
         assert_eq!(valid("X-Accel-Expires: x|Cache-Control: max-age=10"), Some(10));
         assert_eq!(valid("Cache-Control: max-age=10|Set-Cookie: a=b"), None);
         assert_eq!(valid("Cache-Control: max-age=10|Vary: *"), None);
+        assert_eq!(valid("Cache-Control: max-age=10|Vary: Accept, *"), None);
         assert_eq!(valid("Cache-Control: max-age=10|Vary: Accept"), Some(10));
     }
 

@@ -26,6 +26,11 @@ pub(in crate::http) fn key(text: &[u8], variant: [u8; 16]) -> Key {
     Key::of(&[text, &variant[..]].concat())
 }
 
+/// Whether an answer depends on more than fields, so that it is none for another request (RFC 9111 4.1).
+pub(super) fn is_of_all(vary: &[u8]) -> bool {
+    words(vary).any(|name| name == b"*")
+}
+
 fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| matches!(byte, b',' | b' ' | b'\t')).filter(|word| !word.is_empty())
 }

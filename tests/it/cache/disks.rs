@@ -1,6 +1,7 @@
 //! Where answers are written while they come, and disks that are full.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
@@ -50,6 +51,22 @@ fn answers_are_written_among_temporary_files() {
 #[test]
 fn answers_are_written_in_the_folder_of_the_cache() {
     is_written_in("use_temp_path=off", "cache");
+}
+
+#[test]
+fn a_folder_that_somebody_has_removed_is_made_again() {
+    for path in ["levels=1:2", "", "levels=1:2 use_temp_path=off", "use_temp_path=off"] {
+        let (backend, _) = origin(|number, _| ok("Cache-Control: max-age=600\r\n", &number.to_string()));
+        let (weir, port) = caching(&backend, path, "proxy_cache zone; location / { proxy_pass http://SERVER; }");
+        expect(&port, "/", "MISS", "0");
+        expect(&port, "/", "HIT", "0");
+        // The worker may make folders there.
+        fs::set_permissions(weir.prefix.join(""), Permissions::from_mode(0o777)).unwrap();
+        fs::remove_dir_all(weir.prefix.join("cache")).unwrap();
+        expect(&port, "/", "MISS", "1");
+        expect(&port, "/", "HIT", "1");
+        assert_eq!(files(&weir).len(), 1, "{path}");
+    }
 }
 
 /// A weir of two workers whose cache is on a disk of 64 KiB; `/big` is too large for it, `/small` fits even where little is left.

@@ -58,13 +58,16 @@ fn a_server_that_takes_too_long_or_is_gone() {
         read_request(&mut stream);
         let _ = stream.write_all(ok("Cache-Control: max-age=1\r\n", "first").as_bytes());
     });
-    let (_weir, port) = plain(&backend, "proxy_cache_use_stale timeout error; proxy_read_timeout 300ms;");
+    // The first answer may take its time.
+    let text = "proxy_cache zone; proxy_cache_key key; proxy_cache_use_stale timeout error; location / { proxy_pass http://SERVER; }
+                location /hasty { proxy_pass http://SERVER; proxy_read_timeout 300ms; }";
+    let (_weir, port) = caching(&backend, "", text);
     expect(&port, "/", "MISS", "first");
     silent.store(true, Ordering::SeqCst);
-    assert_eq!(wait_state(&port, "/", "STALE"), "first");
+    assert_eq!(wait_state(&port, "/hasty", "STALE"), "first");
     release.store(true, Ordering::SeqCst);
     drop(backend);
-    expect(&port, "/", "STALE", "first");
+    expect(&port, "/hasty", "STALE", "first");
 }
 
 #[test]

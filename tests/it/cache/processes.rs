@@ -22,7 +22,7 @@ fn what_nobody_asks_for_is_given_up() {
     let (weir, port) = caching(&backend, "inactive=1s", LOCATIONS);
     expect(&port, "/a", "MISS", "0");
     wait_for("the file to go", || files(&weir).is_empty());
-    assert_eq!(figure(&port, "entries"), 0);
+    wait_for("the entry to go", || figure(&port, "entries") == 0);
     expect(&port, "/a", "MISS", "1");
 }
 

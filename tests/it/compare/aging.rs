@@ -14,8 +14,10 @@ pub fn theme() -> Theme {
                 location / { proxy_pass http://{up}; }
                 location /valid/ { proxy_pass http://{up}; proxy_cache_valid 1s; }
                 location /mixed/ { proxy_pass http://{up}; proxy_cache_valid 404 1s; proxy_cache_valid any 1h; }
-                location /stale/ { proxy_pass http://{up}; proxy_read_timeout 1s; proxy_cache_use_stale error timeout invalid_header http_500 http_502 http_503
+                location /stale/ { proxy_pass http://{up}; proxy_cache_use_stale error invalid_header http_500 http_502 http_503
                     http_504 http_403 http_404 http_429; }
+                location /patient/ { proxy_pass http://{up}; proxy_cache_key silent; }
+                location /hasty/ { proxy_pass http://{up}; proxy_cache_key silent; proxy_cache_use_stale timeout; proxy_read_timeout 1s; }
                 location /some/ { proxy_pass http://{up}; proxy_cache_use_stale http_503; proxy_cache_valid 502 504 1h; }
                 location /updating/ { proxy_pass http://{up}; proxy_cache_use_stale updating; }
                 location /background/ { proxy_pass http://{up}; proxy_cache_use_stale updating; proxy_cache_background_update on; }
@@ -62,7 +64,7 @@ const KEPT: &[(&str, &str, &str)] = &[
     ("/stale/200", "200 OK", SECOND),
     ("/stale/reset", "200 OK", SECOND),
     ("/stale/garbage", "200 OK", SECOND),
-    ("/stale/silent", "200 OK", SECOND),
+    ("/patient/silent", "200 OK", SECOND),
     ("/stale/cut", "200 OK", SECOND),
     ("/some/503", "200 OK", SECOND),
     ("/some/500", "200 OK", SECOND),
@@ -132,7 +134,7 @@ fn second(cases: &mut Vec<Case>) {
     cases.extend([
         fails("/stale/reset", "reset:"),
         fails("/stale/garbage", "HTTP/1.1 200 OK\r\nA\0: b\r\n\r\n"),
-        fails("/stale/silent", "silent:"),
+        fails("/hasty/silent", "silent:"),
         fails("/stale/cut", "HTTP/1.1 200 OK\r\n"),
         status("/some/503", "503 No"),
         status("/some/500", "500 No"),

@@ -2,6 +2,8 @@
 
 use super::Theme;
 use super::case::{Case, ask, get, get_with, head};
+use super::differences::Difference;
+use super::differences::Part::{AccessLog, Answer, Connection, ErrorLog, Upstream};
 
 pub fn theme() -> Theme {
     Theme {
@@ -68,6 +70,7 @@ fn cases() -> Vec<Case> {
             cases.extend(again(1, fields, head(&format!("/{folder}{name}"))));
         }
     }
+    told(&mut cases);
     for (status, fields) in [("404 Not Found", ""), ("301 Moved", "Location: /x\r\n"), ("500 Broken", "")] {
         let answer = format!("HTTP/1.1 {status}\r\n{fields}Content-Length: 0\r\n\r\n");
         for folder in ["valid", "any"] {
@@ -79,6 +82,36 @@ fn cases() -> Vec<Case> {
     keys(&mut cases);
     old(&mut cases);
     cases
+}
+
+/// Fields whose order counts for nginx, and words that it does not read.
+fn told(cases: &mut Vec<Case>) {
+    let long = format!("Cache-Control: max-age=60\r\nVary: {}Accept\r\n", "X-None, ".repeat(20));
+    for (name, fields, key) in [
+        ("expired-first", "Expires: 0\r\nCache-Control: max-age=60\r\n", "order-of-cache-fields"),
+        ("forbidden-first", "Cache-Control: no-store\r\nX-Accel-Expires: 60\r\n", "order-of-cache-fields"),
+        ("expired-last", "Cache-Control: max-age=60\r\nExpires: 0\r\n", ""),
+        ("forbidden-last", "X-Accel-Expires: 60\r\nCache-Control: no-store\r\n", ""),
+        ("long-vary", &long, "long-vary"),
+        ("star-among", "Cache-Control: max-age=60\r\nVary: Accept, *\r\n", "star-among-vary"),
+        ("weekday", "Expires: Mon, 31 Dec 2099 23:59:59 GMT\r\n", "strict-dates"),
+        ("zone", "Expires: Thu, 31 Dec 2099 23:59:59\r\n", "strict-dates"),
+    ] {
+        let target = format!("/{name}");
+        cases.extend(again(1, fields, get(&target)));
+        cases.push(get(&target).up(&[answer(fields, "again")]).differs_where(!key.is_empty(), key));
+    }
+    let long = format!("/key-{}", "x".repeat(4000));
+    cases.extend(again(2, "Cache-Control: max-age=60\r\n", get(&long).differs("long-keys")));
+    for (name, fields) in [
+        ("after", "Cache-Control: stale-if-error=4000000000\r\nX-Accel-Expires: @1\r\n"),
+        ("before", "X-Accel-Expires: @1\r\nCache-Control: stale-if-error=4000000000\r\n"),
+    ] {
+        let target = format!("/extension-{name}");
+        cases.extend(again(1, fields, get(&target)));
+        let failure = "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
+        cases.push(get(&target).up(&[failure]));
+    }
 }
 
 const VALIDATORS: &str = "Accept-Ranges: bytes\r\nETag: \"e\"\r\nLast-Modified: Wed, 01 Jan 2020 00:00:00 GMT\r\n";
@@ -185,3 +218,70 @@ fn old(cases: &mut Vec<Case>) {
     cases.push(get("/revalidate/c").up(&[answer("X-Accel-Expires: 60\r\n", "new")]));
     cases.push(get("/revalidate/c").up(&[answer("", "wrong")]));
 }
+
+/// Where weir means to keep, and to give, otherwise than nginx.
+pub const MEANT: &[Difference] = &[
+    Difference {
+        key: "order-of-cache-fields",
+        parts: &[Answer, Upstream, AccessLog],
+        nginx: "keeps no answer with an `Expires` that has passed before `max-age`, or with `no-store` before `X-Accel-Expires`",
+        weir: "lets `X-Accel-Expires` go before `Cache-Control`, and that before `Expires`, in whatever order they stand",
+        reason: "The order of fields means nothing (RFC 9110 5.3), and `max-age` goes before `Expires` (RFC 9111 5.3).",
+    },
+    Difference {
+        key: "long-vary",
+        parts: &[Answer, Upstream, AccessLog],
+        nginx: "keeps no answer whose `Vary` has more than 128 bytes",
+        weir: "keeps it",
+        reason: "There is room for it.",
+    },
+    Difference {
+        key: "star-among-vary",
+        parts: &[Answer, Upstream, AccessLog],
+        nginx: "takes a `*` among other names of `Vary` for a name",
+        weir: "keeps no such answer, as with `*` alone",
+        reason: "No request is like another then (RFC 9111 4.1).",
+    },
+    Difference {
+        key: "strict-dates",
+        parts: &[Answer, Upstream, AccessLog],
+        nginx: "does not look at the weekday of a date, nor at what follows the time",
+        weir: "takes a date of another weekday, or without `GMT`, for none: an answer with such an `Expires` is not kept",
+        reason: "Its other parts are as likely to be wrong (RFC 9110 5.6.7); what is asked for anew is right.",
+    },
+    Difference {
+        key: "long-keys",
+        parts: &[Answer, Upstream, AccessLog, ErrorLog],
+        nginx: "does not use the cache for a key that does not fit `proxy_buffer_size`, and logs an error",
+        weir: "uses it",
+        reason: "There is room for it.",
+    },
+    Difference {
+        key: "age-of-answers",
+        parts: &[Answer, AccessLog],
+        nginx: "passes on the `Age` that an answer came with, or none, for as long as it keeps it",
+        weir: "tells how old an answer from the cache is, unless `proxy_hide_header Age` forbids it",
+        reason: "A cache must say so (RFC 9111 5.1): others behind it would take the answer for fresh.",
+    },
+    Difference {
+        key: "failed-conditions-on-the-way",
+        parts: &[Answer, Connection, Upstream, AccessLog],
+        nginx: "keeps no answer that it answers with 412 as it comes, and closes the connection behind the page",
+        weir: "keeps it, and the connection",
+        reason: "The answer is as good as any, and the next client wants it.",
+    },
+    Difference {
+        key: "answers-nobody-waits-for",
+        parts: &[Answer, Upstream, AccessLog],
+        nginx: "waits for the server's answer for the cache when the client has left, and does not keep it",
+        weir: "keeps it",
+        reason: "The answer is as good as any, and the next client wants it.",
+    },
+    Difference {
+        key: "length-of-kept-answers",
+        parts: &[Answer, AccessLog],
+        nginx: "gives an answer that came in chunks, or until the end of its connection, in chunks from the cache too",
+        weir: "tells its length, and answers requests for parts of it",
+        reason: "It is known then, and every client knows what to do with it.",
+    },
+];

@@ -29,10 +29,10 @@ use Part::{AccessLog, Answer, Configuration, Connection, ErrorLog, Upstream};
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Difference> {
-    TABLE.iter().chain(super::refusals::meant::TABLE)
+    TABLE.iter().chain(super::caching::MEANT).chain(super::refusals::meant::TABLE)
 }
 
-/// Those of exchanges.
+/// Those of exchanges, but for those that have to do with the cache.
 const TABLE: &[Difference] = &[
     Difference {
         key: "control-bytes-in-logs",
@@ -110,34 +110,6 @@ const TABLE: &[Difference] = &[
         nginx: "shows as much of a header line that is too long as was left of its buffer",
         weir: "shows 1748 bytes at most, nginx's bound",
         reason: "A head is in one piece here.",
-    },
-    Difference {
-        key: "age-of-answers",
-        parts: &[Answer, AccessLog],
-        nginx: "passes on the `Age` that an answer came with, or none, for as long as it keeps it",
-        weir: "tells how old an answer from the cache is, unless `proxy_hide_header Age` forbids it",
-        reason: "A cache must say so (RFC 9111 5.1): others behind it would take the answer for fresh.",
-    },
-    Difference {
-        key: "failed-conditions-on-the-way",
-        parts: &[Answer, Connection, Upstream, AccessLog],
-        nginx: "keeps no answer that it answers with 412 as it comes, and closes the connection behind the page",
-        weir: "keeps it, and the connection",
-        reason: "The answer is as good as any, and the next client wants it.",
-    },
-    Difference {
-        key: "answers-nobody-waits-for",
-        parts: &[Answer, Upstream, AccessLog],
-        nginx: "waits for the server's answer for the cache when the client has left, and does not keep it",
-        weir: "keeps it",
-        reason: "The answer is as good as any, and the next client wants it.",
-    },
-    Difference {
-        key: "length-of-kept-answers",
-        parts: &[Answer, AccessLog],
-        nginx: "gives an answer that came in chunks, or until the end of its connection, in chunks from the cache too",
-        weir: "tells its length, and answers requests for parts of it",
-        reason: "It is known then, and every client knows what to do with it.",
     },
     Difference {
         key: "length-of-no-body",
@@ -383,6 +355,13 @@ const TABLE: &[Difference] = &[
         nginx: "speaks TLS 1.0 to 1.2 unless `ssl_protocols` and `proxy_ssl_protocols` say otherwise",
         weir: "speaks 1.2 and 1.3",
         reason: "So does nginx from 1.23.4 and 1.27.3 on; the older versions are broken (RFC 8996).",
+    },
+    Difference {
+        key: "protocols-of-servers",
+        parts: &[Answer],
+        nginx: "holds clients to the `ssl_protocols` of an address's default server, whichever server they name",
+        weir: "holds them to those of the server that they name",
+        reason: "It is what the configuration says.",
     },
     Difference {
         key: "sessions-with-servers",
