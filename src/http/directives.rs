@@ -266,7 +266,7 @@ static TABLE: &[Directive<Level>] = &[
                 HSL.or(LIF).or(Contexts::HTTP_LIMIT_EXCEPT),
                 "path | syslog:server=address[,parameter=value] [format [buffer=size] [gzip[=level]] [flush=time] [if=condition]] | off",
                 "logs/access.log combined",
-                "A line for each request when it is over, in the form `combined` when none is named. Several may be given. `buffer` and `flush`: how much and how long lines are held back. `gzip`: what is written is compressed, with a level from 1 to 9, for `zcat`; the buffer is 64k then unless something else is said. `if`: no line where this is empty or `0`. A path may have variables: its file is opened by the worker for each line, without a buffer, and only while the `root` of the request is there. Syslog servers as for the `access_log` of `tcp {}`.",
+                "A line for each request when it is over, in the form `combined` when none is named. Several may be given. `buffer` and `flush`: how much and how long lines are held back. `gzip`: what is written is compressed, with a level from 1 to 9, for `zcat`; the buffer is 64k then unless something else is said. A worker that is killed takes what it holds back with it, and where a full disk cuts a compressed write short, `zcat` does not get past it. `if`: no line where this is empty or `0`. A path may have variables: its file is opened by the worker for each line, without a buffer, and only while the `root` of the request is there. Syslog servers as for the `access_log` of `tcp {}`.",
             ),
         )),
         set: set::access_log,

@@ -306,7 +306,7 @@ pub static TABLE: &[Directive<Level>] = &[
             Arity::AtLeast(1),
             "path [format] [buffer=size] [gzip[=level]] [flush=time] [if=condition] | syslog:server=address[,facility=name][,severity=name][,tag=word][,nohostname] [format] [if=condition] | off",
             "logs/tcp_access.log",
-            "A line for each session when it ends, in the form of a `log_format` or in the module's own. `buffer` and `flush`: how much and how long lines are held back. `gzip`: what is written is compressed, with a level from 1 to 9, for `zcat`; the buffer is 64k then unless something else is said. `if`: no line where this is empty or `0`. A path may have variables: its file is opened by the worker for each line, without a buffer. Syslog servers get datagrams by UDP (port 514) or at `unix:path`; facility `local7`, severity `info`, tag `nginx` when nothing is said.",
+            "A line for each session when it ends, in the form of a `log_format` or in the module's own. `buffer` and `flush`: how much and how long lines are held back. `gzip`: what is written is compressed, with a level from 1 to 9, for `zcat`; the buffer is 64k then unless something else is said. A worker that is killed takes what it holds back with it, and where a full disk cuts a compressed write short, `zcat` does not get past it. `if`: no line where this is empty or `0`. A path may have variables: its file is opened by the worker for each line, without a buffer. Syslog servers get datagrams by UDP (port 514) or at `unix:path`; facility `local7`, severity `info`, tag `nginx` when nothing is said.",
         )),
         set: |level, call| directive::add(&mut level.access_logs, call, Variable::named),
     },

@@ -65,6 +65,15 @@ fn old_versions_where_they_are_wanted() {
 }
 
 #[test]
+fn protocols_that_are_named_one_by_one() {
+    let port = Port::reserve();
+    let _weir = greeter(&port, "ssl_protocols TLSv1.2; ssl_protocols TLSv1.3;").start_in(folder());
+    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+        assert_eq!(text(client(&port, only(version))), "hi");
+    }
+}
+
+#[test]
 fn a_protocol_that_has_no_cipher_left_is_no_reason_to_crash() {
     let port = Port::reserve();
     let weir = greeter(&port, "ssl_protocols SSLv3;").start_in(folder());
