@@ -244,7 +244,7 @@ impl Worker {
         }
     }
 
-    /// Serves an event. A fault of the program costs the session it happened in, not the others.
+    /// Serves an event, or brings what its owner has asked for. A fault of the program costs the session it happened in, not the others.
     fn guarded(&mut self, event: Event, serve: impl FnOnce(&mut Self)) {
         if panic::catch_unwind(AssertUnwindSafe(|| serve(self))).is_err() {
             self.abandon(event);
@@ -283,7 +283,9 @@ impl Worker {
                 }
                 engine::FALLEN => {
                     self.tcp.close_fallen(&mut self.cx);
-                    self.http.close_fallen(&mut self.cx);
+                    for owner in self.http.fallen(&mut self.cx) {
+                        self.guarded(Event::Ready(owner), |worker| worker.http.peer_fell(&mut worker.cx, owner));
+                    }
                     self.watch_for_fallen();
                 }
                 engine::SHUTDOWN => {
@@ -306,14 +308,15 @@ impl Worker {
     fn bring_answers(&mut self) {
         let mut others = false;
         while let Some(answer) = self.cx.resolver.answer() {
-            match answer.asker.engine {
-                engine::TCP => others |= self.tcp.resolved(&mut self.cx, &answer),
+            let asker = answer.asker;
+            self.guarded(Event::Ready(asker), |worker| match asker.engine {
+                engine::TCP => others |= worker.tcp.resolved(&mut worker.cx, &answer),
                 engine::AUTHORITIES => {
-                    self.cx.authorities.resolved(&mut self.cx.reactor, &answer);
-                    self.bring_told();
+                    worker.cx.authorities.resolved(&mut worker.cx.reactor, &answer);
+                    worker.bring_told();
                 }
-                _ => others |= self.http.resolved(&mut self.cx, &answer),
-            }
+                _ => others |= worker.http.resolved(&mut worker.cx, &answer),
+            });
         }
         if others && !self.draining {
             self.check_peers();
@@ -323,7 +326,7 @@ impl Worker {
     /// What authorities have said of clients' certificates goes to who has asked.
     fn bring_told(&mut self) {
         while let Some(told) = self.cx.authorities.told() {
-            self.http.told(&mut self.cx, &told);
+            self.guarded(Event::Ready(told.asker), |worker| worker.http.told(&mut worker.cx, &told));
         }
     }
 

@@ -182,21 +182,25 @@ impl Engine {
         self.serve(cx, told.asker.id, |session, cx| session.told(cx, told));
     }
 
-    /// Ends the exchanges with peers that checks have found down since this was asked last, where the check says so.
-    pub fn close_fallen(&mut self, cx: &mut Context) {
+    /// The connections whose exchanges are with peers that checks have found down since this was asked last, where the check says that these
+    /// are to end: see [`Engine::peer_fell`].
+    pub fn fallen(&mut self, cx: &mut Context) -> Vec<Owner> {
         let (fallen, closed) = cx.stations.close_fallen(&mut cx.reactor);
         cx.connections.give_back_some(closed);
         if fallen.is_empty() {
-            return;
+            return Vec::new();
         }
         let hit = |session: &Session| match session.upstream() {
             Some((Some(group), peer)) => fallen.contains(&(session.client.epoch, group, peer)),
             _ => false,
         };
-        let ids: Vec<usize> = self.sessions.iter().filter(|(_, session)| hit(session)).map(|(id, _)| id).collect();
-        for id in ids {
-            self.serve(cx, id as u32, Session::peer_fell);
-        }
+        let hit = self.sessions.iter().filter(|(_, session)| hit(session));
+        hit.map(|(id, _)| Owner { engine: self.number, part: 0, id: id as u32 }).collect()
+    }
+
+    /// Ends the exchange of a connection, whose peer is down.
+    pub fn peer_fell(&mut self, cx: &mut Context, owner: Owner) {
+        self.serve(cx, owner.id, Session::peer_fell);
     }
 
     fn serve(&mut self, cx: &mut Context, id: u32, step: impl FnOnce(&mut Session, &mut Context) -> Verdict) {

@@ -98,6 +98,7 @@ impl Engine {
 
     /// A name has been resolved. Returns whether the peers that are to be checked have changed.
     pub fn resolved(&mut self, cx: &mut Context, answer: &Answer) -> bool {
+        self.at_work = None;
         let Some((follower, balancer)) = self.following(answer.asker) else { return false };
         let changed = follower.answered(balancer, answer, &mut cx.reactor, &mut cx.resolver);
         changed && balancer.group().check.is_some()

@@ -357,6 +357,13 @@ const TABLE: &[Difference] = &[
         reason: "So does nginx from 1.23.4 and 1.27.3 on; the older versions are broken (RFC 8996).",
     },
     Difference {
+        key: "protocols-of-servers",
+        parts: &[Answer],
+        nginx: "holds clients to the `ssl_protocols` of an address's default server, whichever server they name",
+        weir: "holds them to those of the server that they name",
+        reason: "It is what the configuration says.",
+    },
+    Difference {
         key: "sessions-with-servers",
         parts: &[Answer, Upstream, AccessLog, ErrorLog],
         nginx: "resumes the last TLS session with a server behind whatever name it is asked by and whichever certificate it is shown, and judges a session by what was found when it was begun",

@@ -44,6 +44,7 @@ pub fn theme() -> Theme {
                 location /stream { proxy_pass https://{sup}; proxy_request_buffering off; proxy_http_version 1.1; }
                 location /page { proxy_pass https://{sup}; error_page 502 = @page; } location @page { return 200 page; } }
             server { listen {tls} ssl; server_name other; location / { return 200 \"other $ssl_server_name $scheme\"; } location /up { proxy_pass https://{sup}; } }
+            server { listen {tls} ssl; server_name old; ssl_protocols TLSv1.2; return 200 \"old $ssl_protocol\"; }
             server { listen {listen2} ssl; ssl_verify_client on; ssl_client_certificate root.pem; return 200 certified; }",
         files: vec![("html/folder/index.html", "folder".into())],
         cases: cases(),
@@ -86,6 +87,7 @@ fn cases() -> Vec<Case> {
     }
     let up = raw("GET /up HTTP/1.1\r\nHost: other\r\n\r\n").up(&[OK]);
     cases.push(up.over_tls("other").differs("versions-of-tls"));
+    cases.push(to("old").over_tls("old").differs("protocols-of-servers"));
     cases.push(raw("GET / HTTP/1.0\r\n\r\n").over_tls("main"));
     cases.push(raw("GET https://other/x HTTP/1.1\r\nHost: main\r\n\r\n").over_tls("main"));
     cases.push(raw("nonsense\r\n\r\n").over_tls("main"));

@@ -1,7 +1,7 @@
 //! A panic while a request is served, asked for by `WEIR_PANIC`, and workers that are killed: no other request learns of it, and nothing
 //! that it held is lost.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,9 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Bench, Plan, answering};
+use crate::common::dns::Dns;
 use crate::common::running::send;
 use crate::common::*;
 use crate::http::read_reply;
+use crate::http_tls::{asking, shows};
+use crate::tls::certs::{Identity, ec_key};
+use crate::tls::{OURS, folder};
 
 /// The places of a worker are few, so that one that is not given back is missed.
 const ROUNDS: usize = 20;
@@ -108,6 +112,93 @@ fn a_panic_leaves_no_timer() {
     assert!(is_closed(last));
     silent.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert_eq!(read_reply(&mut silent, false).text(), "b");
+}
+
+/// The panic has ended its connection, and the worker goes on with the others.
+fn has_told_of_the_panic(weir: &Weir) {
+    let line = weir.wait_error("connection is closed for a fault of the program");
+    assert!(line.contains(" [alert] ") && line.contains(", client: 127.0.0.1, server: "), "{line}");
+    assert_eq!(weir.error_log().matches("asked for by WEIR_PANIC").count(), 1);
+}
+
+#[test]
+fn a_panic_where_a_name_has_been_found() {
+    // Two who wait for one name, behind which the first is led to a port where the program fails.
+    let (fails, backend) = (
+        Port::reserve(),
+        answering(|mut stream| {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthere");
+        }),
+    );
+    let let_go = Arc::new(AtomicBool::new(false));
+    let dns = Dns::start({
+        let let_go = let_go.clone();
+        move |query| {
+            while !let_go.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(5));
+            }
+            vec![query.addresses(&["127.0.0.1"])]
+        }
+    });
+    let port = Port::reserve();
+    let main = format!(
+        "env 'WEIR_PANIC=connect {}';
+         http {{ access_log off; server {{ listen {}; resolver {};
+         location / {{ proxy_pass http://a.example:$arg_port; }} location /idle {{ return 200 idle; }} }} }}",
+        fails.v4(),
+        port.v4(),
+        dns.address
+    );
+    let weir = Setup::tcp("").main(main).start();
+    let worker = weir.worker();
+    let victim = asked(&port, &format!("/bad?port={}", fails.number));
+    let mut other = asked(&port, &format!("/bad?port={}", backend.address.port()));
+    // They have come before it.
+    let mut idle = asked(&port, "/idle");
+    assert_eq!(read_reply(&mut idle, false).text(), "idle");
+    let_go.store(true, Ordering::SeqCst);
+    assert!(is_closed(victim));
+    assert_eq!(read_reply(&mut other, false).text(), "there");
+    has_told_of_the_panic(&weir);
+    assert_eq!(weir.worker(), worker);
+}
+
+#[test]
+fn a_panic_where_an_authority_has_answered() {
+    let let_go = Arc::new(AtomicBool::new(false));
+    let responder = Backend::start({
+        let let_go = let_go.clone();
+        move |_stream| {
+            while !let_go.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+    });
+    let (prefix, root, port) = (folder(), Identity::root("root"), Port::reserve());
+    prefix.write("root.pem", root.certificate_pem());
+    let client = root.issue("client", ec_key());
+    let main = format!(
+        "env 'WEIR_PANIC=log /victim';
+         http {{ access_log told.log; server {{ listen {} ssl; {OURS} ssl_client_certificate root.pem; ssl_verify_client on;
+         ssl_ocsp on; ssl_ocsp_responder http://{}; keepalive_timeout 0; }} }}",
+        port.v4(),
+        responder.address
+    );
+    let weir = Setup::tcp("").main(main).start_in(prefix);
+    let worker = weir.worker();
+    let asked = |path: &str| {
+        let mut stream = asking(&port, None, |builder| shows(&client)(builder)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        stream
+    };
+    let (mut victim, mut other) = (asked("/victim"), asked("/other"));
+    wait_for("the questions", || responder.accepted() == 2);
+    let_go.store(true, Ordering::SeqCst);
+    assert_eq!(read_reply(&mut victim, false).status, 400);
+    let _ = victim.read_to_end(&mut Vec::new());
+    assert_eq!(read_reply(&mut other, false).status, 400);
+    has_told_of_the_panic(&weir);
+    assert_eq!(weir.worker(), worker);
 }
 
 #[test]
