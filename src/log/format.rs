@@ -141,6 +141,28 @@ mod tests {
     }
 
     #[test]
+    fn every_byte_is_escaped_or_stands_as_it_is() {
+        for byte in 0..=u8::MAX {
+            let special = matches!(byte, b'"' | b'\\');
+            let default = if special || !(b' '..=b'~').contains(&byte) {
+                format!("\\x{byte:02X}").into_bytes()
+            } else {
+                vec![byte]
+            };
+            let json = match byte {
+                _ if special => vec![b'\\', byte],
+                8..=10 | 12..=13 => vec![b'\\', b"btn_fr"[usize::from(byte) - 8]],
+                0..32 => format!("\\u{byte:04X}").into_bytes(),
+                _ => vec![byte],
+            };
+            for (escape, escaped) in [(Escape::Default, default), (Escape::Json, json), (Escape::None, vec![byte])] {
+                let expected = [&b"begin<12345678"[..], &escaped, b"9>"].concat();
+                assert_eq!(filled(escape, Some(&[b"12345678", &[byte][..], b"9"].concat())), expected, "{byte}");
+            }
+        }
+    }
+
+    #[test]
     fn no_value_is_not_an_empty_one() {
         assert_eq!(filled(Escape::Default, Some(b"")), b"begin<>");
         assert_eq!(filled(Escape::Default, None), b"begin<->");

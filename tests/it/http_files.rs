@@ -122,6 +122,38 @@ fn large_files_go_by_both_ways() {
 }
 
 #[test]
+fn files_that_become_shorter_or_longer_while_they_are_sent() {
+    // More than sockets hold.
+    const SIZE: u64 = 32 << 20;
+    for sendfile in ["on", "off"] {
+        let prefix = Prefix::new();
+        let file = std::fs::File::create(prefix.write("html/big", "")).unwrap();
+        let (weir, port) = serve_in(prefix, |port| {
+            format!(
+                "sendfile {sendfile}; server {{ listen {}; root html; location /self/ {{ root /proc; }} }}",
+                port.v4()
+            )
+        });
+        let body_with = |size: u64| {
+            file.set_len(SIZE).unwrap();
+            let mut stream = connect(port.v4());
+            stream.write_all(b"GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+            file.set_len(size).unwrap();
+            let bytes = read_all(&mut stream);
+            let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap();
+            (bytes.len() - head - 4) as u64
+        };
+        assert_eq!(body_with(SIZE + 1000), SIZE, "sendfile {sendfile}");
+        assert!(body_with(1000) < SIZE, "sendfile {sendfile}");
+        weir.wait_error("file was truncated while it was sent");
+        // It says that it is empty.
+        let reply = get(&port, "/self/status");
+        assert_eq!((reply.status, reply.text()), (200, ""));
+    }
+}
+
+#[test]
 fn types_come_from_an_included_file() {
     let prefix = files();
     prefix.write("mime.types", "types {\n    text/html html htm;\n    text/x-own txt;\n}\n");
