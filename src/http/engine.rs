@@ -47,13 +47,15 @@ pub struct Engine {
     followers: Followers,
     /// The worker is to finish.
     leaving: bool,
+    /// The connection on the side that is being begun.
+    beginning: Option<u32>,
 }
 
 impl Engine {
     /// An engine without a configuration; events of its sources come with `number`.
     pub fn new(number: u8) -> Self {
         let followers = Followers::new(Owner { engine: number, part: FOLLOWER, id: 0 });
-        Engine { number, sessions: Slab::new(), serving: Vec::new(), followers, leaving: false }
+        Engine { number, sessions: Slab::new(), serving: Vec::new(), followers, leaving: false, beginning: None }
     }
 
     /// From now on new connections are served by `config`; those of before end with the request they are at. Returns the epochs that
@@ -207,34 +209,37 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id as usize) else { return };
         let verdict = step(session, cx);
         session.count(cx, session.doing());
-        if session.offspring.is_some() {
-            self.add_offspring(cx, id);
-        }
+        let offspring = if session.offspring.is_some() { self.add_offspring(cx, id) } else { None };
         if verdict == Verdict::Over {
             self.end(cx, id, false);
+        }
+        if let Some(id) = offspring {
+            self.beginning = Some(id);
+            self.serve(cx, id, Session::begin_on_the_side);
+            self.beginning = None;
         }
     }
 
     /// A session has had a request made once more: it gets a session of its own, where there is a place for it.
-    fn add_offspring(&mut self, cx: &mut Context, parent: u32) {
+    fn add_offspring(&mut self, cx: &mut Context, parent: u32) -> Option<u32> {
         let id = self.sessions.vacant_key() as u32;
         let owner = Owner { engine: self.number, part: 0, id };
-        let Some(parent) = self.sessions.get_mut(parent as usize) else { return };
+        let parent = self.sessions.get_mut(parent as usize)?;
         if !cx.connections.take() {
             parent.offspring = None;
-            return;
+            return None;
         }
         let epoch = parent.client.epoch;
         let Some(session) = Session::on_the_side(parent, owner, cx) else {
             cx.connections.give_back();
-            return;
+            return None;
         };
         cx.teller.shift(None, Some(session.counted));
         self.sessions.insert(session);
         if let Some(serving) = &mut self.serving[epoch] {
             serving.sessions += 1;
         }
-        self.serve(cx, id, Session::begin_on_the_side);
+        Some(id)
     }
 
     fn end(&mut self, cx: &mut Context, id: u32, cut: bool) {
@@ -268,11 +273,13 @@ impl Engine {
 
     /// Ends a connection whatever state it is in, after the program failed while serving it.
     pub fn abandon(&mut self, cx: &mut Context, owner: Owner) {
-        if owner.part != IDLE && owner.part != FOLLOWER {
-            if let Some(session) = self.sessions.get_mut(owner.id as usize) {
+        // Whoever has had a request made on the side has been served already.
+        let id = self.beginning.take().or((owner.part != IDLE && owner.part != FOLLOWER).then_some(owner.id));
+        if let Some(id) = id {
+            if let Some(session) = self.sessions.get_mut(id as usize) {
                 session.abandoned();
             }
-            self.end(cx, owner.id, true);
+            self.end(cx, id, true);
         }
     }
 

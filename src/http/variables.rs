@@ -149,7 +149,12 @@ impl Values<'_> {
                 }
                 drop(memory);
                 match value {
-                    Ok(value) if cyclic && value.len() > CYCLIC_MAX => false,
+                    Ok(value) if cyclic && value.len() > CYCLIC_MAX => {
+                        if !map.volatile {
+                            self.request.memory.borrow_mut().set(place, None);
+                        }
+                        false
+                    }
                     Ok(value) if map.volatile => {
                         out.extend(value);
                         true

@@ -1,5 +1,5 @@
 //! The hello of a client, before anything is agreed on: it names the host that the client wants (SNI, RFC 6066 3), by which the server is chosen
-//! whose certificate it gets. OpenSSL stops there, before it looks for a session to resume, so that one is resumed only with the server it was made with.
+//! whose certificate it gets. OpenSSL stops there, before it looks for a session to resume, so that one is resumed only with a server of the same certificates and rules.
 
 use std::sync::OnceLock;
 

@@ -262,18 +262,19 @@ fn responders_of_no_use() {
     let root = responder.root();
     let client = responder.client(&root, "client");
     root.knows('V', &client);
-    let stranger = Authority::of("root", Identity::root("root"));
-    stranger.knows('V', &client);
-    // It answers as itself about somebody else's client.
-    let (of_root, of_stranger) = (root.clone(), stranger.clone());
-    let forged = Backend::start(move |mut stream| {
-        let Some(target) = target(&mut stream) else { return };
-        let prefix = Prefix::new();
-        of_stranger.identity.write(&prefix, "strange");
-        let [signer, key] = ["strange.pem", "strange.key"].map(|name| prefix.text_path(name));
-        let more = ["-rsigner", signer.as_str(), "-rkey", &key];
-        let _ = stream.write_all(&ocsp(&say(&of_root, &question(&target[1..]), &more)));
-    });
+    // Who is not the authority, nor made its responder, signs what it would say: a stranger, and the client itself.
+    let signed_by = |signer: &Identity| {
+        let (root, signer) = (root.clone(), signer.clone());
+        Backend::start(move |mut stream| {
+            let Some(target) = target(&mut stream) else { return };
+            let prefix = Prefix::new();
+            signer.write(&prefix, "signer");
+            let [signer, key] = ["signer.pem", "signer.key"].map(|name| prefix.text_path(name));
+            let more = ["-rsigner", signer.as_str(), "-rkey", &key];
+            let _ = stream.write_all(&ocsp(&say(&root, &question(&target[1..]), &more)));
+        })
+    };
+    let (forged, selfish) = (signed_by(&Identity::root("root")), signed_by(&client));
     let always = |answer: &'static [u8]| {
         Backend::start(move |mut stream| {
             target(&mut stream);
@@ -295,6 +296,7 @@ fn responders_of_no_use() {
             server(port, name, &format!("{RULES} {TELLS} ssl_ocsp_responder http://{address};"))
         };
         at("forged", &forged.address.to_string())
+            + &at("selfish", &selfish.address.to_string())
             + &at("garbage", &garbage.address.to_string())
             + &at("missing", &missing.address.to_string())
             + &at("closing", &closing.address.to_string())
@@ -305,6 +307,7 @@ fn responders_of_no_use() {
     });
     for (name, message) in [
         ("forged", "OCSP_basic_verify() failed (SSL: error:"),
+        ("selfish", "missing ocspsigning usage"),
         ("garbage", "d2i_OCSP_RESPONSE() failed (SSL: error:"),
         ("missing", "OCSP responder sent status 404"),
         ("closing", "OCSP responder prematurely closed connection"),

@@ -429,7 +429,7 @@ fn circles_that_double_come_to_an_end() {
         format!(
             "map $http_a $a {{ default x$a$a$a; }} map $http_b $b {{ volatile; default x$b$b; }}
              server {{ listen {}; location / {{ return 200 other; }}
-             location /a {{ add_header X-Length a$a; return 204; }} location /b {{ add_header X-Length a$b; return 204; }} }}",
+             location /a {{ set $kept $a; add_header X-Length a$a; add_header X-Same $a=$kept; return 204; }} location /b {{ add_header X-Length a$b; return 204; }} }}",
             port.v4()
         )
     });
@@ -437,6 +437,8 @@ fn circles_that_double_come_to_an_end() {
         let reply = get(&port, path);
         assert_eq!(reply.status, 204);
         assert!(reply.field("X-Length").is_some_and(|value| value.len() < 300_000));
+        let same = reply.field("X-Same").unwrap_or("=").split_once('=').unwrap();
+        assert!(same.0 == same.1, "{} and {} bytes", same.0.len(), same.1.len());
     }
     weir.wait_error("cycle while evaluating variable \"a\"");
     assert_eq!(get(&port, "/").text(), "other");

@@ -202,6 +202,7 @@ impl Session {
 
     fn decide(&mut self, cx: &mut Context) -> Decision {
         let now = cx.reactor.now();
+        let first = self.exchange_mut().and_then(|exchange| exchange.cache.as_ref()).map(|access| access.key);
         let found = loop {
             match self.find(cx) {
                 Some(found) => break found,
@@ -215,6 +216,12 @@ impl Session {
         let Some(access) = request.exchange.as_mut().and_then(|exchange| exchange.cache.as_mut()) else {
             return Decision::Ask;
         };
+        if let Some(main) = first.filter(|first| *first != access.key)
+            && let Some(table) = access.cache.table()
+        {
+            // Without it nobody finds the variants, nor does a purge.
+            table.touched(main, access.cache.expires());
+        }
         match found {
             Found::File(stored) => access.judge(stored, background, sideways),
             Found::Error(status) => Decision::Error(status),

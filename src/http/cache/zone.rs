@@ -201,6 +201,15 @@ impl Table {
         self.alone(ask).unwrap_or(Known::Full)
     }
 
+    /// Somebody has used an entry, which becomes the newest.
+    pub fn touched(&self, key: Key, expire: u64) {
+        self.alone(|table| {
+            if let Some(at) = table.find(key) {
+                table.touch(at, expire);
+            }
+        });
+    }
+
     /// Takes the right to bring an entry up to date for `age` milliseconds; `None`: somebody has it.
     pub fn hold(&self, key: Key, age: u64, expire: u64) -> Option<Grant> {
         let now = monotonic();

@@ -177,11 +177,7 @@ impl Session {
             Some(State::Resolving) => self.resolved(cx, result),
             _ => Step::Wait,
         };
-        match step {
-            Step::Next => self.ready(cx),
-            Step::Wait => Verdict::GoesOn,
-            Step::Over => Verdict::Over,
-        }
+        self.go_on(cx, step)
     }
 
     /// The name of the server has been resolved, or not.
@@ -249,11 +245,7 @@ impl Session {
             Some(State::Upgrading | State::Tunnel) => self.end_tunnel(cx),
             _ => Step::Wait,
         };
-        match step {
-            Step::Next => self.ready(cx),
-            Step::Wait => Verdict::GoesOn,
-            Step::Over => Verdict::Over,
-        }
+        self.go_on(cx, step)
     }
 
     /// No answer of the resolver is waited for any more.

@@ -21,6 +21,42 @@ fn entries_are_given_up_by_key_and_by_prefix() {
     assert_eq!(get(&port, "/a").0, "MISS");
 }
 
+/// The first answer tells that there are variants, so it stays the longest of them.
+#[test]
+fn variants_go_before_the_answer_that_leads_to_them() {
+    let (backend, _) = origin(|_, _| ok("Cache-Control: max-age=60\r\nVary: Accept\r\n", "x"));
+    let text = "proxy_cache zone; proxy_cache_key $uri; proxy_cache_purge $http_x_purge; location / { proxy_pass http://SERVER; }";
+    let (weir, port) = serve(|port| http(port, &backend, "", text).replace("zone:1m", "zone:8k"));
+    let ask = |method: &str, fields: &str| ask(&port, method, "/a", fields);
+    let fill = || {
+        for (accept, expected) in [("a", "MISS"), ("b", "MISS"), ("b", "HIT")] {
+            assert_eq!(state(&ask("GET", &format!("Accept: {accept}\r\n"))), expected);
+        }
+    };
+    fill();
+    let ours = || {
+        let is_ours = |file: &PathBuf| {
+            let content = std::fs::read(file).unwrap_or_default();
+            content.windows(8).any(|words| words == b"/aAccept")
+        };
+        files(&weir).into_iter().filter(is_ours).count()
+    };
+    assert_eq!(ours(), 2);
+    let mut others = 0;
+    wait_for("one of them to go", || {
+        others += 1;
+        get(&port, &format!("/other/{others}"));
+        let left = ours();
+        if left == 0 {
+            // The manager has given up more than one at once.
+            fill();
+        }
+        left == 1
+    });
+    assert_eq!(ask("PURGE", "X-Purge: 1\r\n").status, 204);
+    assert_eq!(ours(), 0);
+}
+
 #[test]
 fn what_is_no_file_of_ours_does_not_hold_a_purge_up() {
     let (backend, _) = origin(|_, _| ok("Cache-Control: max-age=60\r\n", "x"));

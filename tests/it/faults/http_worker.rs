@@ -202,6 +202,43 @@ fn a_panic_where_an_authority_has_answered() {
 }
 
 #[test]
+fn a_panic_in_a_request_on_the_side() {
+    // What is kept is old after a second, and is brought up to date from where the program fails.
+    let (fails, backend) = (
+        Port::reserve(),
+        answering(|mut stream| {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=1\r\nContent-Length: 4\r\n\r\nkept");
+        }),
+    );
+    let port = Port::reserve();
+    let main = format!(
+        "env 'WEIR_PANIC=connect {}';
+         http {{ access_log off; keepalive_requests 1000000; proxy_cache_path cache keys_zone=z:1m; server {{ listen {}; location /open {{ return 200 $connections_active; }}
+         location / {{ proxy_pass http://127.0.0.1:$arg_port; proxy_cache z; proxy_cache_key $uri; proxy_cache_use_stale updating;
+         proxy_cache_background_update on; add_header X-Cache $upstream_cache_status; }} }} }}",
+        fails.v4(),
+        port.v4()
+    );
+    let weir = Setup::tcp("").main(main).start();
+    let mut kept = connect(port.v4());
+    let mut ask = |path: &str| {
+        write!(kept, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        read_reply(&mut kept, false)
+    };
+    let (good, bad) = (format!("/bad?port={}", backend.address.port()), format!("/bad?port={}", fails.number));
+    assert_eq!(ask(&good).field("x-cache"), Some("MISS"));
+    wait_for("the panic", || {
+        assert_eq!(ask(&bad).text(), "kept");
+        weir.error_log().contains("asked for by WEIR_PANIC")
+    });
+    has_told_of_the_panic(&weir);
+    // Neither a connection nor the right to bring it up to date is left with it.
+    assert_eq!(ask("/open").text(), "1");
+    ask(&good);
+    wait_for("another one on the side", || backend.accepted() == 2);
+}
+
+#[test]
 fn a_panic_in_a_worker_that_is_to_finish() {
     // Requests that are there when the worker is told, one of which panics.
     let (backend, let_go) = held();
