@@ -11,6 +11,7 @@ use super::basic_auth::Credentials;
 use super::client::Client;
 use super::definitions::Source;
 use super::proxy;
+use super::regex::Failed;
 use super::request::Request;
 use super::response::fields_of;
 use crate::log::format::{Escape, Format};
@@ -123,57 +124,54 @@ impl Values<'_> {
             }
             Source::OfRequest(variable) => self.write(variable, out),
             Source::Captured => false,
-            Source::Split(split) => self.keep(place, split.value(self), out),
-            Source::Geo(geo) => self.keep(place, geo.value(self), out),
-            Source::Map(map) => {
-                let (depth, cycles) = {
-                    let memory = self.request.memory.borrow();
-                    (memory.depth, memory.cycles)
-                };
-                if cycles == CYCLES_MAX {
-                    return false;
-                }
-                if depth == DEPTH_MAX {
-                    let message = format_args!("cycle while evaluating variable \"{name}\"");
-                    self.client.log(Level::Error, None, "", Some(self.request), message);
-                    self.request.memory.borrow_mut().cycles += 1;
-                    return false;
-                }
-                self.request.memory.borrow_mut().depth = depth + 1;
-                let value = map.value(self);
-                let mut memory = self.request.memory.borrow_mut();
-                memory.depth = depth;
-                let cyclic = memory.cycles > 0;
-                if depth == 0 {
-                    memory.cycles = 0;
-                }
-                drop(memory);
-                match value {
-                    Ok(value) if cyclic && value.len() > CYCLIC_MAX => {
-                        if !map.volatile {
-                            self.request.memory.borrow_mut().set(place, None);
-                        }
-                        false
-                    }
-                    Ok(value) if map.volatile => {
-                        out.extend(value);
-                        true
-                    }
-                    Ok(value) => self.keep(place, &value, out),
-                    Err(failed) => {
-                        self.client.log(Level::Alert, None, "", Some(self.request), format_args!("{failed}"));
-                        false
-                    }
-                }
-            }
+            Source::Split(split) => self.work_out(place, name, false, out, || Ok(split.value(self).to_vec())),
+            Source::Geo(geo) => self.work_out(place, name, false, out, || Ok(geo.value(self).to_vec())),
+            Source::Map(map) => self.work_out(place, name, map.volatile, out, || map.value(self)),
         }
     }
 
-    /// Appends a value that was worked out, for the rest of the request.
-    fn keep(&self, place: usize, value: &[u8], out: &mut Vec<u8>) -> bool {
-        out.extend_from_slice(value);
-        self.request.memory.borrow_mut().set(place, Some(value.to_vec()));
-        true
+    /// Appends a value that is made of other variables, and keeps it for the rest of the request unless it is `volatile`. What leads
+    /// back to itself comes to an end.
+    fn work_out(
+        &self,
+        place: usize,
+        name: &str,
+        volatile: bool,
+        out: &mut Vec<u8>,
+        value: impl FnOnce() -> Result<Vec<u8>, Failed>,
+    ) -> bool {
+        let memory = || self.request.memory.borrow_mut();
+        let depth = memory().depth;
+        let cycles = memory().cycles;
+        if cycles == CYCLES_MAX {
+            return false;
+        }
+        if depth == DEPTH_MAX {
+            let message = format_args!("cycle while evaluating variable \"{name}\"");
+            self.client.log(Level::Error, None, "", Some(self.request), message);
+            memory().cycles += 1;
+            return false;
+        }
+        memory().depth = depth + 1;
+        let value = value();
+        memory().depth = depth;
+        let cyclic = memory().cycles > 0;
+        if depth == 0 {
+            memory().cycles = 0;
+        }
+        let value = match value {
+            Ok(value) => Some(value).filter(|value| !cyclic || value.len() <= CYCLIC_MAX),
+            Err(failed) => {
+                self.client.log(Level::Alert, None, "", Some(self.request), format_args!("{failed}"));
+                return false;
+            }
+        };
+        out.extend_from_slice(value.as_deref().unwrap_or_default());
+        let has_value = value.is_some();
+        if !volatile {
+            memory().set(place, value);
+        }
+        has_value
     }
 
     fn write_named(&self, named: Named, out: &mut Vec<u8>) -> bool {

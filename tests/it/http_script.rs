@@ -423,6 +423,23 @@ fn circles_that_branch_come_to_an_end() {
     assert_eq!(get(&port, "/other").text(), "other");
 }
 
+/// Whatever the variables are that lead to each other.
+#[test]
+fn circles_of_every_kind_come_to_an_end() {
+    let (weir, port) = serve(|port| {
+        format!(
+            "split_clients $s $t {{ 50% x; * x; }} split_clients $t $s {{ * x; }}
+             geo $g $h {{ default 1; }} geo $h $g {{ default 1; }}
+             map $q $p {{ default m$q; }} split_clients $p $q {{ * m; }}
+             server {{ listen {}; return 200 $t$h$p; }}",
+            port.v4()
+        )
+    });
+    assert_eq!(get(&port, "/").text(), "x1mm");
+    weir.wait_error("cycle while evaluating variable \"");
+    assert_eq!(weir.workers().len(), 1);
+}
+
 #[test]
 fn circles_that_double_come_to_an_end() {
     let (weir, port) = serve(|port| {
