@@ -167,7 +167,10 @@ impl Worker {
         for epoch in self.tcp.adopt(&mut self.cx, config.tcp.clone(), roster.clone(), row) {
             self.cx.logs.remove(epoch);
         }
-        for epoch in self.http.adopt(&mut self.cx, config.http.clone(), roster) {
+        for owner in self.http.adopt(&mut self.cx, config.http.clone(), roster) {
+            self.guarded(Event::Ready(owner), |worker| worker.http.leave(&mut worker.cx, owner));
+        }
+        for epoch in self.http.retire_unused(&mut self.cx) {
             self.cx.logs.remove(epoch);
         }
         self.config = config;

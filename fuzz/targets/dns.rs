@@ -1,7 +1,6 @@
 //! Replies of name servers, and names.
 #![no_main]
 
-use std::collections::HashSet;
 use std::mem::discriminant;
 
 use libfuzzer_sys::fuzz_target;
@@ -15,8 +14,10 @@ fn records(bytes: &[u8]) -> Option<Records> {
 fuzz_target!(|bytes: &[u8]| {
     let found = records(bytes);
     if let Some(found) = &found {
-        let once: HashSet<_> = found.list.iter().map(|data| format!("{data:?}")).collect();
-        assert!(once.len() == found.list.len() && found.list.len() <= 256);
+        assert!(found.list.len() <= 256);
+        for (place, data) in found.list.iter().enumerate() {
+            assert!(!found.list[..place].contains(data), "{data:?} stands twice");
+        }
         // Records are of one kind, and a server of a service has a host.
         assert!(found.list.windows(2).all(|pair| discriminant(&pair[0]) == discriminant(&pair[1])));
         for data in &found.list {

@@ -58,15 +58,21 @@ impl Engine {
         Engine { number, sessions: Slab::new(), serving: Vec::new(), followers, leaving: false, beginning: None }
     }
 
-    /// From now on new connections are served by `config`; those of before end with the request they are at. Returns the epochs that
-    /// no connection uses any more.
-    pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, roster: Rc<Roster>) -> Vec<Epoch> {
+    /// From now on new connections are served by `config`. Returns those of before, which are to [`Engine::leave`].
+    pub fn adopt(&mut self, cx: &mut Context, config: Rc<Config>, roster: Rc<Roster>) -> Vec<Owner> {
         self.followers.start(self.serving.len(), &config.groups, &mut cx.reactor, &mut cx.resolver);
         self.serving.push(Some(Serving { config, roster, sessions: 0 }));
-        for id in self.ids() {
-            self.serve(cx, id, Session::leave);
-        }
-        (0..self.serving.len() - 1).filter(|&epoch| self.retire(cx, epoch)).collect()
+        self.owners()
+    }
+
+    /// Forgets the configurations that no connection uses any more, and returns their epochs.
+    pub fn retire_unused(&mut self, cx: &mut Context) -> Vec<Epoch> {
+        (0..self.serving.len()).filter(|&epoch| self.retire(cx, epoch)).collect()
+    }
+
+    /// All connections.
+    fn owners(&self) -> Vec<Owner> {
+        self.ids().into_iter().map(|id| Owner { engine: self.number, part: 0, id }).collect()
     }
 
     /// The rosters of the configurations that connections are served by.
@@ -263,7 +269,7 @@ impl Engine {
         self.leaving = true;
         let closed = cx.stations.close(&mut cx.reactor);
         cx.connections.give_back_some(closed);
-        self.ids().into_iter().map(|id| Owner { engine: self.number, part: 0, id }).collect()
+        self.owners()
     }
 
     /// A connection that is idle ends, another one after the request it is at.
