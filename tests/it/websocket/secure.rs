@@ -2,7 +2,9 @@
 
 use std::sync::mpsc;
 
-use openssl::ssl::{NameType, SslAcceptor, SslFiletype, SslMethod, SslStream, SslVersion};
+use openssl::pkey::PKey;
+use openssl::ssl::{NameType, SslAcceptor, SslMethod, SslStream, SslVersion};
+use openssl::x509::X509;
 
 use super::*;
 use crate::common::wait::PATIENCE;
@@ -55,8 +57,10 @@ fn secure_backend(version: SslVersion, before: usize) -> (Backend, mpsc::Receive
 fn client(port: &Port, identity: Option<(&Prefix, &str)>) -> SslStream<TcpStream> {
     let context = tls_clients::context(|builder| {
         if let Some((prefix, name)) = identity {
-            builder.set_certificate_file(prefix.join(&format!("{name}.pem")), SslFiletype::PEM).unwrap();
-            builder.set_private_key_file(prefix.join(&format!("{name}.key")), SslFiletype::PEM).unwrap();
+            // Not by path: OpenSSL's open file would go to programs that other tests start, and they would end with this test's folder.
+            let read = |kind: &str| prefix.read(&format!("{name}.{kind}"));
+            builder.set_certificate(&X509::from_pem(read("pem").as_bytes()).unwrap()).unwrap();
+            builder.set_private_key(&PKey::private_key_from_pem(read("key").as_bytes()).unwrap()).unwrap();
         }
     });
     tls_clients::connect(&context, None, connect(port.v4())).unwrap()
